@@ -1,0 +1,132 @@
+"""What moves, and what is told about it: segments, batches, staged lines, events. Arrow types live here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from transhume.schema import FATE, ODD, REASONS, ROW, Carrier, Kind, LogicalType, Table, physical_names
+
+_PLAIN_ARROW: dict[Kind, pa.DataType] = {
+    Kind.UUID: pa.binary(16),
+    Kind.INT: pa.int32(),
+    Kind.BIGINT: pa.int64(),
+    Kind.DOUBLE: pa.float64(),
+    Kind.BOOLEAN: pa.bool_(),
+    Kind.TEXT: pa.string(),
+    Kind.DATE: pa.date32(),
+    Kind.TIMESTAMP: pa.timestamp("us"),
+    Kind.TIMESTAMPTZ: pa.timestamp("us", tz="UTC"),
+    Kind.TIME: pa.time64("us"),
+    Kind.BYTES: pa.binary(),
+    Kind.JSON: pa.string(),
+}
+
+ODD_TYPE = pa.list_(pa.struct([("name", pa.string()), ("class", pa.string()), ("value", pa.binary())]))
+"""One entry per odd value: column name; class `integer`, `real`, `text`, `blob` or `invalid` (text that is
+not UTF-8); value as bytes: decimal digits, Python's repr of the float, the UTF-8 text, the raw bytes."""
+
+
+def arrow_type(logical: LogicalType) -> pa.DataType:
+    """Return the Arrow type in which a value of this logical type travels between our own parts."""
+    if logical.kind is Kind.DECIMAL:
+        return pa.decimal128(logical.precision or 38, logical.scale or 0)
+    if logical.kind is Kind.LIST and logical.element is not None:
+        return pa.list_(arrow_type(logical.element))
+    return _PLAIN_ARROW[logical.kind]
+
+
+def extract_schema(table: Table) -> pa.Schema:
+    """Return the Arrow schema of a table's extract: `_row`, each carried column, `_odd`.
+
+    Columns whose type is None are left out; `check` has refused a plan that uses them.
+    """
+    carried = [column for column in table.columns if column.type is not None]
+    names = physical_names(column.name for column in table.columns)
+    fields = [pa.field(ROW, pa.int64(), nullable=False)]
+    for column in carried:
+        assert column.type is not None
+        kind = pa.string() if column.carrier is Carrier.TEXT else arrow_type(column.type)
+        fields.append(pa.field(names[column.name], kind))
+    return pa.schema([*fields, pa.field(ODD, ODD_TYPE)])
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A range of rows of one extracted source table, one Parquet file inside the run's work folder.
+
+    `path` is relative to the work folder. `odd_columns` are the columns with an odd value in this segment.
+    """
+
+    table: str
+    index: int
+    path: str
+    first_row: int
+    row_count: int
+    size_bytes: int
+    sha256: str
+    odd_columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchId:
+    """Rows that are written together: the loaded rows of one segment for one table mapping."""
+
+    mapping: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.mapping}/{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class StagedBatch:
+    """The ledger's line for one staged batch, as the target holds it.
+
+    `row_count` rows are staged and invisible; `unchanged` and `conflicts` hold the keys of rows that the
+    target has already, with the same or with other content (position in the batch that was handed over).
+    `sha256` is over the bytes that were sent.
+    """
+
+    batch: BatchId
+    row_count: int
+    sha256: str
+    unchanged: tuple[int, ...] = ()
+    conflicts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetTable:
+    """What a target must hold for one mapping: the table in logical types, and whether the run creates it.
+
+    `key` are the target columns that identify a row (the primary key where there is one).
+    """
+
+    mapping: str
+    table: Table
+    key: tuple[str, ...]
+    create: bool
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """The schema of the batches handed to the target: target column names, canonical Arrow types."""
+        fields = []
+        for column in self.table.columns:
+            assert column.type is not None
+            fields.append(pa.field(column.name, arrow_type(column.type), nullable=column.nullable))
+        return pa.schema(fields)
+
+
+FATES_SCHEMA_TAIL = [pa.field(FATE, pa.string()), pa.field(REASONS, pa.string())]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a run; the same event goes to the journal, the screen and the report.
+
+    `fields` holds JSON values only, never a data value or a credential.
+    """
+
+    kind: str
+    fields: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,224 @@
+"""The portable operations that rules, expressions and checks are built of, as SQLGlot nodes.
+
+Each has ONE meaning, written in its docstring; a dialect lowers it by hand. SQLGlot's own functions whose
+meaning differs between engines (lower, trim, round, cast of text, AT TIME ZONE ...) are not used.
+NULL in, NULL out, unless the docstring says otherwise. No dialect's SQL stands here.
+"""
+
+from sqlglot import exp
+
+
+class Operation(exp.Func):
+    """A node that a dialect must lower; printing one that was not lowered is a bug."""
+
+
+class TrimAscii(Operation):
+    """Text without leading and trailing ASCII white space (tab, LF, VT, FF, CR, space)."""
+
+    arg_types = {"this": True}
+
+
+class CodePoints(Operation):
+    """Length of a text in code points, BIGINT."""
+
+    arg_types = {"this": True}
+
+
+class IntegerText(Operation):
+    """Decimal digits of an integer, `-` before a negative one."""
+
+    arg_types = {"this": True}
+
+
+class UuidText(Operation):
+    """The lower-case 8-4-4-4-12 text of a UUID."""
+
+    arg_types = {"this": True}
+
+
+class ParseInteger(Operation):
+    """BIGINT of a text that is `[+-]?[0-9]+` after TrimAscii; NULL if it is not, or does not fit 64 bits."""
+
+    arg_types = {"this": True}
+
+
+class ParseDecimal(Operation):
+    """decimal(precision, scale) of a text `[+-]?digits[.digits][e[+-]digits]` after TrimAscii.
+
+    NULL if it is not one or if any digit other than zero would be lost or would not fit.
+    """
+
+    arg_types = {"this": True, "precision": True, "scale": True}
+
+
+class ParseDouble(Operation):
+    """The nearest double of a text in ParseDecimal's grammar; NULL if infinite, or zero for a number that is not."""
+
+    arg_types = {"this": True}
+
+
+class ParseBoolean(Operation):
+    """BOOLEAN of the texts `true`, `false`, `t`, `f`, `1`, `0` after TrimAscii (exactly these); NULL otherwise."""
+
+    arg_types = {"this": True}
+
+
+class ParseUuid(Operation):
+    """UUID of a text of 8-4-4-4-12 hexadecimal digits in either case after TrimAscii; NULL otherwise."""
+
+    arg_types = {"this": True}
+
+
+class ParseDate(Operation):
+    """DATE of `YYYY-MM-DD` after TrimAscii, years 0001-9999, calendar checked; NULL otherwise."""
+
+    arg_types = {"this": True}
+
+
+class ParseTime(Operation):
+    """TIME of `HH:MM:SS[.f{1,6}]` after TrimAscii, hours 00-23; further fraction digits only if 0; NULL otherwise."""
+
+    arg_types = {"this": True}
+
+
+class ParseTimestamp(Operation):
+    """Naive TIMESTAMP of `YYYY-MM-DD`, space or `T`, `HH:MM:SS[.f]` (ParseDate's and ParseTime's grammars)."""
+
+    arg_types = {"this": True}
+
+
+class ParseInstant(Operation):
+    """TIMESTAMPTZ of ParseTimestamp's text followed by `Z`, `+HH`, `+HH:MM` or `+HH:MM:SS` (or `-`); NULL otherwise."""
+
+    arg_types = {"this": True}
+
+
+class IsZeroDate(Operation):
+    """TRUE for a text whose date part after TrimAscii is `0000-00-00`."""
+
+    arg_types = {"this": True}
+
+
+class IntegerFromDouble(Operation):
+    """BIGINT of a double that is a whole number within 64 bits; NULL otherwise (NaN and infinity too)."""
+
+    arg_types = {"this": True}
+
+
+class IntegerFromDecimal(Operation):
+    """BIGINT of a decimal without a fraction; NULL otherwise."""
+
+    arg_types = {"this": True}
+
+
+class DoubleFromInteger(Operation):
+    """Double of an integer that a double holds exactly (magnitude up to 2^53); NULL otherwise."""
+
+    arg_types = {"this": True}
+
+
+class DoubleFromDecimal(Operation):
+    """The nearest double of a decimal."""
+
+    arg_types = {"this": True}
+
+
+class DecimalFromInteger(Operation):
+    """decimal(precision, scale) of an integer; NULL if it does not fit."""
+
+    arg_types = {"this": True, "precision": True, "scale": True}
+
+
+class DecimalFromDecimal(Operation):
+    """decimal(precision, scale) of another decimal; NULL if a digit other than zero would be lost or does not fit."""
+
+    arg_types = {"this": True, "precision": True, "scale": True}
+
+
+class IsFinite(Operation):
+    """FALSE for NaN and the infinities, TRUE for every other double."""
+
+    arg_types = {"this": True}
+
+
+class FitsInt(Operation):
+    """TRUE if a BIGINT lies within 32 bits."""
+
+    arg_types = {"this": True}
+
+
+class LocalMicros(Operation):
+    """Microseconds of a naive TIMESTAMP since 1970-01-01T00:00:00, BIGINT, no zone involved."""
+
+    arg_types = {"this": True}
+
+
+class LocalYear(Operation):
+    """The year of a naive TIMESTAMP, BIGINT."""
+
+    arg_types = {"this": True}
+
+
+class InstantFromMicros(Operation):
+    """TIMESTAMPTZ that lies so many microseconds after 1970-01-01T00:00:00Z; NULL outside years 0001-9999."""
+
+    arg_types = {"this": True}
+
+
+class InstantText(Operation):
+    """`YYYY-MM-DDTHH:MM:SSZ` of a TIMESTAMPTZ in UTC; `.ffffff` before the Z where microseconds are not 0."""
+
+    arg_types = {"this": True}
+
+
+class TimestampFromDate(Operation):
+    """Midnight of a DATE as naive TIMESTAMP."""
+
+    arg_types = {"this": True}
+
+
+class Uuid5(Operation):
+    """RFC 9562 version 5 UUID of a name (text, as UTF-8) in a namespace (`namespace`: hex literal of 32 digits)."""
+
+    arg_types = {"this": True, "namespace": True}
+
+
+class RegexMatches(Operation):
+    """TRUE if the WHOLE text matches `pattern`, a literal in the closed subset of patterns.
+
+    The subset: literal characters (escaped), `[^/]+`-like negated or positive ASCII classes, groups, `*`,
+    `+`, `?`, `{m,n}`; no alternation, lookaround, back-reference, flag or lazy repeat.
+    """
+
+    arg_types = {"this": True, "pattern": True}
+
+
+class RegexCapture(Operation):
+    """What group number `group` of `pattern` holds if the whole text matches (RegexMatches), else NULL."""
+
+    arg_types = {"this": True, "pattern": True, "group": True}
+
+
+class HasNul(Operation):
+    """TRUE if a text holds U+0000."""
+
+    arg_types = {"this": True}
+
+
+class OddClass(Operation):
+    """Class of the odd value of column `name` in the row's `_odd` list (`this`), NULL if it has none."""
+
+    arg_types = {"this": True, "name": True}
+
+
+class OddText(Operation):
+    """Text of the odd value of column `name`: digits, repr or text; NULL for none, `blob` and `invalid`."""
+
+    arg_types = {"this": True, "name": True}
+
+
+class JoinReasons(Operation):
+    """The texts of those `expressions` that are not NULL, joined by a line feed; NULL if there is none."""
+
+    arg_types = {"expressions": False}
+    is_var_len_args = True

@@ -1,0 +1,180 @@
+"""What a value may be: logical types, columns, tables. No driver, no Arrow, no SQL here."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+DECIMAL_PRECISION_MAX = 38
+"""Digits that DuckDB, Iceberg, Spark and Arrow's decimal128 all hold."""
+
+
+class Kind(StrEnum):
+    """The logical kinds; each system and engine maps its own types to these or refuses by name."""
+
+    UUID = "uuid"
+    INT = "int"  # 32 bits
+    BIGINT = "bigint"  # 64 bits
+    DECIMAL = "decimal"
+    DOUBLE = "double"
+    BOOLEAN = "boolean"
+    TEXT = "text"
+    DATE = "date"
+    TIMESTAMP = "timestamp"  # naive local time, microseconds
+    TIMESTAMPTZ = "timestamptz"  # an instant, microseconds
+    TIME = "time"
+    BYTES = "bytes"
+    JSON = "json"
+    LIST = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalType:
+    """A kind with its bounds: `length` in code points for text, digits for decimal."""
+
+    kind: Kind
+    length: int | None = None
+    precision: int | None = None
+    scale: int | None = None
+    element: "LogicalType | None" = None
+
+    def __str__(self) -> str:
+        if self.kind is Kind.DECIMAL:
+            return f"decimal({self.precision},{self.scale})"
+        if self.kind is Kind.TEXT and self.length is not None:
+            return f"text({self.length})"
+        if self.kind is Kind.LIST:
+            return f"list({self.element})"
+        return self.kind.value
+
+
+TEXT = LogicalType(Kind.TEXT)
+BIGINT = LogicalType(Kind.BIGINT)
+INT = LogicalType(Kind.INT)
+DOUBLE = LogicalType(Kind.DOUBLE)
+BOOLEAN = LogicalType(Kind.BOOLEAN)
+UUID = LogicalType(Kind.UUID)
+DATE = LogicalType(Kind.DATE)
+TIME = LogicalType(Kind.TIME)
+TIMESTAMP = LogicalType(Kind.TIMESTAMP)
+TIMESTAMPTZ = LogicalType(Kind.TIMESTAMPTZ)
+BYTES = LogicalType(Kind.BYTES)
+JSON = LogicalType(Kind.JSON)
+
+_PLAIN = {
+    "uuid": UUID,
+    "int": INT,
+    "bigint": BIGINT,
+    "double": DOUBLE,
+    "boolean": BOOLEAN,
+    "text": TEXT,
+    "date": DATE,
+    "timestamp": TIMESTAMP,
+    "timestamptz": TIMESTAMPTZ,
+    "time": TIME,
+    "bytes": BYTES,
+    "json": JSON,
+}
+
+
+def parse_type(text: str) -> LogicalType:
+    """Return the logical type that a plan's `types:` entry names, such as `decimal(10,2)`.
+
+    Raises: ValueError with the accepted forms.
+    """
+    words = re.sub(r"\s+", "", text.lower())
+    if words in _PLAIN:
+        return _PLAIN[words]
+    if match := re.fullmatch(r"text\(([1-9][0-9]{0,8})\)", words):
+        return LogicalType(Kind.TEXT, length=int(match[1]))
+    if match := re.fullmatch(r"decimal\(([1-9][0-9]?),([0-9]{1,2})\)", words):
+        precision, scale = int(match[1]), int(match[2])
+        if scale <= precision <= DECIMAL_PRECISION_MAX:
+            return LogicalType(Kind.DECIMAL, precision=precision, scale=scale)
+    if match := re.fullmatch(r"list\((.+)\)", words):
+        return LogicalType(Kind.LIST, element=parse_type(match[1]))
+    known = ", ".join([*_PLAIN, "text(n)", "decimal(p,s)", "list(type)"])
+    message = f"'{text}' is not a type; known types: {known}"
+    raise ValueError(message)
+
+
+class Carrier(StrEnum):
+    """How the extract carries a source column.
+
+    NATIVE: as the Arrow type of its logical type. TEXT: as exact text, parsed later by our own grammars,
+    because a driver or engine would bend the value (PostgreSQL infinity, SQLite DATETIME, decimals).
+    """
+
+    NATIVE = "native"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a source or target table.
+
+    `type` is None where transhume cannot carry the native type exactly; `native` is the system's own name.
+    `refused` says why a target column may not be written (generated, for example).
+    """
+
+    name: str
+    type: LogicalType | None
+    nullable: bool = True
+    native: str = ""
+    carrier: Carrier = Carrier.NATIVE
+    has_default: bool = False
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """A reference from `columns` to `table`.`target_columns`; `deferrable` as the system declares it."""
+
+    columns: tuple[str, ...]
+    table: str
+    target_columns: tuple[str, ...]
+    deferrable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with its constraints; `obstacles` are reasons why it cannot be written (trigger, row security)."""
+
+    name: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...] = ()
+    unique: tuple[tuple[str, ...], ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    checks: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
+    row_count: int | None = None
+
+    def column(self, name: str) -> Column | None:
+        """Return the column of this exact name, or None."""
+        return next((column for column in self.columns if column.name == name), None)
+
+
+ROW = "_row"
+"""Extract column: position of the row in its table's extract, from 0, unique."""
+ODD = "_odd"
+"""Extract column: values whose storage class is not the column's own (SQLite), NULL for nearly all rows."""
+KEY_UUID = "_uuid"
+FATE = "_fate"
+REASONS = "_reasons"
+BOOKKEEPING = (ROW, ODD, KEY_UUID, FATE, REASONS)
+
+
+def physical_names(names: Iterable[str]) -> dict[str, str]:
+    """Map column names to names that no engine confuses: unique without regard to case, none of ours.
+
+    A name is kept where it can be; `A` beside `a` becomes `A #2`. Deterministic in the order given.
+    """
+    taken = {name.casefold() for name in BOOKKEEPING}
+    result: dict[str, str] = {}
+    for ordinal, name in enumerate(names, start=1):
+        physical = name
+        while physical.casefold() in taken or physical.startswith("_k"):
+            physical = f"{name} #{ordinal}" if physical == name else f"{physical}#"
+        taken.add(physical.casefold())
+        result[name] = physical
+    return result

@@ -1,0 +1,170 @@
+"""What a system must do: protocols of sources and targets. They know tables and batches, never a plan or a rule."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from transhume.batches import BatchId, StagedBatch, TargetTable
+from transhume.facts import Catalog
+from transhume.schema import Table
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """Which run writes: `run` is the id, `holder` names host, process and user for whoever is refused."""
+
+    run: str
+    plan_hash: str
+    tool_version: str
+    holder: str
+
+
+class Snapshot(Protocol):
+    """All source tables at one instant, as long as it is open."""
+
+    instant: str
+    """What identifies the instant: a snapshot id, or the time with the file's identity."""
+
+    def read(self, table: Table, rows_max: int, bytes_max: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of `table` in batches of `extract_schema(table)`, `_row` counting from 0.
+
+        Shape: at most `rows_max` rows and about `bytes_max` bytes of Arrow data a batch.
+        Order: by the primary key where the system can give it cheaply, else physical; the same in every read.
+        Raises: SystemUnavailable if the connection is lost; the rows yielded so far are valid but not all.
+        """
+        ...
+
+
+class Source(Protocol):
+    """A system that is only read."""
+
+    identity: str
+    """What tells this source from another, without a credential."""
+
+    def catalog(self) -> Catalog:
+        """Return every user table with columns, keys, references and declared constraints.
+
+        Raises: SystemUnavailable, SystemRefused.
+        """
+        ...
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """Open one read-only instant over all tables; nothing is ever written to the source."""
+        ...
+
+    def close(self) -> None:
+        """Release connections and private copies."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A row whose stored value is not what was staged or sent: table, batch position, column, both values' texts."""
+
+    table: str
+    row: int
+    column: str
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTable:
+    """What publishing did to one table: rows inserted, and rows that were there with the same content."""
+
+    table: str
+    inserted: int
+    unchanged: int
+
+
+class TargetRun(Protocol):
+    """One run's hold on a target: its lock, its ledger, its stage. Made by `Target.open_run`.
+
+    Every method that writes checks in its own transaction that this holder still owns the run (fencing).
+    Raises everywhere: LockHeld if another holder took the run over; SystemUnavailable if the connection is lost.
+    """
+
+    state: str
+    """"open", or "published" where an earlier process published this very run."""
+
+    def staged(self, table: TargetTable) -> dict[int, StagedBatch]:
+        """Return the ledger's lines of this table by batch index: what really is staged."""
+        ...
+
+    def stage(self, table: TargetTable, batch: BatchId, rows: pa.Table) -> StagedBatch:
+        """Write the rows of one batch, invisible to readers, with its ledger line, in ONE transaction.
+
+        Rows that the target's table already holds (same key) are not staged but named in the result.
+        Idempotent by `batch`: staging the same batch again returns the line that is there.
+        """
+        ...
+
+    def compare(self, table: TargetTable, batch: BatchId, rows: pa.Table) -> Sequence[Mismatch]:
+        """Read the staged rows of one batch back from the target and compare every value, bit by bit.
+
+        Returns the differences, empty if there are none; at most 20 are described.
+        """
+        ...
+
+    def seal(self, table: TargetTable, batches: int) -> None:
+        """Say that all `batches` batches of this table are staged (Iceberg: the one branch commit)."""
+        ...
+
+    def read_staged(self, table: TargetTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield these columns of all staged rows, as read from the target, for checks of keys and references."""
+        ...
+
+    def read_present(self, table: TargetTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield these columns of the rows that readers of the target see now, whoever wrote them."""
+        ...
+
+    def publish(self, tables: Sequence[TargetTable]) -> Sequence[PublishedTable]:
+        """Make all staged rows of all tables visible at one instant, parents before children, ledger included.
+
+        A row whose key somebody inserted since it was staged stops the publishing (CheckFailed), nothing changed.
+        An unknown outcome is asked of the target, never guessed. Idempotent once published.
+        """
+        ...
+
+    def verify(self, table: TargetTable) -> Sequence[Mismatch]:
+        """Compare what the target now shows for this run's rows with what was staged, every value."""
+        ...
+
+    def close(self) -> None:
+        """Give the lock back. The stage stays: it is the undo log until `finalize`."""
+        ...
+
+
+class Target(Protocol):
+    """A system that holds the migrated tables."""
+
+    identity: str
+
+    def catalog(self) -> Catalog:
+        """Return the tables of the target's scope (schema or namespace) with constraints and obstacles."""
+        ...
+
+    def refusals(self, tables: Sequence[TargetTable]) -> Sequence[str]:
+        """Return, before anything is written, every reason why these tables cannot be written exactly.
+
+        Rights, name lengths, types, widths of rows, generated columns, triggers, row security: one sentence each.
+        """
+        ...
+
+    def open_run(self, run: RunIdentity, tables: Sequence[TargetTable]) -> TargetRun:
+        """Take the target's lock for this run, make or find its ledger and stage.
+
+        Raises: LockHeld (who, where, since when) at once if another process holds the target.
+        """
+        ...
+
+    def runs(self) -> Sequence[dict[str, object]]:
+        """Return the ledger's runs, newest last: run, plan_hash, state, started_at, holder, row counts."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...
