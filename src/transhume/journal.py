@@ -1,0 +1,135 @@
+"""The run's local event log: append-only, one JSON object a line, hash-chained. It tells the story; the ledger decides.
+
+No data value and no credential is written here: events carry counts, names and reason kinds.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from transhume.batches import Event
+from transhume.errors import Interrupted, JournalDamaged
+
+_GENESIS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One journalled event: its number from 0, the UTC time it was written, and its place in the chain."""
+
+    number: int
+    at: str
+    event: Event
+    digest: str
+
+
+class Journal:
+    """Appends events to one file; an event is durable when `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the journal; whatever is there is verified first.
+
+        Effects: an unfinished last line (a kill while it was written) is cut off.
+        Raises: JournalDamaged if any complete line does not fit the chain.
+        """
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        entries, sound_bytes = _read(path)
+        self.entries: list[Entry] = entries
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        os.ftruncate(self._file, sound_bytes)
+
+    @property
+    def head(self) -> str:
+        """Digest of the last entry: whoever knows it knows the whole journal."""
+        return self.entries[-1].digest if self.entries else _GENESIS
+
+    def append(self, event: Event) -> Entry:
+        """Write one event and force it to disk.
+
+        Raises: Interrupted if the disk does not take it; the run stops there and the same command resumes.
+        """
+        number = len(self.entries)
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        body = {"n": number, "at": at, "kind": event.kind, "fields": dict(event.fields)}
+        digest = _digest(self.head, body)
+        line = json.dumps({**body, "hash": digest}, ensure_ascii=False, separators=(",", ":")) + "\n"
+        try:
+            data = line.encode()
+            while data:
+                data = data[os.write(self._file, data) :]
+            os.fsync(self._file)
+        except OSError as error:
+            message = (
+                f"journal '{self.path}' not written ({error.strerror}); the target holds only finished batches. "
+                "Make room or mend the disk, then run the same command again."
+            )
+            raise Interrupted(message) from error
+        entry = Entry(number, at, event, digest)
+        self.entries.append(entry)
+        return entry
+
+    def events(self, kind: str) -> Iterator[Event]:
+        """Yield the journalled events of one kind, oldest first."""
+        return (entry.event for entry in self.entries if entry.event.kind == kind)
+
+    def last(self, kind: str) -> Event | None:
+        """Return the newest event of one kind, or None."""
+        return next((entry.event for entry in reversed(self.entries) if entry.event.kind == kind), None)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+def read_journal(path: Path) -> list[Entry]:
+    """Return the entries of a journal that another process may be writing; an unfinished last line is left out.
+
+    Raises: JournalDamaged.
+    """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[list[Entry], int]:
+    if not path.exists():
+        return [], 0
+    content = path.read_bytes()
+    entries: list[Entry] = []
+    offset = 0
+    head = _GENESIS
+    while (end := content.find(b"\n", offset)) >= 0:
+        entry = _parse(path, content[offset:end], len(entries), head)
+        entries.append(entry)
+        head = entry.digest
+        offset = end + 1
+    return entries, offset
+
+
+def _parse(path: Path, line: bytes, number: int, head: str) -> Entry:
+    try:
+        body: dict[str, Any] = json.loads(line)
+        digest = body.pop("hash")
+        sound = body["n"] == number and digest == _digest(head, body)
+        # The bytes themselves must be what we write, or an edit that JSON reads alike would pass.
+        sound = sound and line.decode() == json.dumps(
+            {**body, "hash": digest}, ensure_ascii=False, separators=(",", ":")
+        )
+        if sound:
+            return Entry(number, body["at"], Event(body["kind"], body["fields"]), digest)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    message = (
+        f"journal '{path}' line {number + 1} does not fit its hash chain: it was edited, damaged or replaced. "
+        "The target's ledger is not touched by this. Restore the file, or start a new run with --fresh."
+    )
+    raise JournalDamaged(message)
+
+
+def _digest(head: str, body: dict[str, Any]) -> str:
+    canonical = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{head}\n{canonical}".encode()).hexdigest()
