@@ -1,0 +1,39 @@
+"""Fixtures that every test may use: real servers, and the folder they live in."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of the session's servers, once, in the process that starts the workers."""
+    if not hasattr(config, "workerinput"):
+        config.stash[_FOLDER] = servers.make_folder()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what the session started."""
+    folder = config.stash.get(_FOLDER, None)
+    if folder is not None:
+        servers.stop_all(folder)
+        os.environ.pop(servers.FOLDER_VARIABLE, None)
+
+
+_FOLDER = pytest.StashKey[Path]()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> servers.PostgresServer:
+    """A real PostgreSQL, one for the whole session and all its workers."""
+    return servers.postgres()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: servers.PostgresServer) -> Iterator[str]:
+    """The URL of an empty database that only this test uses."""
+    with postgres_server.database() as name:
+        yield postgres_server.url(name)
