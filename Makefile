@@ -1,0 +1,41 @@
+# Every target does its own set-up on a machine that has python3 (3.11+), make and the package registries.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint bench sweep lock clean
+
+demo: $(READY)  ## the brief's migration, SQLite to an Iceberg lake, counts against the answer key
+	$(BIN)/transhume demo demo
+
+test: $(READY)  ## everything that must hold, on real servers
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(READY)  ## style, types, import direction
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## the whole job beside psql's COPY of the same finished rows
+	$(BIN)/python benchmarks/run.py
+
+sweep: $(READY)  ## long forms of the tests: every zone, every kill point
+	$(BIN)/python -m pytest -n 2 -m sweep
+
+$(READY): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "transhume needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock:  ## renew the locked dependencies (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra all --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra all -c requirements/dev.txt pyproject.toml -o requirements/run.txt
+
+clean:
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache build dist
