@@ -12,6 +12,16 @@ class Operation(exp.Func):
     """A node that a dialect must lower; printing one that was not lowered is a bug."""
 
 
+class ParquetFiles(Operation):
+    """Table function: the rows of the Parquet files `expressions` (text literals), one file after the other.
+
+    Columns are matched by name; the files of one call have the same columns. At least one file.
+    """
+
+    arg_types = {"expressions": True}
+    is_var_len_args = True
+
+
 class TrimAscii(Operation):
     """Text without leading and trailing ASCII white space (tab, LF, VT, FF, CR, space)."""
 
@@ -32,6 +42,18 @@ class IntegerText(Operation):
 
 class UuidText(Operation):
     """The lower-case 8-4-4-4-12 text of a UUID."""
+
+    arg_types = {"this": True}
+
+
+class UuidFromBytes(Operation):
+    """UUID of its 16 bytes; the way in which extracts carry UUIDs (`batches.arrow_type`)."""
+
+    arg_types = {"this": True}
+
+
+class DecimalText(Operation):
+    """Digits of a decimal, `-` before a negative one, with exactly the digits of its scale after the point."""
 
     arg_types = {"this": True}
 

@@ -161,7 +161,9 @@ ODD = "_odd"
 KEY_UUID = "_uuid"
 FATE = "_fate"
 REASONS = "_reasons"
-BOOKKEEPING = (ROW, ODD, KEY_UUID, FATE, REASONS)
+WARNINGS = "_warnings"
+"""Only where a mapping has checks that stop or warn: `stop:name` and `warn:name`, joined by line feeds, or NULL."""
+BOOKKEEPING = (ROW, ODD, KEY_UUID, FATE, REASONS, WARNINGS)
 
 
 def physical_names(names: Iterable[str]) -> dict[str, str]:
