@@ -1,13 +1,119 @@
 """The rules by verb: one file each. `RULES` is the whole list; a new rule is one file and one line here."""
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from transhume.rules.rule import Rule
+from pydantic import ValidationError
 
-RULES: dict[str, type[Rule]] = {}
+from transhume.rules.boolean import Boolean
+from transhume.rules.coalesce import Coalesce
+from transhume.rules.codes import Codes
+from transhume.rules.concat import Concat
+from transhume.rules.copy import Copy
+from transhume.rules.lookup import Lookup
+from transhume.rules.names import Names
+from transhume.rules.parse import Parse
+from transhume.rules.path import Path
+from transhume.rules.prefix import Prefix
+from transhume.rules.ref import Ref
+from transhume.rules.rule import ColumnRef, Constant, Rule, RuleInvalid, is_quoted
+from transhume.rules.scale import Scale
+from transhume.rules.sql import SqlRule
+from transhume.rules.utc import Utc
+from transhume.rules.uuid import Uuid
+from transhume.rules.value import Value
+
+RULES: dict[str, type[Rule]] = {
+    rule.verb: rule
+    for rule in (
+        Copy,
+        Uuid,
+        Ref,
+        Lookup,
+        Names,
+        Codes,
+        Utc,
+        Path,
+        Prefix,
+        Value,
+        Coalesce,
+        Concat,
+        Parse,
+        Boolean,
+        Scale,
+        SqlRule,
+    )
+}
 
 
 def parse_rule(node: Any, context: Mapping[str, Any]) -> Rule:
-    """Turn a node of the plan into a rule: a bare word copies a column, a mapping's verb names the rule."""
-    raise NotImplementedError
+    """Turn a node of the plan into a rule: a bare word copies a column, a mapping's verb names the rule.
+
+    `context["time_zone"]` may hold the plan's default zone, for rules that name none.
+    Raises: RuleInvalid with every problem below this node and the path to each.
+    """
+    if isinstance(node, Rule):
+        return node
+    if isinstance(node, str):
+        if is_quoted(node):
+            return Value(value=Constant(str(node)))
+        if node == "null":
+            return Value(value=Constant(None))
+        return Copy(column=ColumnRef(str(node)))
+    if not isinstance(node, Mapping):
+        hint = "; several columns go into one by {coalesce: [a, b]} or {concat: [a, b]}" if isinstance(node, list) else ""
+        raise RuleInvalid([((), f"expected a column, a quoted text or a rule, found a {type(node).__name__}{hint}")])
+    rule = RULES[_verb(node)]
+    problems = [((str(key),), _unknown_key(rule, str(key))) for key in node if str(key) not in _keys(rule)]
+    if problems:
+        raise RuleInvalid(problems)
+    try:
+        return rule.model_validate(dict(node), context={**context, "parse_rule": parse_rule})
+    except ValidationError as error:
+        raise RuleInvalid(list(_problems(rule, error))) from None
+
+
+def _verb(node: Mapping[Any, Any]) -> str:
+    verbs = [str(key) for key in node if str(key) in RULES]
+    if len(verbs) == 1:
+        return verbs[0]
+    if verbs:
+        message = f"'{verbs[0]}' and '{verbs[1]}' are both rules, and a column takes one; nest one in the other"
+        raise RuleInvalid([((verbs[1],), message)])
+    if not node:
+        raise RuleInvalid([((), f"an empty mapping names no rule; the rules are {', '.join(RULES)}")])
+    first = str(next(iter(node)))
+    hint = _did_you_mean(first, RULES) or f"; the rules are {', '.join(RULES)}"
+    raise RuleInvalid([((first,), f"'{first}' is not a rule{hint}")])
+
+
+def _keys(rule: type[Rule]) -> list[str]:
+    return [field.alias or name for name, field in rule.model_fields.items()]
+
+
+def _unknown_key(rule: type[Rule], key: str) -> str:
+    keys = _keys(rule)
+    hint = _did_you_mean(key, keys) or f"; it takes {', '.join(keys)}"
+    return f"the rule '{rule.verb}' has no '{key}'{hint}"
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _problems(rule: type[Rule], error: ValidationError) -> Iterable[tuple[tuple[str | int, ...], str]]:
+    for entry in error.errors(include_url=False):
+        place = entry["loc"]
+        cause = entry.get("ctx", {}).get("error")
+        if isinstance(cause, RuleInvalid):
+            yield from (((*place, *path), message) for path, message in cause.problems)
+        elif entry["type"] == "missing":
+            yield place[:-1], f"the rule '{rule.verb}' needs '{place[-1]}'"
+        elif isinstance(cause, Exception):
+            yield place, str(cause)
+        else:
+            key = f"'{place[0]}' of the rule '{rule.verb}'" if place else f"the rule '{rule.verb}'"
+            message = entry["msg"]
+            yield place, f"{key}: {message[0].lower()}{message[1:]}"

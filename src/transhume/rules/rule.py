@@ -4,10 +4,11 @@ A rule never imports another: where it takes a column it may hold a rule, and bo
 the scope (`SqlScope.argument`, `PythonScope.argument`). The twins of a rule share its parameters and nothing else.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Protocol
 
+from annotated_types import MinLen
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 from sqlglot import exp
 
@@ -90,6 +91,17 @@ class RuleProblem(ValueError):
     def __init__(self, message: str, cure: str = "") -> None:
         self.message, self.cure = message, cure
         super().__init__(message)
+
+
+class RuleInvalid(ValueError):
+    """A node of the plan is not a rule, or not a complete one; `problems` are (path below the node, message).
+
+    A path holds keys and list positions, such as ("coalesce", 1, "in"); the empty path is the node itself.
+    """
+
+    def __init__(self, problems: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(message for _, message in self.problems))
 
 
 class TypeScope(Protocol):
@@ -224,7 +236,6 @@ class Rule(BaseModel):
 
 
 
-
 def parse_argument(node: Any, info: ValidationInfo) -> ColumnRef | Constant | Rule:
     """Turn a node of the plan into an argument: bare word = column, quoted = literal, mapping = rule.
 
@@ -261,5 +272,11 @@ def parse_otherwise(node: Any) -> Otherwise:
     raise ValueError(message)
 
 
+def _as_tuple(node: Any) -> Any:
+    return tuple(node) if isinstance(node, list | tuple) else (node,)
+
+
 Argument = Annotated[ColumnRef | Constant | Rule, BeforeValidator(parse_argument)]
+Arguments = Annotated[tuple[Argument, ...], BeforeValidator(_as_tuple), MinLen(1)]
+"""One argument or a list of them."""
 OtherwiseField = Annotated[Otherwise, BeforeValidator(parse_otherwise)]

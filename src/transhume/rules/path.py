@@ -1,0 +1,211 @@
+"""The rule `path`: a storage path of one form rewritten to another, by templates with named captures."""
+
+import re
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sqlglot import exp
+
+from transhume import operations as op
+from transhume.rules import trees
+from transhume.rules.rule import (
+    Argument,
+    Otherwise,
+    OtherwiseField,
+    Outcome,
+    PythonScope,
+    Reason,
+    Rule,
+    Sql,
+    SqlScope,
+    TypeScope,
+    label,
+)
+from transhume.schema import TEXT, LogicalType
+
+_PIECE = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|([{}])|([^{}]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A literal text of a template, or the name of a capture."""
+
+    text: str
+    capture: bool
+
+
+def _pieces(template: str) -> list[_Piece]:
+    """Split a template into literals and captures; `{{` and `}}` are literal braces.
+
+    Raises: ValueError for a brace that is neither.
+    """
+    pieces: list[_Piece] = []
+    for match in _PIECE.finditer(template):
+        if match[2]:
+            message = f"the brace at character {match.start() + 1} of '{template}' opens no {{name}}; write it twice"
+            raise ValueError(message)
+        if match[1]:
+            pieces.append(_Piece(match[1], capture=True))
+            continue
+        literal = match[3] or match[0][0]
+        if pieces and not pieces[-1].capture:
+            pieces[-1] = _Piece(pieces[-1].text + literal, capture=False)
+        else:
+            pieces.append(_Piece(literal, capture=False))
+    return pieces
+
+
+class Form(BaseModel):
+    """One pair: the form `like` that the whole value must have, and the text `to` that is made of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    like: str
+    to: str
+
+    @model_validator(mode="after")
+    def _check(self) -> "Form":
+        pieces = _pieces(self.like)
+        if not pieces:
+            message = "'like' is empty"
+            raise ValueError(message)
+        names = [piece.text for piece in pieces if piece.capture]
+        for name in names:
+            if names.count(name) > 1:
+                message = f"'{{{name}}}' stands twice in like '{self.like}'; give the captures different names"
+                raise ValueError(message)
+        for left, right in zip(pieces, pieces[1:], strict=False):
+            if left.capture and right.capture:
+                message = f"'{{{left.text}}}{{{right.text}}}' in like '{self.like}' have nothing between them"
+                raise ValueError(message)
+        for piece in _pieces(self.to):
+            if piece.capture and piece.text not in names:
+                known = ", ".join(f"{{{name}}}" for name in names) or "nothing"
+                message = f"'{{{piece.text}}}' in to '{self.to}' is not captured; like '{self.like}' captures {known}"
+                raise ValueError(message)
+        return self
+
+
+class Path(Rule):
+    """A path of the form `like`, written as `to`; `any` holds several pairs, tried in order.
+
+    `{name}` captures one segment, at least one character without `/`; a capture right after a dot (`.{ext}`)
+    holds no dot. Where that leaves a choice, an earlier capture takes as much as it can. Everything else is
+    literal and the whole value must match; else it is `path_no_match` by `else`. NULL gives NULL.
+    """
+
+    verb: ClassVar[str] = "path"
+    column: Argument = Field(alias="path")
+    like: str | None = None
+    to: str | None = None
+    any_of: tuple[Form, ...] = Field((), alias="any")
+    otherwise: OtherwiseField = Field(Otherwise("reject"), alias="else")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pairs(cls, node: Any) -> Any:
+        if not isinstance(node, dict):
+            return node
+        if "any" in node and ("like" in node or "to" in node):
+            message = "the rule 'path' takes like and to, or any, not both"
+            raise ValueError(message)
+        if "any" not in node and not ("like" in node and "to" in node):
+            message = "the rule 'path' needs like and to, or any with a list of such pairs"
+            raise ValueError(message)
+        return node
+
+    @model_validator(mode="after")
+    def _form(self) -> "Path":
+        if not self.forms():
+            message = "'any' holds no pair of like and to"
+            raise ValueError(message)
+        return self
+
+    def forms(self) -> tuple[Form, ...]:
+        """Return the pairs in the order in which they are tried. Raises: ValueError for a wrong template."""
+        if self.like is not None and self.to is not None:
+            return (Form(like=self.like, to=self.to),)
+        return self.any_of
+
+    def arguments(self) -> Iterator[Argument]:
+        """Yield the column."""
+        yield self.column
+
+    def result(self, scope: TypeScope, wanted: LogicalType | None) -> LogicalType:  # noqa: ARG002
+        """Return text."""
+        scope.argument(self.column)
+        return TEXT
+
+    def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:  # noqa: ARG002
+        """Return a CASE over the forms' patterns."""
+        raw = trees.named(scope, scope.as_text(self.column))
+        branches: list[tuple[exp.Expression, exp.Expression]] = []
+        for form in self.forms():
+            pattern, groups = _pattern(form)
+            matches = scope.bind(op.RegexMatches(this=raw.value.copy(), pattern=trees.text(pattern)))
+            parts = [
+                op.RegexCapture(
+                    this=raw.value.copy(),
+                    pattern=trees.text(pattern),
+                    group=exp.Literal.number(groups[piece.text]),
+                )
+                if piece.capture
+                else trees.text(piece.text)
+                for piece in _pieces(form.to)
+            ]
+            branches.append((matches, trees.joined(parts or [trees.text("")])))
+        no_match = trees.every(
+            [trees.is_present(raw.value), *(exp.not_(trees.is_true(matches)) for matches, _ in branches)]
+        )
+        if self.otherwise.action in {"keep", "literal"}:
+            fallback = raw.value if self.otherwise.action == "keep" else trees.text(self.otherwise.text)
+            branches.append((trees.is_present(raw.value), fallback))
+        value = trees.case(branches, trees.null())
+        if self.otherwise.action != "reject":
+            return Sql(value, TEXT, raw.reasons)
+        return Sql(value, TEXT, (*raw.reasons, Reason(no_match, f"path_no_match:{label(self)}")))
+
+    def to_python(self, scope: PythonScope, wanted: LogicalType) -> Outcome:  # noqa: ARG002
+        """Return what a named-group pattern of Python's own makes of the value."""
+        raw = scope.as_text(self.column)
+        if raw.value is None:
+            return raw
+        for form in self.forms():
+            captured = _captures(form.like, raw.value)
+            if captured is not None:
+                return Outcome(form.to.format_map(captured))
+        match self.otherwise.action:
+            case "null":
+                return Outcome(None)
+            case "keep":
+                return raw
+            case "literal":
+                return Outcome(self.otherwise.text)
+        return Outcome(None, (f"path_no_match:{label(self)}",))
+
+
+def _pattern(form: Form) -> tuple[str, dict[str, int]]:
+    """Return the pattern in the closed subset of RegexMatches, and the group number of each capture."""
+    pattern, groups, before = "", {}, ""
+    for piece in _pieces(form.like):
+        if piece.capture:
+            groups[piece.text] = len(groups) + 1
+            pattern += "([^/.]+)" if before.endswith(".") else "([^/]+)"
+        else:
+            pattern += re.sub(r"([\\.^$|?*+()\[\]{}])", r"\\\1", piece.text)
+        before = piece.text if not piece.capture else ""
+    return pattern, groups
+
+
+def _captures(like: str, value: str) -> dict[str, str] | None:
+    """Return what each capture of a template holds in a value, None if it does not match; the Python twin's own."""
+    pattern = ""
+    for literal, name, _, _ in string.Formatter().parse(like):
+        pattern += re.escape(literal)
+        if name is not None:
+            dotless = pattern.endswith(".")
+            pattern += f"(?P<{name}>[^/.]+)" if dotless else f"(?P<{name}>[^/]+)"
+    match = re.compile(pattern, re.ASCII).fullmatch(value)
+    return None if match is None else match.groupdict()

@@ -1,0 +1,92 @@
+"""Small builders of SQLGlot nodes that the SQL twins are written with. No meaning of a single rule stands here."""
+
+from collections.abc import Iterable, Sequence
+from functools import reduce
+
+from sqlglot import exp
+
+from transhume.rules.rule import Reason, Sql, SqlScope
+
+
+def text(literal: str) -> exp.Expression:
+    """Return a text literal."""
+    return exp.Literal.string(literal)
+
+
+def null() -> exp.Expression:
+    """Return NULL."""
+    return exp.Null()
+
+
+def is_null(value: exp.Expression) -> exp.Expression:
+    """Return `value IS NULL`."""
+    return exp.Is(this=exp.paren(value), expression=exp.Null())
+
+
+def is_present(value: exp.Expression) -> exp.Expression:
+    """Return `value IS NOT NULL`."""
+    return exp.not_(is_null(value))
+
+
+def is_true(condition: exp.Expression) -> exp.Expression:
+    """Return the condition with NULL turned to FALSE."""
+    return exp.Coalesce(this=condition.copy(), expressions=[exp.false()])
+
+
+def every(conditions: Iterable[exp.Expression]) -> exp.Expression:
+    """Return the conjunction, TRUE for none."""
+    terms = list(conditions)
+    return exp.and_(*terms) if terms else exp.true()
+
+
+def some(conditions: Iterable[exp.Expression]) -> exp.Expression:
+    """Return the disjunction, FALSE for none."""
+    terms = list(conditions)
+    return exp.or_(*terms) if terms else exp.false()
+
+
+def case(branches: Sequence[tuple[exp.Expression, exp.Expression]], default: exp.Expression) -> exp.Expression:
+    """Return a searched CASE; without branches, the default."""
+    if not branches:
+        return default.copy()
+    ifs = [exp.If(this=condition.copy(), true=value.copy()) for condition, value in branches]
+    return exp.Case(ifs=ifs, default=default.copy())
+
+
+def joined(parts: Sequence[exp.Expression]) -> exp.Expression:
+    """Return the parts joined by `||`: NULL if any of them is."""
+    return reduce(lambda left, right: exp.DPipe(this=left, expression=right.copy()), parts[1:], parts[0].copy())
+
+
+def bound(scope: SqlScope, value: exp.Expression) -> exp.Expression:
+    """Return a name for the value that may be used many times; a name is its own."""
+    return value if isinstance(value, exp.Column) else scope.bind(value)
+
+
+def named(scope: SqlScope, sql: Sql) -> Sql:
+    """Return the same value and reasons as names, each evaluated once per row."""
+    reasons = tuple(Reason(bound(scope, reason.condition), reason.text) for reason in sql.reasons)
+    return Sql(bound(scope, sql.value), sql.type, reasons)
+
+
+def reasons_of(arguments: Iterable[Sql]) -> tuple[Reason, ...]:
+    """Return the reasons of all arguments, in order."""
+    return tuple(reason for argument in arguments for reason in argument.reasons)
+
+
+def sound(reasons: Iterable[Reason]) -> exp.Expression | None:
+    """Return the condition that none of these reasons holds; None where there are none."""
+    conditions = [is_true(reason.condition) for reason in reasons]
+    return exp.not_(some(conditions)) if conditions else None
+
+
+def where_sound(reasons: Sequence[Reason], condition: exp.Expression) -> exp.Expression:
+    """Return the condition, FALSE where one of the reasons already says that the row is bad."""
+    guard = sound(reasons)
+    return condition if guard is None else exp.and_(guard, condition)
+
+
+def value_where_sound(reasons: Sequence[Reason], value: exp.Expression) -> exp.Expression:
+    """Return the value, NULL where one of the reasons holds."""
+    guard = sound(reasons)
+    return value if guard is None else case([(guard, value)], null())
