@@ -3,13 +3,20 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo
 
+from transhume.errors import Position
+from transhume.plan.fields import column_spec, flag, lookup_node, names, reject_limit, with_name
+from transhume.plan.origin import Origin
 from transhume.rules import Rule, parse_rule
 from transhume.rules.rule import ColumnRef
 from transhume.schema import LogicalType
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, populate_by_name=True)
+
+Names = Annotated[tuple[str, ...], BeforeValidator(names)]
+"""A list of names; one name alone may stand without brackets."""
+Flag = Annotated[bool, BeforeValidator(flag)]
 
 
 class ColumnSpec(BaseModel):
@@ -45,15 +52,23 @@ class NamesLookup(BaseModel):
 Lookup = FileLookup | NamesLookup
 
 
+def _parse_lookup(node: Any) -> Any:
+    kind, content = lookup_node(node)
+    return (FileLookup if kind == "file" else NamesLookup).model_validate(content)
+
+
+LookupField = Annotated[Lookup, BeforeValidator(_parse_lookup)]
+
+
 class Join(BaseModel):
     """At most one row of another source table per row, under an alias."""
 
     model_config = _STRICT
     from_: str = Field(alias="from")
-    on: dict[str, str]
+    on: Annotated[dict[str, str], Field(min_length=1)]
     """Column of the joined table to own column or earlier alias.column."""
     where: str | None = None
-    first: dict[str, tuple[str, ...]] | None = None
+    first: Annotated[dict[str, Names], Field(min_length=1, max_length=1)] | None = None
     latest: str | None = None
     none: Literal["null", "reject"] = "null"
     many: Literal["reject"] = "reject"
@@ -63,7 +78,7 @@ class RowCheck(BaseModel):
     """A condition on the target row, in the portable expression language; NULL counts as passed."""
 
     model_config = _STRICT
-    name: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     sql: str
     then: Literal["reject", "stop", "warn"] = "reject"
 
@@ -81,7 +96,17 @@ def _parse_field(node: Any, info: ValidationInfo) -> Any:
     return parse_rule(node, info.context or {})
 
 
+def _parse_limit(node: Any) -> Any:
+    return node if isinstance(node, RejectLimit) else RejectLimit.model_validate(reject_limit(node))
+
+
+def _parse_spec(node: Any) -> Any:
+    return node if isinstance(node, ColumnSpec) else ColumnSpec.model_validate(column_spec(node))
+
+
 FieldRule = Annotated[Rule, BeforeValidator(_parse_field)]
+LimitField = Annotated[RejectLimit, BeforeValidator(_parse_limit)]
+SpecField = Annotated[ColumnSpec, BeforeValidator(_parse_spec)]
 
 
 class TableMapping(BaseModel):
@@ -91,15 +116,15 @@ class TableMapping(BaseModel):
     name: str
     into: str | None = None
     from_: str = Field(alias="from")
-    key: tuple[str, ...]
+    key: Annotated[Names, Field(min_length=1)]
     where: str | None = None
-    create: bool = False
-    types: dict[str, ColumnSpec] = {}
+    create: Flag = False
+    types: dict[str, SpecField] = {}
     join: dict[str, Join] = {}
-    columns: dict[str, FieldRule]
-    drop: tuple[str, ...] = ()
+    columns: Annotated[dict[str, FieldRule], Field(min_length=1)]
+    drop: Names = ()
     checks: tuple[RowCheck, ...] = ()
-    max_rejects: RejectLimit | None = None
+    max_rejects: LimitField | None = None
     on_conflict: Literal["error"] = "error"
 
     @property
@@ -122,7 +147,7 @@ class Defaults(BaseModel):
 
     model_config = _STRICT
     time_zone: str | None = None
-    max_rejects: RejectLimit = RejectLimit(count=0)
+    max_rejects: LimitField = RejectLimit(count=0)
 
 
 class Plan(BaseModel):
@@ -138,18 +163,31 @@ class Plan(BaseModel):
     goal: str = ""
     scope: str = ""
     defaults: Defaults = Defaults()
-    lookups: Mapping[str, Lookup] = {}
-    tables: Mapping[str, TableMapping]
-    ignored_tables: tuple[str, ...] = ()
-    environments: Mapping[str, Any] = {}
-    schedule: Mapping[str, Any] = {}
-    people: Mapping[str, Any] = {}
+    lookups: dict[str, LookupField] = {}
+    tables: Annotated[dict[str, TableMapping], BeforeValidator(with_name), Field(min_length=1)]
+    ignored_tables: Names = ()
+    environments: dict[str, Any] = {}
+    schedule: dict[str, Any] = {}
+    people: dict[str, Any] = {}
     risks: Any = ()
-    rollback: Mapping[str, Any] = {}
+    rollback: dict[str, Any] = {}
     notify: Any = ()
     phases: Any = ()
     consistency: Any = None
     performance: Any = ()
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the plan came from: file, places, lookups read, references to secrets."""
+        return self._origin
+
+    def position(self, *path: str | int) -> Position | None:
+        """Return the place of a key such as ('tables', 'ml_models', 'columns', 'created_at'), or of what encloses it.
+
+        None for a plan that was not read from a file.
+        """
+        return self._origin.position(path)
 
 
 __all__ = [

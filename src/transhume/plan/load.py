@@ -1,0 +1,221 @@
+"""The file `transhume.yaml` to a Plan, with every mistake at once. What a correct plan means is not decided here."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from transhume.errors import Finding, PlanError, Position, UsageError
+from transhume.plan.check import check_plan
+from transhume.plan.credentials import REFERENCE, Resolver, holds_literal_password, parse_dotenv
+from transhume.plan.document import Document, Path_, parse_document, read_text
+from transhume.plan.lookups import LookupTable, read_lookup
+from transhume.plan.model import FileLookup, Plan
+from transhume.plan.origin import Origin
+from transhume.plan.wording import findings_of
+from transhume.rules import parse_rule
+from transhume.rules.rule import is_quoted
+
+FILE_NAME = "transhume.yaml"
+VERSION = "1"
+_PRUNINGS_MAX = 8
+_REFERENCE_KEYS = frozenset({"source", "target", "environments", "notify", "schedule", "people", "rollback"})
+_PLACEHOLDERS = {"transhume": VERSION, "name": "?", "namespace": "?", "source": "?", "target": "?"}
+_FROM_ABSENCE = frozenset({"primary_key", "key_not_mapped", "unused_lookup"})
+"""Codes of findings that say that something is not there; it may be what could not be read."""
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Plan:
+    """Read a plan and return it; it has no error that can be seen without a database.
+
+    `path` is the file or its folder; `environment` (then `.env` beside the plan) gives `${NAME}`, looked up only
+    when a URL is resolved: a plan can be read and checked without its secrets.
+    Raises: PlanError with all findings in the file's order; UsageError if there is no plan.
+    """
+    plan, findings = read(path, environment)
+    if plan is not None and not findings:
+        findings = [finding for finding in check_plan(plan) if finding.severity == "error"]
+    if plan is None or findings:
+        raise PlanError(findings)
+    return plan
+
+
+def read(path: Path, environment: Mapping[str, str]) -> tuple[Plan | None, list[Finding]]:
+    """Return the plan, and what is wrong with its text; a plan that could not be read is None.
+
+    Where parts could not be read, the findings hold also what `check_plan` says about the other parts.
+    Raises: PlanError for what is no YAML; UsageError if there is no plan.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    shown = _shown(file)
+    try:
+        text = read_text(file, shown)
+    except UsageError as problem:
+        message = f"{problem}; name the project's folder with -p, or make one with 'transhume init'"
+        raise UsageError(message) from None
+    document = parse_document(text, shown)
+    content = document.content
+    if not isinstance(content, Mapping):
+        what = "the plan is empty" if content in (None, "") else "the plan is not a mapping of 'key: value' lines"
+        raise PlanError([_finding("yaml", what, "begin with 'transhume: 1'; see 'transhume init'", document, ())])
+    resolver = Resolver(file.parent, environment, _dotenv(file.parent))
+    findings = [*_version(document), *_names_inside(document), *_references(document)]
+    plan, structural = _validate(document)
+    findings += structural
+    if plan is not None:
+        lookups, problems = _lookups(plan, file.parent, document)
+        findings += problems
+        plan._origin = Origin(file.parent, document, lookups, resolver)  # noqa: SLF001 - set once, here
+        if findings:
+            findings += _other_findings(plan, findings, structural)
+    return (None if structural else plan), in_file_order(findings)
+
+
+def in_file_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings sorted by file and place, each once."""
+    return sorted(dict.fromkeys(findings), key=_order)
+
+
+def _order(finding: Finding) -> tuple[str, int, int]:
+    place = finding.position
+    return (place.file, place.line, place.column) if place else ("", 0, 0)
+
+
+def _shown(file: Path) -> str:
+    try:
+        return str(file.absolute().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(file)
+
+
+def _dotenv(directory: Path) -> dict[str, str]:
+    try:
+        return parse_dotenv(read_text(directory / ".env", ".env"))
+    except (UsageError, PlanError):
+        return {}
+
+
+def _finding(code: str, message: str, cure: str, document: Document, path: Path_, *, of_key: bool = True) -> Finding:
+    return Finding(code, "error", message, cure, document.position(path, of_key=of_key))
+
+
+def _version(document: Document) -> Iterator[Finding]:
+    found = document.content.get("transhume")
+    if found is not None and found != VERSION:
+        message = f"this plan is written in version '{found}' of the language; this transhume reads version {VERSION}"
+        cure = f"write 'transhume: {VERSION}', or use the transhume that the plan was written for"
+        yield _finding("version", message, cure, document, ("transhume",), of_key=False)
+
+
+def _names_inside(document: Document) -> Iterator[Finding]:
+    tables = document.content.get("tables")
+    for name, mapping in tables.items() if isinstance(tables, Mapping) else ():
+        if isinstance(mapping, Mapping) and "name" in mapping:
+            message = f"the mapping '{name}' takes no 'name': its key is its name"
+            cure = "write 'into: TABLE' if the target table is called otherwise"
+            yield _finding("unknown_key", message, cure, document, ("tables", str(name), "name"))
+
+
+def _scalars(node: Any, path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _scalars(value, (*path, str(key)))
+    elif isinstance(node, list):
+        for place, value in enumerate(node):
+            yield from _scalars(value, (*path, place))
+    elif isinstance(node, str):
+        yield path, node
+
+
+def _references(document: Document) -> Iterator[Finding]:
+    """Yield literal passwords, and `${...}` where nothing is replaced."""
+    for path, text in _scalars(document.content):
+        is_url = path[0] in _REFERENCE_KEYS or (path[0] == "lookups" and path[-1] == "system")
+        if is_url and holds_literal_password(text):
+            message = f"'{path[-1]}' holds a password; plans are shared and committed"
+            cure = "write ${NAME} in its place and put NAME=... into the file '.env', which git ignores; "
+            cure += "then change the password"
+            yield _finding("password", message, cure, document, path, of_key=False)
+        elif not is_url and not is_quoted(text) and (found := REFERENCE.search(text)):
+            message = f"'{found[0]}' is not replaced here: variables stand only in source, target and 'system:'"
+            cure = "write the text itself, or put it in quotes if it is meant as it stands"
+            yield _finding("variable", message, cure, document, path, of_key=False)
+
+
+def _validate(document: Document) -> tuple[Plan | None, list[Finding]]:
+    """Return the plan without the parts that could not be read, and what was wrong with these."""
+    content: Any = document.content
+    defaults = content.get("defaults")
+    zone = defaults.get("time_zone") if isinstance(defaults, Mapping) else None
+    context = {"parse_rule": parse_rule, "time_zone": str(zone) if isinstance(zone, str) else None}
+    content = {key: value for key, value in content.items() if key != "transhume"} | {"transhume": VERSION}
+    if "transhume" not in document.content:
+        missing = "the plan does not say which version of the language it is written in"
+        first = [_finding("missing_key", missing, f"begin with 'transhume: {VERSION}'", document, ())]
+    else:
+        first = []
+    findings: list[Finding] = []
+    for _ in range(_PRUNINGS_MAX):
+        try:
+            return Plan.model_validate(content, context=context, by_alias=True, by_name=False), [*first, *findings]
+        except ValidationError as error:
+            found = list(findings_of(error, document))
+            findings += [finding for _, finding in found]
+            content = _pruned(content, [path for path, _ in found])
+    return None, [*first, *findings]
+
+
+def _pruned(content: Any, paths: Iterable[Path_]) -> Any:
+    """Return the content without these parts; what the plan cannot do without is replaced by a placeholder."""
+    drop = set(paths)
+
+    def copy(node: Any, path: Path_) -> Any:
+        if isinstance(node, Mapping):
+            return {key: copy(value, (*path, str(key))) for key, value in node.items() if (*path, str(key)) not in drop}
+        if isinstance(node, list):
+            return [copy(value, (*path, place)) for place, value in enumerate(node) if (*path, place) not in drop]
+        return node
+
+    return _PLACEHOLDERS | copy(content, ())
+
+
+def _lookups(plan: Plan, directory: Path, document: Document) -> tuple[dict[str, LookupTable], list[Finding]]:
+    tables: dict[str, LookupTable] = {}
+    findings: list[Finding] = []
+    for name, lookup in plan.lookups.items():
+        if not isinstance(lookup, FileLookup) or lookup.file is None:
+            continue
+        position = document.position(("lookups", name, "file"), of_key=False)
+        try:
+            tables[name] = read_lookup(directory, lookup.file, lookup.key, lookup.value, position)
+        except PlanError as problem:
+            findings += problem.findings
+    return tables, findings
+
+
+def _other_findings(plan: Plan, findings: list[Finding], structural: list[Finding]) -> list[Finding]:
+    """Return what the check says about the parts that could be read, without what follows from the others."""
+    unread = _names_at({finding.position for finding in structural}, plan)
+    others = []
+    for finding in check_plan(plan):
+        follows = any(f"'{name}'" in finding.message for name in unread)
+        if structural and finding.code in _FROM_ABSENCE:
+            continue
+        if finding.severity == "error" and not follows and finding.position not in {f.position for f in findings}:
+            others.append(replace(finding))
+    return others
+
+
+def _names_at(places: set[Position | None], plan: Plan) -> set[str]:
+    document = plan.origin.document
+    assert document is not None
+    lines = {place.line - 1 for place in places if place}
+    return {
+        str(name)
+        for path, (line, _) in (*document.key_places.items(), *document.value_places.items())
+        if line in lines
+        for name in path[1:]
+        if isinstance(name, str)
+    }

@@ -1,0 +1,173 @@
+"""What pydantic and the rules found wrong, in plain words with a place and a cure. No message of theirs goes through."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from transhume.errors import Finding
+from transhume.plan.document import Document, Path_
+from transhume.plan.fields import kind_of
+from transhume.plan.model import Defaults, FileLookup, Join, Plan, RowCheck, TableMapping
+from transhume.rules.rule import RuleInvalid
+from transhume.words import hint
+
+_EXAMPLES = {
+    "name": "write 'name: what this migration is called'",
+    "namespace": "write 'namespace: a name of the source that never changes'; every generated key depends on it",
+    "source": "write 'source: sqlite:///legacy.db' or 'source: ${LEGACY_URL}'",
+    "target": "write 'target: postgresql://user@host/db?schema=name' or 'target: iceberg:./lake?namespace=name'",
+    "tables": "write 'tables:' with one mapping for each target table",
+    "from": "write 'from: SOURCE_TABLE'",
+    "key": "write 'key: COLUMN' or 'key: [a, b]': what identifies a row",
+    "value": "write 'value: COLUMN': what the lookup gives",
+    "columns": "write 'columns:' with 'target_column: rule' lines below",
+    "on": "write 'on: {column of the joined table: own column}'",
+    "sql": "write 'sql: a condition that good rows fulfil'",
+}
+_LATER = {
+    "pivot": "joins of key-value tables", "ignore": "joins of key-value tables", "dedupe": "removing duplicates",
+    "load": "replacing whole tables", "include": "plans in several files",
+}  # fmt: skip
+"""Keys of the language that this version does not read yet."""
+
+
+def findings_of(error: ValidationError, document: Document) -> Iterator[tuple[Path_, Finding]]:
+    """Yield each problem as (path of the part that cannot be read, Finding)."""
+    for path, problem, kind, context in _flat(error, ()):
+        yield _translated(path, problem, kind, context, document)
+
+
+def _flat(error: ValidationError, above: Path_) -> Iterator[tuple[Path_, str, str, Mapping[str, Any]]]:
+    """Yield (path, message, kind, context) of every problem; nested errors are opened up."""
+    for entry in error.errors(include_url=False, include_input=False):
+        path = (*above, *entry["loc"])
+        context: Mapping[str, Any] = entry.get("ctx", {})
+        cause = context.get("error")
+        if isinstance(cause, ValidationError):
+            yield from _flat(cause, path)
+        elif isinstance(cause, RuleInvalid):
+            for below, message in cause.problems:
+                yield (*path, *below), message, "rule", {}
+        elif isinstance(cause, Exception):
+            yield path, str(cause), "value", {}
+        else:
+            yield path, "", entry["type"], context
+
+
+def _translated(
+    path: Path_, message: str, kind: str, context: Mapping[str, Any], document: Document
+) -> tuple[Path_, Finding]:
+    known = _in_document(path, document)
+    key = str(path[-1]) if path else ""
+    if kind == "missing":
+        inside = _in_document(path[:-1], document)
+        what, cure = f"{_place(inside)} has no '{key}'", _EXAMPLES.get(key, f"write '{key}: ...'")
+        # What lacks a part is left out whole; only the plan itself is kept.
+        return inside or path, _finding("missing_key", what, cure, document, inside)
+    if kind == "extra_forbidden":
+        return known, _finding("unknown_key", *_unknown_key(path[:-1], key), document, known)
+    if kind in {"rule", "value"}:
+        what, _, cure = message.partition("; ")
+        return known, _finding("bad_value", what, cure, document, known, of_key=False)
+    return known, _finding("bad_value", *_wrong_shape(path, kind, context, document), document, known, of_key=False)
+
+
+def _wrong_shape(path: Path_, kind: str, context: Mapping[str, Any], document: Document) -> tuple[str, str]:
+    found = _node(_in_document(path, document), document)
+    name = _named(path)
+    what = kind_of(found)
+    if kind == "literal_error":
+        return f"{name} cannot be {what}", f"write {context.get('expected', '')}".replace("'", "")
+    if kind.startswith("string") and kind != "string_pattern_mismatch":
+        return f"{name} is {what}, expected a text", "write one value"
+    if kind == "string_pattern_mismatch":
+        return f"{name} is {what}, expected a name", "use letters, digits and '_', a letter first"
+    if kind in {"tuple_type", "list_type"}:
+        return f"{name} is {what}, expected a list", "write [a, b], or one '- ' line for each"
+    if kind in {"too_short", "too_long"}:
+        number = context.get("min_length", context.get("max_length", 1))
+        few = kind == "too_short"
+        return f"{name} is empty" if few else f"{name} has more than {number} entry", f"write {number} entry"
+    return f"{name} is {what}, expected a mapping of 'key: value' lines", "write 'key: value' lines below it"
+
+
+def _unknown_key(path: Path_, key: str) -> tuple[str, str]:
+    place = _place(path)
+    if key in _LATER:
+        return f"{place} has '{key}', which this version does not read yet ({_LATER[key]})", "remove it"
+    if key == "<<":
+        return f"{place} has '<<', a merge key; the plan has none", "write the values out"
+    return f"{place} takes no '{key}'", hint(key, _keys(path), "it takes")
+
+
+def _model(path: Path_) -> type[BaseModel] | None:
+    match path:
+        case ():
+            return Plan
+        case ("defaults",):
+            return Defaults
+        case ("lookups", _):
+            return FileLookup
+        case ("tables", _):
+            return TableMapping
+        case ("tables", _, "join", _):
+            return Join
+        case ("tables", _, "checks", _):
+            return RowCheck
+    return None
+
+
+def _keys(path: Path_) -> list[str]:
+    model = _model(path)
+    fields = model.model_fields if model else {}
+    return [field.alias or name for name, field in fields.items() if not (model is TableMapping and name == "name")]
+
+
+def _place(path: Path_) -> str:
+    match path:
+        case ():
+            return "the plan"
+        case ("lookups", name):
+            return f"the lookup '{name}'"
+        case ("tables", name):
+            return f"the mapping '{name}'"
+        case ("tables", name, "join", alias):
+            return f"the join '{alias}' of '{name}'"
+        case ("tables", name, "checks", int(number)):
+            return f"check {number + 1} of '{name}'"
+    return f"'{path[-1]}'"
+
+
+def _named(path: Path_) -> str:
+    if path and isinstance(path[-1], int):
+        return f"entry {path[-1] + 1} of '{next((part for part in reversed(path) if isinstance(part, str)), '')}'"
+    return _place(path) if _model(path) else f"'{path[-1]}'"
+
+
+def _in_document(path: Path_, document: Document) -> Path_:
+    """Return the part of a path that is in the document; names that pydantic added are left out."""
+    node: Any = document.content
+    kept: list[str | int] = []
+    for part in path:
+        if isinstance(node, Mapping) and part in node:
+            node = node[part]
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        else:
+            continue
+        kept.append(part)
+    return tuple(kept)
+
+
+def _node(path: Path_, document: Document) -> Any:
+    node: Any = document.content
+    for part in path:
+        node = node[part]
+    return node
+
+
+def _finding(code: str, what: str, cure: str, document: Document, path: Path_, *, of_key: bool = True) -> Finding:
+    table = str(path[1]) if path[:1] == ("tables",) and len(path) > 1 else None
+    column = str(path[3]) if table and path[2:3] == ("columns",) and len(path) > 3 else None  # noqa: PLR2004
+    return Finding(code, "error", what, cure, document.position(path, of_key=of_key), table, column)
