@@ -98,6 +98,43 @@ def parse_type(text: str) -> LogicalType:
     raise ValueError(message)
 
 
+_TEXT_GRAMMARS = (
+    Kind.BIGINT,
+    Kind.DECIMAL,
+    Kind.DOUBLE,
+    Kind.BOOLEAN,
+    Kind.UUID,
+    Kind.DATE,
+    Kind.TIME,
+    Kind.TIMESTAMP,
+    Kind.TIMESTAMPTZ,
+)
+_CONVERTIBLE = frozenset(
+    {
+        *((Kind.TEXT, kind) for kind in _TEXT_GRAMMARS),
+        *((kind, Kind.TEXT) for kind in (Kind.INT, Kind.BIGINT, Kind.UUID, Kind.DECIMAL, Kind.JSON)),
+        *((kind, wanted) for kind in (Kind.INT, Kind.BIGINT) for wanted in (Kind.DECIMAL, Kind.DOUBLE, Kind.BOOLEAN)),
+        (Kind.INT, Kind.BIGINT),
+        (Kind.BOOLEAN, Kind.BIGINT),
+        (Kind.DECIMAL, Kind.BIGINT),
+        (Kind.DECIMAL, Kind.DOUBLE),
+        (Kind.DOUBLE, Kind.BIGINT),
+        (Kind.DATE, Kind.TIMESTAMP),
+    }
+)
+
+
+def is_convertible(given: LogicalType, wanted: LogicalType) -> bool:
+    """Say whether values of one type can become another exactly or be rejected one by one.
+
+    What goes to `bigint` goes to `int` too. Text is parsed by the closed grammars; a double has no text.
+    """
+    if given.kind is wanted.kind:
+        return given.kind is not Kind.LIST or given.element == wanted.element
+    kind = Kind.BIGINT if wanted.kind is Kind.INT else wanted.kind
+    return given.kind is kind or (given.kind, kind) in _CONVERTIBLE
+
+
 class Carrier(StrEnum):
     """How the extract carries a source column.
 
