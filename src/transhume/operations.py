@@ -8,7 +8,7 @@ NULL in, NULL out, unless the docstring says otherwise. No dialect's SQL stands 
 from sqlglot import exp
 
 
-class Operation(exp.Func):
+class Operation(exp.Expression, exp.Func):
     """A node that a dialect must lower; printing one that was not lowered is a bug."""
 
 
@@ -244,3 +244,48 @@ class JoinReasons(Operation):
 
     arg_types = {"expressions": False}
     is_var_len_args = True
+
+
+class TextLike(Operation):
+    """TRUE if the whole text is like `pattern`, a text literal: `%` any run, `_` any one code point, no escape.
+
+    Case counts; line feeds are characters like others.
+    """
+
+    arg_types = {"this": True, "pattern": True}
+
+
+class IntegerSum(Operation):
+    """BIGINT sum of two integers; NULL if it does not fit 64 bits."""
+
+    arg_types = {"this": True, "expression": True}
+
+
+class IntegerDifference(Operation):
+    """BIGINT difference of two integers; NULL if it does not fit 64 bits."""
+
+    arg_types = {"this": True, "expression": True}
+
+
+class IntegerProduct(Operation):
+    """BIGINT product of two integers; NULL if it does not fit 64 bits."""
+
+    arg_types = {"this": True, "expression": True}
+
+
+class DecimalSum(Operation):
+    """decimal(precision, scale) sum of two such decimals; NULL if it does not fit."""
+
+    arg_types = {"this": True, "expression": True, "precision": True, "scale": True}
+
+
+class DecimalDifference(Operation):
+    """decimal(precision, scale) difference of two such decimals; NULL if it does not fit."""
+
+    arg_types = {"this": True, "expression": True, "precision": True, "scale": True}
+
+
+class DecimalProduct(Operation):
+    """decimal(precision, scale) product of two decimals whose scales add up to `scale`; NULL if it does not fit."""
+
+    arg_types = {"this": True, "expression": True, "precision": True, "scale": True}

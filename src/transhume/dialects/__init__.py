@@ -1,1 +1,8 @@
-"""."""
+"""The dialects by name: each lowers every portable operation to its SQL, in a file of its own."""
+
+from transhume.dialects.dialect import Dialect, LoweringError
+from transhume.dialects.duckdb import DUCKDB
+
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (DUCKDB,)}
+
+__all__ = ["DIALECTS", "Dialect", "LoweringError"]
