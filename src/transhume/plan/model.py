@@ -1,6 +1,6 @@
 """The plan as typed data: what `transhume.yaml` says, nothing about how it was read or what is wrong with it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo
@@ -8,8 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from transhume.errors import Position
 from transhume.plan.fields import column_spec, flag, lookup_node, names, reject_limit, with_name
 from transhume.plan.origin import Origin
-from transhume.rules import Rule, parse_rule
-from transhume.rules.rule import ColumnRef
+from transhume.rules import parse_rule
+from transhume.rules.rule import ColumnRef, Rule
 from transhume.schema import LogicalType
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, populate_by_name=True)
