@@ -1,52 +1,35 @@
 """The types of a table mapping: what its rules give, and what the target must hold. Pure."""
 
-import datetime
-import re
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 
 from transhume.batches import TargetTable
 from transhume.errors import Finding, PlanError
 from transhume.facts import Catalog
-from transhume.plan.model import ColumnSpec, Plan, TableMapping
+from transhume.plan.constants import constant_problem
+from transhume.plan.model import Plan, TableMapping
+from transhume.plan.places import at, at_column, at_mapping
+from transhume.rules.copy import Copy
 from transhume.rules.rule import Argument, ColumnRef, Constant, RuleProblem
 from transhume.schema import TEXT, Carrier, Column, ForeignKey, Kind, LogicalType, Table, is_convertible
+from transhume.words import did_you_mean, hint
 
-_INT_MAX = {Kind.INT: 2**31 - 1, Kind.BIGINT: 2**63 - 1}
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
-
-
-def mapping_types(plan: Plan, mapping: TableMapping, source: Catalog, target: Catalog | None) -> TargetTable:
-    """Return what the target must hold for a mapping; see `derive_types`.
-
-    Raises: PlanError with every problem of the mapping's types.
-    """
-    table, findings = derive_types(plan, mapping, source, target)
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if errors or table is None:
-        raise PlanError(errors)
-    return table
+__all__ = ["SourceTypes", "constant_problem", "key_columns", "mapping_types", "resolve", "target_table", "uuid_column"]
 
 
-def derive_types(
+def target_table(
     plan: Plan, mapping: TableMapping, source: Catalog, target: Catalog | None
-) -> tuple[TargetTable | None, tuple[Finding, ...]]:
-    """Return the target table of a mapping in logical types, and every problem on the way there.
+) -> tuple[TargetTable | None, list[Finding]]:
+    """Return what the target must hold for a mapping, and every problem on the way there.
 
-    A column's type comes from the existing target table, else from `types:`, else from its rule. The table has
-    exactly the columns that the mapping fills. None if problems leave no table to speak of.
+    Shape: exactly the columns that the mapping fills, in the order of the target's table, else of the plan. A type
+    comes from the table that is there, from `types:` (also its narrower bounds), else from the rule. None where
+    an error leaves no table to speak of. `target` None: nothing is known of it; every table counts as missing.
     """
-    collected: list[Finding] = []
-    if mapping.from_ not in source.tables:
-        message = f"table '{mapping.from_}' is not in the source"
-        return None, (_finding(plan, mapping, "no_source_table", message, ("from",)),)
     existing = target.tables.get(mapping.target_table) if target is not None else None
-    if target is not None and existing is None and not mapping.create:
-        message = f"table '{mapping.target_table}' is not in the target"
-        cure = "Write 'create: true', or create it first."
-        return None, (_finding(plan, mapping, "no_target_table", message, ("into",), cure),)
+    collected = list(_table_findings(plan, mapping, source, target, existing))
+    if any(finding.code == "unknown_table" for finding in collected):
+        return None, collected
     scope = SourceTypes(mapping, source.tables)
     columns: list[Column] = []
     for name in _in_order(mapping, existing):
@@ -54,33 +37,48 @@ def derive_types(
         collected += problems
         if column is not None:
             columns.append(column)
-    if existing is not None:
-        collected += _untouched_columns(plan, mapping, existing)
-    key = existing.primary_key if existing is not None else created_key(mapping)
-    if not key or not set(key) <= set(mapping.columns):
-        message = f"table '{mapping.target_table}' has no primary key that the mapping fills"
-        cure = "Write 'primary key' behind a column in 'types:', or fill the key with {uuid: key column}."
-        collected.append(_finding(plan, mapping, "no_primary_key", message, ("columns",), cure))
-    columns = [_not_null(column) if column.name in key else column for column in columns]
-    table = Table(
-        name=mapping.target_table,
-        columns=tuple(columns),
-        primary_key=key,
-        unique=existing.unique if existing is not None else _unique_columns(mapping),
-        foreign_keys=existing.foreign_keys if existing is not None else _references(plan, mapping, target),
-        checks=existing.checks if existing is not None else (),
-        obstacles=existing.obstacles if existing is not None else (),
-    )
-    return TargetTable(mapping.name, table, key, create=existing is None), tuple(collected)
+    key = key_columns(mapping, existing)
+    if not key:
+        message = f"nothing that '{mapping.name}' fills identifies a row of '{mapping.target_table}'"
+        cure = f"write 'primary key' behind a type, or fill a column by {{uuid: {_listed(mapping.key)}}}"
+        collected.append(at_mapping(plan, mapping, "columns", "primary_key", message, cure))
+    if any(finding.severity == "error" for finding in collected):
+        return None, collected
+    made = _restricted(existing, columns) if existing else _created(plan, mapping, columns, key, target)
+    return TargetTable(mapping.name, made, key, create=existing is None), collected
 
 
-def created_key(mapping: TableMapping) -> tuple[str, ...]:
-    """Return the primary key of a table that the run creates: from `types:`, else the UUID over the key."""
+def mapping_types(plan: Plan, mapping: TableMapping, source: Catalog, target: Catalog | None) -> TargetTable:
+    """Return what the target must hold for a mapping; see `target_table`.
+
+    Raises: PlanError with every problem of the mapping's types.
+    """
+    table, findings = target_table(plan, mapping, source, target)
+    if table is None:
+        raise PlanError([finding for finding in findings if finding.severity == "error"])
+    return table
+
+
+def key_columns(mapping: TableMapping, existing: Table | None = None) -> tuple[str, ...]:
+    """Return the target columns that identify a row of this mapping; empty if nothing does.
+
+    The primary key of the table that is there, else the declared one, else the UUID over the key, else the
+    columns that copy the key.
+    """
+    filled = set(mapping.columns)
+    if existing is not None and existing.primary_key and set(existing.primary_key) <= filled:
+        return existing.primary_key
     declared = tuple(name for name, spec in mapping.types.items() if spec.primary_key)
     if declared:
-        return declared
+        return declared if set(declared) <= filled else ()
     made = uuid_column(mapping)
-    return (made,) if made is not None else ()
+    if made is not None:
+        return (made,)
+    copies: dict[str, str] = {}
+    for name, rule in mapping.columns.items():
+        if isinstance(rule, Copy) and isinstance(rule.column, ColumnRef):
+            copies.setdefault(rule.column.name, name)
+    return tuple(copies[part] for part in mapping.key) if set(mapping.key) <= set(copies) else ()
 
 
 def uuid_column(mapping: TableMapping) -> str | None:
@@ -112,13 +110,14 @@ class SourceTypes:
             column = self.column(argument.name)
             if column.type is None:
                 message = f"'{argument.name}' has the type '{column.native}', which cannot be carried exactly"
-                raise RuleProblem(message, "leave the column out, or cast it in a view of the source")
+                raise RuleProblem(message, "leave the column out and write it under drop, or cast it in a view of the source")
             given = column.type
             if column.carrier is Carrier.TEXT and wanted is not None and wanted.kind is Kind.TEXT:
                 return given
         if wanted is not None and not is_convertible(given, wanted):
-            message = f"a value of type {given} cannot become {wanted} exactly"
-            raise RuleProblem(message, "give the target column another type, or convert by a rule")
+            what = f"'{argument.name}'" if isinstance(argument, ColumnRef) else f"the rule '{argument.verb}'"
+            message = f"{what} gives {given}, and {given} cannot become {wanted} exactly"
+            raise RuleProblem(message, _cure(given, wanted))
         return given
 
     def lookup_value(self, name: str) -> LogicalType:  # noqa: ARG002 - every lookup is a table of texts
@@ -130,9 +129,14 @@ class SourceTypes:
         table, own = resolve(self.mapping, name)
         known = self.tables.get(table)
         column = known.column(own) if known is not None else None
+        if known is None:
+            message = f"the source has no table '{table}'"
+            raise RuleProblem(message, hint(table, self.tables, "its tables are"))
         if column is None:
-            message = f"'{name}' is not a column of '{table}'"
-            raise RuleProblem(message, "")
+            alias = name.removesuffix(own)
+            message = f"the source's table '{table}' has no column '{own}'"
+            choices = [f"{alias}{each.name}" for each in known.columns]
+            raise RuleProblem(message, hint(name, choices, "its columns are"))
         return column
 
 
@@ -144,71 +148,35 @@ def resolve(mapping: TableMapping, name: str) -> tuple[str, str]:
     return mapping.from_, name
 
 
-def constant_problem(constant: Constant, wanted: LogicalType) -> str | None:
-    """Return why a literal of the plan is no value of this type, or None if it is one."""
-    if constant.text is None:
-        return None
-    if wanted.kind is Kind.TEXT and wanted.length is not None and len(constant.text) > wanted.length:
-        return f"'{constant.text}' has {len(constant.text)} characters, and the column takes {wanted.length}"
-    test = _CONSTANTS.get(wanted.kind)
-    if test is None:
-        return f"no constant can be written for the type {wanted}"
-    try:
-        fits = test(constant.text, wanted)
-    except (ValueError, ArithmeticError):
-        fits = False
-    return None if fits else f"'{constant.text}' is not a value of type {wanted}"
+def _listed(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
 
 
-def _is_integer(text: str, wanted: LogicalType) -> bool:
-    largest = _INT_MAX[wanted.kind]
-    return re.fullmatch(r"[+-]?[0-9]{1,20}", text) is not None and -largest - 1 <= int(text) <= largest
-
-
-def _is_decimal(text: str, wanted: LogicalType) -> bool:
-    if not _NUMBER.fullmatch(text):
-        return False
-    scaled = Decimal(text).scaleb(wanted.scale or 0)
-    return scaled == scaled.to_integral_value() and abs(scaled) < 10 ** (wanted.precision or 38)
-
-
-def _is_double(text: str, _: LogicalType) -> bool:
-    value = float(text) if _NUMBER.fullmatch(text) else float("nan")
-    return abs(value) != float("inf") and value == value and (value != 0 or Decimal(text) == 0)
-
-
-def _is_timestamp(text: str, wanted: LogicalType) -> bool:
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d(:\d\d){0,2})?", text, re.ASCII):
-        return False
-    aware = datetime.datetime.fromisoformat(text).tzinfo is not None
-    return aware is (wanted.kind is Kind.TIMESTAMPTZ)
-
-
-def _is_time(text: str, _: LogicalType) -> bool:
-    return bool(re.fullmatch(r"\d\d:\d\d:\d\d(\.\d{1,6})?", text, re.ASCII)) and bool(datetime.time.fromisoformat(text) or True)
-
-
-def _is_date(text: str, _: LogicalType) -> bool:
-    return bool(re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII)) and bool(datetime.date.fromisoformat(text))
-
-
-def _is_uuid(text: str, _: LogicalType) -> bool:
-    return str(uuid.UUID(text)) == text.lower()
-
-
-_CONSTANTS: dict[Kind, Callable[[str, LogicalType], bool]] = {
-    Kind.TEXT: lambda text, _: "\0" not in text,
-    Kind.INT: _is_integer,
-    Kind.BIGINT: _is_integer,
-    Kind.DECIMAL: _is_decimal,
-    Kind.DOUBLE: _is_double,
-    Kind.BOOLEAN: lambda text, _: text in {"true", "false", "t", "f", "1", "0"},
-    Kind.UUID: _is_uuid,
-    Kind.DATE: _is_date,
-    Kind.TIME: _is_time,
-    Kind.TIMESTAMP: _is_timestamp,
-    Kind.TIMESTAMPTZ: _is_timestamp,
-}
+def _table_findings(
+    plan: Plan, mapping: TableMapping, source: Catalog, target: Catalog | None, existing: Table | None
+) -> Iterator[Finding]:
+    if mapping.from_ not in source.tables:
+        message = f"the source has no table '{mapping.from_}'"
+        cure = hint(mapping.from_, source.tables, "its tables are")
+        yield at_mapping(plan, mapping, "from", "unknown_table", message, cure)
+    if target is not None and existing is None and not mapping.create:
+        name = mapping.target_table
+        near = did_you_mean(name, target.tables)
+        cure = f"did you mean '{near}'? " if near else ""
+        cure += "write 'create: true' and the run makes it"
+        message = f"the target has no table '{name}'"
+        yield at_mapping(plan, mapping, "into" if mapping.into else None, "unknown_table", message, cure)
+    if existing is None:
+        return
+    for obstacle in existing.obstacles:
+        message = f"the target's table '{existing.name}' cannot be written as it is: {obstacle}"
+        yield at_mapping(plan, mapping, None, "obstacle", message, "remove what stands in the way, or use another table")
+    for column in existing.columns:
+        if column.name in mapping.columns or column.nullable or column.has_default or column.refused:
+            continue
+        message = f"'{existing.name}.{column.name}' is NOT NULL without a default, and no rule fills it"
+        cure = f"write '{column.name}: ...' under columns, or give it a default in the target"
+        yield at_mapping(plan, mapping, "columns", "not_null_unfilled", message, cure)
 
 
 def _in_order(mapping: TableMapping, existing: Table | None) -> Iterator[str]:
@@ -222,61 +190,76 @@ def _in_order(mapping: TableMapping, existing: Table | None) -> Iterator[str]:
 def _target_column(
     plan: Plan, mapping: TableMapping, scope: SourceTypes, existing: Table | None, name: str
 ) -> tuple[Column | None, list[Finding]]:
-    at = ("columns", name)
     spec = mapping.types.get(name)
     there = existing.column(name) if existing is not None else None
-    if existing is not None and there is None:
-        message = f"'{name}' is not a column of target table '{existing.name}'"
-        return None, [_finding(plan, mapping, "no_target_column", message, at)]
-    if there is not None and (there.refused or there.type is None):
-        why = there.refused or f"its type '{there.native}' cannot be written exactly"
-        return None, [_finding(plan, mapping, "target_column_refused", f"'{name}' cannot be written: {why}", at)]
-    wanted = there.type if there is not None else spec.type if spec is not None else None
+    if existing is not None and (there is None or there.refused or there.type is None):
+        return None, [_unusable(plan, mapping, name, there, existing)]
+    if there is not None and there.type is not None and spec is not None and not _holds(there.type, spec.type):
+        message = f"'{name}' is {spec.type} in the plan, and {there.type} in the target's table '{mapping.target_table}'"
+        cure = f"write '{name}: {there.type}' under types, or leave it out there"
+        return None, [at(plan, ("tables", mapping.name, "types", name), "type_differs", message, cure)]
+    wanted = _wanted(spec.type if spec else None, there.type if there else None)
     try:
-        given = mapping.columns[name].result(scope, wanted)
+        given = scope.argument(mapping.columns[name], wanted)
     except RuleProblem as problem:
-        return None, [_finding(plan, mapping, "rule_problem", f"'{name}': {problem.message}", at, problem.cure)]
-    problems = list(_type_problems(plan, mapping, name, given, wanted, spec))
-    kind = wanted or given
-    nullable = there.nullable if there is not None else not (spec is not None and (spec.not_null or spec.primary_key))
-    native = there.native if there is not None else ""
-    return Column(name, kind, nullable, native, has_default=there is not None and there.has_default), problems
+        return None, [at_column(plan, mapping, name, "type", f"'{name}': {problem.message}", problem.cure)]
+    if wanted is None and given.kind is Kind.DECIMAL and given.precision is None:
+        message = f"'{name}' has no bounds: the source's number takes any digits"
+        cure = f"write '{name}: decimal(p,s)' under types"
+        return None, [at_column(plan, mapping, name, "type_without_bounds", message, cure)]
+    is_key = name in key_columns(mapping, existing)
+    optional = not (is_key or (spec is not None and (spec.not_null or spec.primary_key)))
+    nullable = optional and (there is None or there.nullable)
+    native, has_default = (there.native, there.has_default) if there is not None else ("", False)
+    return Column(name, wanted or given, nullable, native, has_default=has_default), []
 
 
-def _type_problems(
-    plan: Plan,
-    mapping: TableMapping,
-    name: str,
-    given: LogicalType,
-    wanted: LogicalType | None,
-    spec: ColumnSpec | None,
-) -> Iterator[Finding]:
-    at = ("columns", name)
-    if wanted is None:
-        if given.kind is Kind.DECIMAL and given.precision is None:
-            message = f"'{name}' has no bounds: the source's number takes any digits"
-            yield _finding(plan, mapping, "type_without_bounds", message, at, "Write decimal(p,s) for it in 'types:'.")
-        return
-    if not is_convertible(given, wanted):
-        message = f"'{name}': its rule gives {given}, and {given} cannot become {wanted} exactly"
-        yield _finding(plan, mapping, "type_mismatch", message, at, "Change the rule or the column's type.")
-    if spec is not None and spec.type != wanted:
-        message = f"'{name}' is {wanted} in the target, and {spec.type} in the plan"
-        cure = "Leave the type out: the table exists."
-        yield _finding(plan, mapping, "type_differs", message, ("types", name), cure)
+def _unusable(plan: Plan, mapping: TableMapping, name: str, there: Column | None, existing: Table) -> Finding:
+    if there is None:
+        message = f"the target's table '{existing.name}' has no column '{name}'"
+        free = [column.name for column in existing.columns if column.name not in mapping.columns]
+        cure = hint(name, free, "its columns without a rule are") or "remove the line, or add the column there"
+        return at_column(plan, mapping, name, "unknown_target_column", message, cure)
+    if there.refused:
+        message = f"'{existing.name}.{name}' cannot be written: {there.refused}"
+        return at_column(plan, mapping, name, "not_writable", message, f"remove the line '{name}: ...'")
+    message = f"'{existing.name}.{name}' is of the type '{there.native}', which cannot be written exactly"
+    cure = "remove the line, or change the column's type in the target"
+    return at_column(plan, mapping, name, "type_refused", message, cure)
 
 
-def _untouched_columns(plan: Plan, mapping: TableMapping, existing: Table) -> Iterator[Finding]:
-    for column in existing.columns:
-        if column.name in mapping.columns or column.nullable or column.has_default or column.refused:
-            continue
-        message = f"target column '{existing.name}.{column.name}' is NOT NULL without a default, and nothing fills it"
-        cure = f"Write a rule for '{column.name}'."
-        yield _finding(plan, mapping, "target_column_unfilled", message, ("columns",), cure)
+def _holds(there: LogicalType, planned: LogicalType) -> bool:
+    """Say whether a column that is there holds every value of the planned type: lakes know no json and no lengths."""
+    if there.kind is Kind.TEXT and planned.kind is Kind.TEXT:
+        return there.length is None or (planned.length is not None and planned.length <= there.length)
+    return there == planned or (there.kind is Kind.TEXT and there.length is None and planned.kind is Kind.JSON)
 
 
-def _unique_columns(mapping: TableMapping) -> tuple[tuple[str, ...], ...]:
-    return tuple((name,) for name, spec in mapping.types.items() if spec.unique)
+def _wanted(planned: LogicalType | None, there: LogicalType | None) -> LogicalType | None:
+    if there is None or (planned is not None and planned.kind is Kind.TEXT):
+        return planned
+    return there
+
+
+def _created(
+    plan: Plan, mapping: TableMapping, columns: list[Column], key: tuple[str, ...], target: Catalog | None
+) -> Table:
+    unique = tuple((name,) for name, spec in mapping.types.items() if spec.unique and name in mapping.columns)
+    return Table(mapping.target_table, tuple(columns), key, unique, _references(plan, mapping, target))
+
+
+def _restricted(existing: Table, columns: list[Column]) -> Table:
+    """Return a table that is there, with the columns that the mapping fills and the constraints among them."""
+    filled = {column.name for column in columns}
+    return Table(
+        existing.name,
+        tuple(columns),
+        existing.primary_key if set(existing.primary_key) <= filled else (),
+        tuple(unique for unique in existing.unique if set(unique) <= filled),
+        tuple(reference for reference in existing.foreign_keys if set(reference.columns) <= filled),
+        existing.checks,
+        existing.obstacles,
+    )
 
 
 def _references(plan: Plan, mapping: TableMapping, target: Catalog | None) -> tuple[ForeignKey, ...]:
@@ -286,21 +269,17 @@ def _references(plan: Plan, mapping: TableMapping, target: Catalog | None) -> tu
         if parent is None or name not in mapping.columns:
             continue
         existing = target.tables.get(parent.target_table) if target is not None else None
-        parent_key = existing.primary_key if existing is not None else created_key(parent)
+        parent_key = key_columns(parent, existing)
         if len(parent_key) == 1:
             keys.append(ForeignKey((name,), parent.target_table, parent_key))
     return tuple(keys)
 
 
-def _not_null(column: Column) -> Column:
-    return Column(
-        column.name, column.type, nullable=False, native=column.native, carrier=column.carrier, has_default=column.has_default
-    )
-
-
-def _finding(
-    plan: Plan, mapping: TableMapping, code: str, message: str, at: tuple[str, ...], cure: str = ""
-) -> Finding:
-    position = plan.position("tables", mapping.name, *at)
-    column = at[1] if len(at) > 1 else None
-    return Finding(code, "error", message, cure, position, table=mapping.name, column=column)
+def _cure(given: LogicalType, wanted: LogicalType) -> str:
+    if wanted.kind is Kind.TIMESTAMPTZ and given.kind in {Kind.TIMESTAMP, Kind.DATE}:
+        return "write {utc: column}: a local time becomes an instant by its zone"
+    if wanted.kind is Kind.UUID:
+        return "write {uuid: column} for a key, {ref: column, table: mapping} for a reference"
+    if wanted.kind is Kind.BOOLEAN:
+        return "write {boolean: column, true: [...], false: [...]}"
+    return f"make the target column {given}, or convert the value by a rule"
