@@ -1,0 +1,362 @@
+"""The run's record in the catalog's database: who holds the lake, what is staged, sealed and published.
+
+Every write happens in one transaction that first takes the lock's row for this holder's epoch (fencing): a process
+that was taken over cannot write any more. Pointers of tables are swapped here too, in the same transactions.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sql
+from pyiceberg.catalog.sql import IcebergNamespaceProperties, IcebergTables, SqlCatalog
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from transhume.batches import BatchId, StagedBatch
+from transhume.errors import LockHeld, SystemUnavailable
+
+_METADATA = sql.MetaData()
+
+LOCKS = sql.Table(
+    "transhume_locks",
+    _METADATA,
+    sql.Column("scope", sql.String(512), primary_key=True),
+    sql.Column("epoch", sql.BigInteger, nullable=False),
+    sql.Column("run", sql.String(64), nullable=False),
+    sql.Column("holder", sql.String(512), nullable=False),
+    sql.Column("pid", sql.BigInteger, nullable=False),
+    sql.Column("host", sql.String(255), nullable=False),
+    sql.Column("started_at", sql.String(32), nullable=False),
+    sql.Column("touched_at", sql.String(32), nullable=False),
+)
+RUNS = sql.Table(
+    "transhume_runs",
+    _METADATA,
+    sql.Column("run", sql.String(64), primary_key=True),
+    sql.Column("scope", sql.String(512), nullable=False),
+    sql.Column("plan_hash", sql.String(128), nullable=False),
+    sql.Column("tool_version", sql.String(64), nullable=False),
+    sql.Column("holder", sql.String(512), nullable=False),
+    sql.Column("state", sql.String(16), nullable=False),
+    sql.Column("started_at", sql.String(32), nullable=False),
+    sql.Column("published_at", sql.String(32)),
+)
+BATCHES = sql.Table(
+    "transhume_batches",
+    _METADATA,
+    sql.Column("run", sql.String(64), primary_key=True),
+    sql.Column("mapping", sql.String(255), primary_key=True),
+    sql.Column("batch", sql.Integer, primary_key=True),
+    sql.Column("table_name", sql.String(255), nullable=False),
+    sql.Column("row_count", sql.BigInteger, nullable=False),
+    sql.Column("sha256", sql.String(64), nullable=False),
+    sql.Column("path", sql.String(1000), nullable=False),
+    sql.Column("size_bytes", sql.BigInteger, nullable=False),
+    sql.Column("unchanged", sql.Text, nullable=False),
+    sql.Column("conflicts", sql.Text, nullable=False),
+    sql.Column("staged_at", sql.String(32), nullable=False),
+)
+TABLES = sql.Table(
+    "transhume_tables",
+    _METADATA,
+    sql.Column("run", sql.String(64), primary_key=True),
+    sql.Column("table_name", sql.String(255), primary_key=True),
+    sql.Column("created", sql.Boolean, nullable=False),
+    sql.Column("base_snapshot", sql.BigInteger),
+    sql.Column("staged_metadata", sql.String(1000)),
+    sql.Column("sealed", sql.Text, nullable=False, server_default="{}"),
+    sql.Column("published_snapshot", sql.BigInteger),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One staged batch with its file; `path` is empty where no row was left to write."""
+
+    staged: StagedBatch
+    path: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """What the run knows of one target table.
+
+    `created`: the run makes it, and `staged_metadata` is its metadata file, which no catalog row points to yet.
+    `base_snapshot`: what readers saw when the run began. `sealed`: mapping -> number of batches.
+    """
+
+    table: str
+    created: bool
+    base_snapshot: int | None
+    staged_metadata: str | None
+    sealed: Mapping[str, int]
+    published_snapshot: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """A catalog row to be swapped from `before` to `after`; inserted where `before` is None."""
+
+    table: str
+    before: str | None
+    after: str
+
+
+class PointerMoved(Exception):  # noqa: N818  an outcome that the caller handles, never an error that users see
+    """Somebody else changed a table between reading and swapping; nothing was written."""
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+        super().__init__(table)
+
+
+@contextmanager
+def plain_errors(doing: str) -> Iterator[None]:
+    """Turn errors of the catalog's database into SystemUnavailable that shows no value and no credential."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        lines = str(cause).strip().splitlines()
+        reason = f"{type(cause).__name__}: {lines[0]}" if lines else type(cause).__name__
+        message = f"the lake's catalog failed while {doing} ({reason}). Look at the catalog's database, then run again."
+        raise SystemUnavailable(message) from None
+
+
+def now() -> str:
+    """Return the time in UTC as the ledger writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def make_tables(engine: sql.Engine) -> None:
+    """Create the ledger's tables where they are missing."""
+    with plain_errors("making the ledger"):
+        try:
+            _METADATA.create_all(engine)
+        except SQLAlchemyError:
+            # Two first runs at once: the other one has made them.
+            _METADATA.create_all(engine)
+
+
+class Ledger:
+    """The ledger of one run, written under one epoch of the lock."""
+
+    def __init__(self, catalog: SqlCatalog, scope: str, namespace: str, run: str, epoch: int) -> None:
+        self._catalog = catalog
+        self._engine: sql.Engine = catalog.engine
+        self._scope = scope
+        self._namespace = namespace
+        self.run = run
+        self.epoch = epoch
+
+    @contextmanager
+    def writing(self, doing: str) -> Iterator[sql.Connection]:
+        """Open one transaction that holds the lock's row; it commits at the end of the block.
+
+        Raises: LockHeld if another holder took the run over; SystemUnavailable if the database fails.
+        """
+        with plain_errors(doing), self._engine.begin() as connection:
+            self._fence(connection)
+            yield connection
+
+    def _fence(self, connection: sql.Connection) -> None:
+        # The first statement writes, so that SQLite takes its write lock before anything is read.
+        mine = (LOCKS.c.scope == self._scope) & (LOCKS.c.epoch == self.epoch)
+        if connection.execute(LOCKS.update().where(mine).values(touched_at=now())).rowcount == 1:
+            return
+        row = connection.execute(LOCKS.select().where(LOCKS.c.scope == self._scope)).first()
+        raise LockHeld(
+            f"run '{self.run}' no longer holds the lake '{self._scope}': "
+            + (f"{row.holder} took it over at {row.started_at} for run '{row.run}'" if row else "its lock is gone")
+            + "; this process has stopped writing. Let the other one finish."
+        )
+
+    def lines(self, mapping: str) -> dict[int, Line]:
+        """Return the ledger's lines of one table mapping by batch index."""
+        wanted = (BATCHES.c.run == self.run) & (BATCHES.c.mapping == mapping)
+        with plain_errors("reading the ledger"), self._engine.connect() as connection:
+            rows = connection.execute(BATCHES.select().where(wanted).order_by(BATCHES.c.batch)).all()
+        return {row.batch: _line(row) for row in rows}
+
+    def table_lines(self, table: str) -> list[Line]:
+        """Return the lines of all mappings that go into one table, in order of mapping and batch."""
+        wanted = (BATCHES.c.run == self.run) & (BATCHES.c.table_name == table)
+        with plain_errors("reading the ledger"), self._engine.connect() as connection:
+            rows = connection.execute(BATCHES.select().where(wanted).order_by(BATCHES.c.mapping, BATCHES.c.batch)).all()
+        return [_line(row) for row in rows]
+
+    def put_line(self, table: str, line: Line) -> None:
+        """Enter one staged batch; its file is durable already."""
+        batch = line.staged.batch
+        values = {
+            "table_name": table,
+            "row_count": line.staged.row_count,
+            "sha256": line.staged.sha256,
+            "path": line.path,
+            "size_bytes": line.size_bytes,
+            "unchanged": json.dumps(line.staged.unchanged),
+            "conflicts": json.dumps(line.staged.conflicts),
+            "staged_at": now(),
+        }
+        key = {"run": self.run, "mapping": batch.mapping, "batch": batch.index}
+        with self.writing(f"entering batch {batch}") as connection:
+            same = (BATCHES.c.run == self.run) & (BATCHES.c.mapping == batch.mapping) & (BATCHES.c.batch == batch.index)
+            if connection.execute(BATCHES.update().where(same).values(values)).rowcount == 0:
+                connection.execute(BATCHES.insert().values(key | values))
+
+    def tables(self) -> dict[str, TableState]:
+        """Return what the run knows of its tables."""
+        with plain_errors("reading the ledger"), self._engine.connect() as connection:
+            rows = connection.execute(TABLES.select().where(TABLES.c.run == self.run)).all()
+        return {row.table_name: _table_state(row) for row in rows}
+
+    def put_table(self, state: TableState) -> None:
+        """Enter a table of the run as it was found; an entry of an earlier process stays."""
+        with self.writing(f"entering table '{state.table}'") as connection:
+            known = (TABLES.c.run == self.run) & (TABLES.c.table_name == state.table)
+            if connection.execute(TABLES.select().where(known)).first() is None:
+                values = {
+                    "run": self.run,
+                    "table_name": state.table,
+                    "created": state.created,
+                    "base_snapshot": state.base_snapshot,
+                    "staged_metadata": state.staged_metadata,
+                    "sealed": json.dumps(dict(state.sealed)),
+                }
+                connection.execute(TABLES.insert().values(values))
+
+    def seal_created(self, table: str, before: str, after: str, sealed: Mapping[str, int]) -> None:
+        """Point the ledger, and nobody else, at the new metadata of a table that is not visible yet."""
+        with self.writing(f"sealing table '{table}'") as connection:
+            known = (TABLES.c.run == self.run) & (TABLES.c.table_name == table) & (TABLES.c.staged_metadata == before)
+            values = {"staged_metadata": after, "sealed": json.dumps(dict(sealed))}
+            if connection.execute(TABLES.update().where(known).values(values)).rowcount != 1:
+                raise PointerMoved(table)
+
+    def seal_existing(self, pointer: Pointer | None, table: str, sealed: Mapping[str, int]) -> None:
+        """Swap an existing table's pointer (its branch is new, what readers see is not) and enter the seal."""
+        with self.writing(f"sealing table '{table}'") as connection:
+            if pointer is not None:
+                self._swap(connection, pointer)
+            known = (TABLES.c.run == self.run) & (TABLES.c.table_name == table)
+            connection.execute(TABLES.update().where(known).values(sealed=json.dumps(dict(sealed))))
+
+    def publish(self, pointers: Sequence[Pointer], snapshots: Mapping[str, int | None]) -> None:
+        """Swap all pointers and set the run to published in one transaction.
+
+        Raises: PointerMoved if one of the tables was changed by somebody else; nothing is written then.
+        """
+        with self.writing("publishing") as connection:
+            if any(pointer.before is None for pointer in pointers):
+                self._make_namespace(connection)
+            for pointer in sorted(pointers, key=lambda pointer: pointer.table):
+                self._swap(connection, pointer)
+            for table, snapshot in snapshots.items():
+                known = (TABLES.c.run == self.run) & (TABLES.c.table_name == table)
+                connection.execute(TABLES.update().where(known).values(published_snapshot=snapshot))
+            values = {"state": "published", "published_at": now()}
+            connection.execute(RUNS.update().where(RUNS.c.run == self.run).values(values))
+
+    def state(self) -> str:
+        """Ask the catalog's database whether the run is open or published."""
+        with plain_errors("asking for the run's state"), self._engine.connect() as connection:
+            return str(connection.execute(sql.select(RUNS.c.state).where(RUNS.c.run == self.run)).scalar_one())
+
+    def _swap(self, connection: sql.Connection, pointer: Pointer) -> None:
+        if pointer.before is None:
+            self._insert(connection, pointer)
+            return
+        row = (
+            (IcebergTables.catalog_name == self._catalog.name)
+            & (IcebergTables.table_namespace == self._namespace)
+            & (IcebergTables.table_name == pointer.table)
+            & (IcebergTables.metadata_location == pointer.before)
+        )
+        values = {"metadata_location": pointer.after, "previous_metadata_location": pointer.before}
+        if connection.execute(sql.update(IcebergTables).where(row).values(values)).rowcount != 1:
+            raise PointerMoved(pointer.table)
+
+    def _insert(self, connection: sql.Connection, pointer: Pointer) -> None:
+        row = {
+            "catalog_name": self._catalog.name,
+            "table_namespace": self._namespace,
+            "table_name": pointer.table,
+            "metadata_location": pointer.after,
+        }
+        if has_type_column(connection):
+            row["iceberg_type"] = "TABLE"
+        try:
+            connection.execute(sql.insert(IcebergTables).values(row))
+        except IntegrityError:
+            raise PointerMoved(pointer.table) from None
+
+    def _make_namespace(self, connection: sql.Connection) -> None:
+        properties = IcebergNamespaceProperties
+        known = (properties.catalog_name == self._catalog.name) & (properties.namespace == self._namespace)
+        if connection.execute(sql.select(properties.property_key).where(known)).first() is None:
+            row = {
+                "catalog_name": self._catalog.name,
+                "namespace": self._namespace,
+                "property_key": "exists",
+                "property_value": "true",
+            }
+            connection.execute(sql.insert(properties).values(row))
+
+
+def has_type_column(connection: sql.Connection) -> bool:
+    """Tell whether the catalog's table has the column of the newer schema, which tells tables from views."""
+    columns = sql.inspect(connection).get_columns(IcebergTables.__tablename__)
+    return any(column["name"] == "iceberg_type" for column in columns)
+
+
+def enter_run(engine: sql.Engine, values: Mapping[str, str]) -> sql.Row[tuple[object, ...]]:
+    """Enter a run, or find the entry of an earlier process; return the row that stands."""
+    with plain_errors("entering the run"), engine.begin() as connection:
+        same = RUNS.c.run == values["run"]
+        if connection.execute(RUNS.update().where(same).values(holder=values["holder"])).rowcount == 0:
+            connection.execute(RUNS.insert().values({**values, "state": "open", "started_at": now()}))
+        return connection.execute(RUNS.select().where(same)).one()
+
+
+def all_runs(engine: sql.Engine, scope: str) -> list[dict[str, object]]:
+    """Return the runs of one scope, newest last, with their staged and unchanged row counts."""
+    with plain_errors("reading the ledger"), engine.connect() as connection:
+        if not sql.inspect(connection).has_table(RUNS.name):
+            return []
+        rows = connection.execute(RUNS.select().where(RUNS.c.scope == scope).order_by(RUNS.c.started_at)).all()
+        counts = sql.select(BATCHES.c.run, BATCHES.c.row_count, BATCHES.c.unchanged)
+        staged: dict[str, int] = {}
+        unchanged: dict[str, int] = {}
+        for run, row_count, positions in connection.execute(counts):
+            staged[run] = staged.get(run, 0) + row_count
+            unchanged[run] = unchanged.get(run, 0) + len(json.loads(positions))
+    return [
+        {**row._asdict(), "row_count": staged.get(row.run, 0), "unchanged": unchanged.get(row.run, 0)} for row in rows
+    ]
+
+
+def _line(row: sql.Row[tuple[object, ...]]) -> Line:
+    staged = StagedBatch(
+        batch=BatchId(row.mapping, row.batch),
+        row_count=row.row_count,
+        sha256=row.sha256,
+        unchanged=tuple(json.loads(row.unchanged)),
+        conflicts=tuple(json.loads(row.conflicts)),
+    )
+    return Line(staged, row.path, row.size_bytes)
+
+
+def _table_state(row: sql.Row[tuple[object, ...]]) -> TableState:
+    return TableState(
+        table=row.table_name,
+        created=row.created,
+        base_snapshot=row.base_snapshot,
+        staged_metadata=row.staged_metadata,
+        sealed=json.loads(row.sealed),
+        published_snapshot=row.published_snapshot,
+    )

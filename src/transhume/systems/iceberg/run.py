@@ -1,0 +1,277 @@
+"""One run's hold on a lake: stage, seal, compare, read back, publish, verify."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+
+import pyarrow as pa
+
+from transhume.batches import BatchId, StagedBatch, TargetTable
+from transhume.errors import Interrupted, SystemRefused
+from transhume.systems.iceberg.compare import (
+    MISMATCHES_MAX,
+    compare_batch_column,
+    compare_rows,
+    compare_schema,
+    in_own_types,
+)
+from transhume.systems.iceberg.files import canonical, file_rows
+from transhume.systems.iceberg.lake import Lake, storage_errors
+from transhume.systems.iceberg.ledger import Ledger, Line, Pointer, PointerMoved, TableState
+from transhume.systems.iceberg.lock import LakeLock
+from transhume.systems.iceberg.present import PresentRows
+from transhume.systems.iceberg.publish import Publisher, staged_files
+from transhume.systems.iceberg.snapshots import (
+    MAIN,
+    StagedFiles,
+    append_to_branch,
+    data_files,
+    head_of,
+    is_sealed,
+    scan,
+)
+from transhume.systems.iceberg.types import file_schema
+from transhume.systems.system import Mismatch, PublishedTable
+
+_SEAL_ATTEMPTS_MAX = 20
+
+
+class IcebergRun:
+    """One run's lock, ledger and stage in a lake; see `TargetRun`."""
+
+    def __init__(self, lake: Lake, ledger: Ledger, lock: LakeLock, state: str) -> None:
+        self._lake = lake
+        self._ledger = ledger
+        self._lock = lock
+        self.state = state
+        self._states: Mapping[str, TableState] = ledger.tables()
+        self._present: dict[str, PresentRows | None] = {}
+        self._file_schemas: dict[str, pa.Schema] = {}
+
+    def staged(self, table: TargetTable) -> dict[int, StagedBatch]:
+        """Return the ledger's lines of this table by batch index."""
+        return {index: line.staged for index, line in self._ledger.lines(table.mapping).items()}
+
+    def stage(self, table: TargetTable, batch: BatchId, rows: pa.Table) -> StagedBatch:
+        """Write the rows of one batch as one file, then its ledger line; rows that are there already are left out.
+
+        A line whose file is whole is returned as it is. A file without a line is an orphan that nothing points to.
+        Raises: SystemRefused if the rows are not of the table's types; SystemUnavailable; LockHeld.
+        """
+        line = self._ledger.lines(table.mapping).get(batch.index)
+        if line is not None and self._is_whole(line):
+            return line.staged
+        rows = _in_columns(table, batch, rows)
+        unchanged, conflicts = self._already_there(table, rows)
+        kept = _without(rows, unchanged, conflicts)
+        path, digest, size_bytes = "", sha256(b"").hexdigest(), 0
+        if kept.num_rows:
+            path = self._new_path(table, batch)
+            content = file_rows(self._file_schema(table), kept, f"{self._ledger.run}/{batch}")
+            digest, size_bytes = self._lake.files.write_durably(path, content)
+        staged = StagedBatch(batch, kept.num_rows, digest, unchanged, conflicts)
+        self._ledger.put_line(table.table.name, Line(staged, path, size_bytes))
+        return staged
+
+    def compare(self, table: TargetTable, batch: BatchId, rows: pa.Table) -> Sequence[Mismatch]:
+        """Read the file of one batch back from storage and compare schema and every value, bit by bit."""
+        line = self._line(table, batch)
+        rows = _in_columns(table, batch, rows)
+        expected = _without(rows, line.staged.unchanged, line.staged.conflicts)
+        if not line.path:
+            return [] if expected.num_rows == 0 else [_row_count(table, expected.num_rows, 0)]
+        found = self._lake.files.table(line.path)
+        if mismatches := compare_schema(table.table.name, self._file_schema(table), found.schema):
+            return mismatches[:MISMATCHES_MAX]
+        left_out = {*line.staged.unchanged, *line.staged.conflicts}
+        positions = [row for row in range(rows.num_rows) if row not in left_out] if left_out else None
+        mismatches = compare_rows(table, positions, expected, in_own_types(table, found))
+        mismatches += compare_batch_column(table, f"{self._ledger.run}/{batch}", found)
+        return mismatches[:MISMATCHES_MAX]
+
+    def seal(self, table: TargetTable, batches: int) -> None:
+        """Put all staged files of this mapping on the run's branch in one snapshot; idempotent.
+
+        Raises: Interrupted if not all batches are staged; SystemUnavailable; LockHeld.
+        """
+        lines = self._ledger.lines(table.mapping)
+        if len(lines) != batches:
+            message = (
+                f"table mapping '{table.mapping}' has {len(lines)} of {batches} batches staged; "
+                "nothing is published. Run the same command again."
+            )
+            raise Interrupted(message)
+        self._close_index(table.mapping)
+        staged = staged_files(self._ledger.run, table.mapping, lines)
+        for _ in range(_SEAL_ATTEMPTS_MAX):
+            try:
+                self._seal_once(table.table.name, staged)
+            except PointerMoved:
+                continue
+            self._states = self._ledger.tables()
+            return
+        message = f"table '{table.table.name}' is changed by others all the time; nothing is published. Run again later."
+        raise Interrupted(message)
+
+    def read_staged(self, table: TargetTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield these columns of all staged rows of this mapping, as storage holds them."""
+        for line in self._ledger.lines(table.mapping).values():
+            if line.path:
+                for batch in self._lake.files.batches(line.path, columns):
+                    yield canonical(batch, table, columns)
+
+    def read_present(self, table: TargetTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield these columns of the rows that readers of the lake get now, whoever wrote them."""
+        found = self._lake.table(table.table.name)
+        head = None if found is None else head_of(found, MAIN)
+        if found is None or head is None:
+            return
+        with storage_errors(f"reading table '{table.table.name}'"):
+            for batch in scan(found, head, columns):
+                yield canonical(batch, table, columns)
+
+    def publish(self, tables: Sequence[TargetTable]) -> Sequence[PublishedTable]:
+        """Make all staged rows of all tables visible in one catalog transaction, ledger included; idempotent."""
+        published = Publisher(self._lake, self._ledger).publish(tables)
+        self.state = "published"
+        self._states = self._ledger.tables()
+        return published
+
+    def verify(self, table: TargetTable) -> Sequence[Mismatch]:
+        """Compare what readers get for this run's files with the staged files themselves, every value.
+
+        The catalog, the metadata and the files are read anew from storage; each file's hash must be the ledger's.
+        """
+        name = table.table.name
+        found = self._lake.table(name)
+        head = None if found is None else head_of(found, MAIN)
+        lines = [line for line in self._ledger.lines(table.mapping).values() if line.path]
+        if found is None or head is None:
+            missing = sum(line.staged.row_count for line in lines)
+            return [_row_count(table, missing, 0)] if missing else []
+        mismatches: list[Mismatch] = []
+        live = data_files(found, head)
+        for line in lines:
+            batch = str(line.staged.batch)
+            if line.path not in live:
+                mismatches.append(Mismatch(name, -1, "(data file)", f"the file of batch {batch}", "not in the table"))
+            elif self._lake.files.sha256(line.path) != line.staged.sha256:
+                mismatches.append(Mismatch(name, -1, "(data file)", f"the staged bytes of batch {batch}", "other bytes"))
+            else:
+                mismatches += self._verify_file(table, found, head, line)
+            if len(mismatches) >= MISMATCHES_MAX:
+                break
+        return mismatches[:MISMATCHES_MAX]
+
+    def close(self) -> None:
+        """Give the lock back; the stage stays."""
+        for mapping in list(self._present):
+            self._close_index(mapping)
+        self._lock.release()
+
+    def _verify_file(self, table: TargetTable, found, head: int, line: Line) -> list[Mismatch]:  # type: ignore[no-untyped-def]
+        columns = [column.name for column in table.table.columns]
+        staged = in_own_types(table, self._lake.files.table(line.path))
+        with storage_errors(f"reading table '{table.table.name}'"):
+            shown = [canonical(batch, table, columns) for batch in scan(found, head, columns, {line.path})]
+        return compare_rows(table, None, staged, pa.Table.from_batches(shown, staged.schema))
+
+    def _seal_once(self, name: str, staged: StagedFiles) -> None:
+        state = self._ledger.tables()[name]
+        sealed = {**state.sealed, staged.mapping: staged.batches}
+        if state.created:
+            assert state.staged_metadata is not None
+            hidden = self._lake.hidden_table(name, state.staged_metadata)
+            with storage_errors(f"sealing table '{name}'"):
+                after = None if is_sealed(hidden, staged) else append_to_branch(hidden, self._lake.files, staged)
+            self._ledger.seal_created(name, state.staged_metadata, after or state.staged_metadata, sealed)
+            return
+        found = self._lake.table(name)
+        if found is None:
+            message = f"table '{name}' was dropped since the run began; nothing is published. Make it again or run anew."
+            raise SystemRefused(message)
+        # Ask the table itself: an earlier process may have committed and died before it heard so.
+        with storage_errors(f"sealing table '{name}'"):
+            after = None if is_sealed(found, staged) else append_to_branch(found, self._lake.files, staged)
+        pointer = Pointer(name, found.metadata_location, after) if after else None
+        self._ledger.seal_existing(pointer, name, sealed)
+
+    def _is_whole(self, line: Line) -> bool:
+        return not line.path or self._lake.files.sha256(line.path) == line.staged.sha256
+
+    def _line(self, table: TargetTable, batch: BatchId) -> Line:
+        line = self._ledger.lines(table.mapping).get(batch.index)
+        if line is None:
+            message = f"batch {batch} is not staged; nothing can be compared. Run the same command again."
+            raise Interrupted(message)
+        return line
+
+    def _new_path(self, table: TargetTable, batch: BatchId) -> str:
+        # The epoch keeps a process that was taken over from writing over a file of its successor.
+        plain = re.sub(r"[^A-Za-z0-9_-]", "_", batch.mapping)
+        if plain != batch.mapping:
+            plain += "-" + sha256(batch.mapping.encode()).hexdigest()[:8]
+        file = f"{self._ledger.run}-{plain}-{batch.index:06d}-e{self._ledger.epoch}.parquet"
+        return self._table(table.table.name).location_provider().new_data_location(file)
+
+    def _table(self, name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        state = self._states[name]
+        if state.created:
+            assert state.staged_metadata is not None
+            return self._lake.hidden_table(name, state.staged_metadata)
+        found = self._lake.table(name)
+        if found is None:
+            message = f"table '{name}' was dropped since the run began; make it again or begin a new run"
+            raise SystemRefused(message)
+        return found
+
+    def _file_schema(self, table: TargetTable) -> pa.Schema:
+        if table.mapping not in self._file_schemas:
+            self._file_schemas[table.mapping] = file_schema(self._table(table.table.name).schema(), table)
+        return self._file_schemas[table.mapping]
+
+    def _already_there(self, table: TargetTable, rows: pa.Table) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        if table.mapping not in self._present:
+            self._present[table.mapping] = self._build_index(table)
+        index = self._present[table.mapping]
+        return ((), ()) if index is None else index.positions(rows)
+
+    def _build_index(self, table: TargetTable) -> PresentRows | None:
+        name = table.table.name
+        state = self._states[name]
+        if state.created or state.base_snapshot is None or not table.key:
+            return None
+        columns = [column.name for column in table.table.columns]
+        index = PresentRows(table.key, columns)
+        with storage_errors(f"reading table '{name}'"):
+            index.build(canonical(batch, table, columns) for batch in scan(self._table(name), state.base_snapshot, columns))
+        return index
+
+    def _close_index(self, mapping: str) -> None:
+        index = self._present.pop(mapping, None)
+        if index is not None:
+            index.close()
+
+
+def _in_columns(table: TargetTable, batch: BatchId, rows: pa.Table) -> pa.Table:
+    schema = table.arrow_schema
+    rows = rows.select(schema.names)
+    for field, column in zip(schema, rows.schema, strict=True):
+        if field.type != column.type:
+            message = f"batch {batch}: column '{field.name}' comes as {column.type}, the table needs {field.type}"
+            raise SystemRefused(message)
+        if not field.nullable and rows.column(field.name).null_count:
+            message = f"batch {batch}: column '{field.name}' holds NULL, table '{table.table.name}' requires a value"
+            raise SystemRefused(message)
+    return rows
+
+
+def _without(rows: pa.Table, *left_out: Sequence[int]) -> pa.Table:
+    gone = {position for positions in left_out for position in positions}
+    if not gone:
+        return rows
+    return rows.take(pa.array([row for row in range(rows.num_rows) if row not in gone], pa.int64()))
+
+
+def _row_count(table: TargetTable, expected: int, found: int) -> Mismatch:
+    return Mismatch(table.table.name, -1, "(rows)", str(expected), str(found))

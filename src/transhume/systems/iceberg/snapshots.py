@@ -1,0 +1,261 @@
+"""Metadata of tables: branches, tags, the one append per table, ancestry. Builds and writes files, swaps no pointer.
+
+pyiceberg names used here that are not part of its documented interface are listed in PRIVATE_NAMES; a contract test
+fails when one of them changes.
+"""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import ArrowScan, _read_all_delete_files, parquet_file_to_data_file
+from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
+from pyiceberg.serializers import ToOutputFile
+from pyiceberg.table import FileScanTask, Table, Transaction
+from pyiceberg.table.metadata import new_table_metadata
+from pyiceberg.table.refs import MAIN_BRANCH
+from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
+from pyiceberg.table.update import (
+    RemoveSnapshotsUpdate,
+    SetSnapshotRefUpdate,
+    TableUpdate,
+    update_table_metadata,
+)
+from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
+
+from transhume.systems.iceberg.files import LakeFiles
+
+PRIVATE_NAMES = (
+    "pyiceberg.table.Transaction._updates",
+    "pyiceberg.table.Transaction._apply",
+    "pyiceberg.table.update.snapshot._FastAppendFiles._commit",
+    "pyiceberg.io.pyarrow._read_all_delete_files",
+    "pyiceberg.io.pyarrow.ArrowScan._record_batches_from_scan_tasks_and_deletes",
+)
+
+MAIN = MAIN_BRANCH
+"""The branch that readers see."""
+
+_VERSION = re.compile(r"(\d+)-[0-9a-f-]{36}(\.gz)?\.metadata\.json(\.gz)?")
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFiles:
+    """What one mapping of a run brings into a table: locations with row counts, and the digest over their hashes."""
+
+    run: str
+    mapping: str
+    batches: int
+    paths: tuple[str, ...]
+    digest: str
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """The snapshot properties by which a resume finds this append again."""
+        return {
+            "transhume.run": self.run,
+            "transhume.mapping": self.mapping,
+            "transhume.batches": str(self.batches),
+            "transhume.files-sha256": self.digest,
+        }
+
+
+def branch_name(run: str) -> str:
+    """Return the branch on which a run stages."""
+    return f"wap_{run}"
+
+
+def tag_name(run: str) -> str:
+    """Return the tag of what readers saw before the run."""
+    return f"pre_{run}"
+
+
+def files_digest(hashes: Sequence[str]) -> str:
+    """Return one hash over the hashes of files, in their order."""
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def new_table(
+    catalog: SqlCatalog, files: LakeFiles, identifier: tuple[str, ...], location: str, schema: Schema, properties: dict[str, str]
+) -> str:
+    """Write the first metadata file of a table that no catalog row names; return its location."""
+    metadata = new_table_metadata(
+        schema=schema,
+        partition_spec=UNPARTITIONED_PARTITION_SPEC,
+        sort_order=UNSORTED_SORT_ORDER,
+        location=location,
+        properties={"format-version": "2", **properties},
+    )
+    where = f"{location}/metadata/00000-{uuid.uuid4()}.metadata.json"
+    table = Table(identifier, metadata, where, files, catalog)
+    ToOutputFile.table_metadata(table.metadata, files.new_output(where))
+    files.sync()
+    return where
+
+
+def head_of(table: Table, ref: str) -> int | None:
+    """Return the snapshot that a branch or tag of the table points to."""
+    found = table.metadata.refs.get(ref)
+    return None if found is None else found.snapshot_id
+
+
+def is_sealed(table: Table, staged: StagedFiles) -> bool:
+    """Tell whether the branch of the run has this very append already: the table's own answer, not the ledger's."""
+    wanted = staged.properties
+    snapshot = table.metadata.snapshot_by_name(branch_name(staged.run))
+    while snapshot is not None:
+        summary = snapshot.summary.additional_properties if snapshot.summary else {}
+        if all(summary.get(name) == value for name, value in wanted.items()):
+            return True
+        snapshot = _parent(table, snapshot)
+    return False
+
+
+def append_to_branch(table: Table, files: LakeFiles, staged: StagedFiles) -> str | None:
+    """Write metadata in which the run's branch holds these files and main is what it was; return its location.
+
+    The branch begins at what readers see, and a tag keeps that. Returns None if nothing is to be added.
+    """
+    if not staged.paths:
+        return None
+    transaction = Transaction(table)
+    head = head_of(table, MAIN_BRANCH)
+    if head is not None and head_of(table, branch_name(staged.run)) is None:
+        _apply(transaction, _ref(branch_name(staged.run), head, "branch"), _ref(tag_name(staged.run), head, "tag"))
+    _append(transaction, table, files, staged)
+    return _write(table, files, transaction)
+
+
+def advance_main(table: Table, files: LakeFiles, run: str) -> tuple[str | None, int | None]:
+    """Write metadata in which main is the run's branch; return its location and main's snapshot.
+
+    Main must be an ancestor of the branch (`is_based_on_main`). The location is None if main is there already.
+    """
+    head = head_of(table, branch_name(run))
+    if head is None or head == head_of(table, MAIN_BRANCH):
+        return None, head_of(table, MAIN_BRANCH)
+    transaction = Transaction(table)
+    _apply(transaction, _ref(MAIN_BRANCH, head, "branch"))
+    return _write(table, files, transaction), head
+
+
+def rebase_and_advance(
+    table: Table, files: LakeFiles, run: str, appends: Sequence[StagedFiles]
+) -> tuple[str, int]:
+    """Write metadata in which the same files stand on top of what main is now; return its location and main's snapshot.
+
+    The branch and the tag move to the new base; the snapshots of the first seal leave the table.
+    """
+    head = head_of(table, MAIN_BRANCH)
+    assert head is not None
+    stale = _own_snapshots(table, run)
+    transaction = Transaction(table)
+    branch = branch_name(run)
+    _apply(transaction, _ref(branch, head, "branch"), _ref(tag_name(run), head, "tag"))
+    for staged in appends:
+        if staged.paths:
+            _append(transaction, table, files, staged)
+    tip = transaction.table_metadata.refs[branch].snapshot_id
+    _apply(transaction, _ref(MAIN_BRANCH, tip, "branch"), RemoveSnapshotsUpdate(snapshot_ids=stale))
+    return _write(table, files, transaction), tip
+
+
+def is_based_on_main(table: Table, run: str) -> bool:
+    """Tell whether main, as it is now, is an ancestor of the run's branch, so that main can move there."""
+    main = head_of(table, MAIN_BRANCH)
+    snapshot = table.metadata.snapshot_by_name(branch_name(run))
+    if snapshot is None or main is None:
+        return main is None
+    while snapshot is not None:
+        if snapshot.snapshot_id == main:
+            return True
+        snapshot = _parent(table, snapshot)
+    return False
+
+
+def data_files(table: Table, snapshot_id: int) -> dict[str, DataFile]:
+    """Return the live data files of a snapshot by location."""
+    snapshot = table.metadata.snapshot_by_id(snapshot_id)
+    if snapshot is None:
+        return {}
+    entries = (
+        entry
+        for manifest in snapshot.manifests(table.io)
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+    )
+    return {entry.data_file.file_path: entry.data_file for entry in entries}
+
+
+def scan(table: Table, snapshot_id: int, columns: Sequence[str], only: set[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield these columns of a snapshot's rows as readers get them, deletes applied, one file after the other.
+
+    `only` limits the scan to data files at these locations. Memory does not grow with rows or files.
+    """
+    plan = table.scan(snapshot_id=snapshot_id, selected_fields=tuple(columns))
+    for task in plan.plan_files():
+        if only is None or task.file.file_path in only:
+            yield from _scan_file(table, plan.projection(), task)
+
+
+def _scan_file(table: Table, projection: Schema, task: FileScanTask) -> Iterator[pa.RecordBatch]:
+    arrow = ArrowScan(table.metadata, table.io, projection, AlwaysTrue())
+    # The public way collects a whole file, and all files ahead of the reader, in memory.
+    deletes = _read_all_delete_files(table.io, [task])
+    yield from arrow._record_batches_from_scan_tasks_and_deletes([task], deletes)  # noqa: SLF001
+
+
+def _append(transaction: Transaction, table: Table, files: LakeFiles, staged: StagedFiles) -> None:
+    update = transaction.update_snapshot(branch=branch_name(staged.run), snapshot_properties=staged.properties)
+    append = update.fast_append()
+    for path in staged.paths:
+        append.append_data_file(parquet_file_to_data_file(files, table.metadata, path))
+    # Its public commit demands that a table without snapshots is first written on main, where readers look.
+    # What the requirements protect, the conditional swap of the pointer does.
+    updates, _ = append._commit()  # noqa: SLF001
+    _apply(transaction, *updates)
+
+
+def _ref(name: str, snapshot_id: int, kind: str) -> SetSnapshotRefUpdate:
+    return SetSnapshotRefUpdate(ref_name=name, type=kind, snapshot_id=snapshot_id)
+
+
+def _apply(transaction: Transaction, *updates: TableUpdate) -> None:
+    transaction._apply(updates)  # noqa: SLF001  its public verbs commit each on its own
+
+
+def _write(table: Table, files: LakeFiles, transaction: Transaction) -> str:
+    metadata = update_table_metadata(
+        table.metadata,
+        transaction._updates,  # noqa: SLF001  the pointer is swapped by us, with those of all tables
+        metadata_location=table.metadata_location,
+    )
+    match = _VERSION.fullmatch(table.metadata_location.rsplit("/", 1)[-1])
+    version = int(match[1]) + 1 if match else 0
+    where = table.location_provider().new_table_metadata_file_location(version)
+    ToOutputFile.table_metadata(metadata, files.new_output(where))
+    files.sync()
+    return where
+
+
+def _own_snapshots(table: Table, run: str) -> list[int]:
+    own = []
+    for snapshot in table.metadata.snapshots:
+        summary = snapshot.summary.additional_properties if snapshot.summary else {}
+        if summary.get("transhume.run") == run:
+            own.append(snapshot.snapshot_id)
+    return own
+
+
+def _parent(table: Table, snapshot: Snapshot) -> Snapshot | None:
+    if snapshot.parent_snapshot_id is None:
+        return None
+    return table.metadata.snapshot_by_id(snapshot.parent_snapshot_id)
+
+
