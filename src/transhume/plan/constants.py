@@ -54,7 +54,9 @@ def _is_timestamp(text: str, wanted: LogicalType) -> bool:
 
 
 def _is_time(text: str, _: LogicalType) -> bool:
-    return bool(re.fullmatch(r"\d\d:\d\d:\d\d(\.\d{1,6})?", text, re.ASCII)) and bool(datetime.time.fromisoformat(text) or True)
+    return bool(re.fullmatch(r"\d\d:\d\d:\d\d(\.\d{1,6})?", text, re.ASCII)) and bool(
+        datetime.time.fromisoformat(text) or True
+    )
 
 
 def _is_date(text: str, _: LogicalType) -> bool:

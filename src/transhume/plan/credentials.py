@@ -13,7 +13,9 @@ _SECRET_BYTES_MAX = 65_536
 REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@]*):((?:\$\{[^{}]*\}|[^\s/?#@])*(?:@[^\s/?#@]*)*)@")
-_PARAMETER = re.compile(r"(?i)([?&;\s](?:password|passwd|pwd|secret|token|sslpassword|[a-z._-]*secret[a-z._-]*)=)([^&;\s'\"]+)")
+_PARAMETER = re.compile(
+    r"(?i)([?&;\s](?:password|passwd|pwd|secret|token|sslpassword|[a-z._-]*secret[a-z._-]*)=)([^&;\s'\"]+)"
+)
 
 
 def masked(text: str) -> str:

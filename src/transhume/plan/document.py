@@ -295,9 +295,7 @@ class _Builder:
         self.document.key_places[path] = (mark.line, mark.column)
         return path
 
-    def _say(
-        self, code: str, message: str, cure: str, mark: StreamMark, at: tuple[int, int] | None = None
-    ) -> None:
+    def _say(self, code: str, message: str, cure: str, mark: StreamMark, at: tuple[int, int] | None = None) -> None:
         line, column = at or (mark.line, mark.column)
         self.findings.append(Finding(code, "error", message, cure, self.document.place(line, column)))
 
@@ -332,5 +330,3 @@ def _unprintable_finding(document: Document, text: str, problem: ReaderError) ->
     message = f"the character U+{ord(character):04X} cannot stand in a plan" if character else "a character is not text"
     cure = "remove it, or write it as an escape in double quotes"
     return Finding("character", "error", message, cure, document.place(len(before) - 1, len(before[-1])))
-
-

@@ -6,7 +6,9 @@ from transhume.errors import Finding
 from transhume.plan.model import Plan, TableMapping
 
 
-def at(plan: Plan, path: Sequence[str | int], code: str, message: str, cure: str = "", severity: str = "error") -> Finding:
+def at(
+    plan: Plan, path: Sequence[str | int], code: str, message: str, cure: str = "", severity: str = "error"
+) -> Finding:
     """Return a finding that points to a key of the plan."""
     is_column = len(path) > 3 and path[2] == "columns"  # noqa: PLR2004 - tables, mapping, columns, column
     table = str(path[1]) if path[:1] == ("tables",) and len(path) > 1 else None

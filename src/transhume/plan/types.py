@@ -110,7 +110,9 @@ class SourceTypes:
             column = self.column(argument.name)
             if column.type is None:
                 message = f"'{argument.name}' has the type '{column.native}', which cannot be carried exactly"
-                raise RuleProblem(message, "leave the column out and write it under drop, or cast it in a view of the source")
+                raise RuleProblem(
+                    message, "leave the column out and write it under drop, or cast it in a view of the source"
+                )
             given = column.type
             if column.carrier is Carrier.TEXT and wanted is not None and wanted.kind is Kind.TEXT:
                 return given
@@ -170,7 +172,9 @@ def _table_findings(
         return
     for obstacle in existing.obstacles:
         message = f"the target's table '{existing.name}' cannot be written as it is: {obstacle}"
-        yield at_mapping(plan, mapping, None, "obstacle", message, "remove what stands in the way, or use another table")
+        yield at_mapping(
+            plan, mapping, None, "obstacle", message, "remove what stands in the way, or use another table"
+        )
     for column in existing.columns:
         if column.name in mapping.columns or column.nullable or column.has_default or column.refused:
             continue
@@ -195,7 +199,9 @@ def _target_column(
     if existing is not None and (there is None or there.refused or there.type is None):
         return None, [_unusable(plan, mapping, name, there, existing)]
     if there is not None and there.type is not None and spec is not None and not _holds(there.type, spec.type):
-        message = f"'{name}' is {spec.type} in the plan, and {there.type} in the target's table '{mapping.target_table}'"
+        message = (
+            f"'{name}' is {spec.type} in the plan, and {there.type} in the target's table '{mapping.target_table}'"
+        )
         cure = f"write '{name}: {there.type}' under types, or leave it out there"
         return None, [at(plan, ("tables", mapping.name, "types", name), "type_differs", message, cure)]
     wanted = _wanted(spec.type if spec else None, there.type if there else None)
