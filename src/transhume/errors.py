@@ -12,6 +12,7 @@
     │   └── EngineCrashed          exit 5   the engine's process died; its batch is not done
     ├── Refused                    exit 6   not approved, drifted, or another run holds the lock
     │   └── LockHeld               exit 6   names the holder
+    ├── EngineFailed               exit 70  the engine refused a statement: a bug in what was compiled
     └── JournalDamaged             exit 6   the local journal does not match its hash chain
 
 A message says where, what with its values, what it means for the data, and the next step; it never
@@ -117,6 +118,10 @@ class Interrupted(TranshumeError):
 
 class EngineCrashed(Interrupted):
     """The engine's process died or ran out of memory; its batch counts as not done."""
+
+
+class EngineFailed(TranshumeError):
+    """The engine refused a statement or a value; the message is the engine's, without values of the data."""
 
 
 class Refused(TranshumeError):
