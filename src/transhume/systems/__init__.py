@@ -1,1 +1,89 @@
 """The systems by URL scheme: `SYSTEMS` is the whole list; a driver is imported when its scheme is used."""
+
+import difflib
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, cast
+
+from transhume.errors import DriverMissing, UsageError
+from transhume.systems.system import Source, Target
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Where a system's functions are (`module:function`), None where it cannot be used that way.
+
+    `extra` is the part of transhume that brings the driver, empty where none is needed.
+    """
+
+    source: str | None
+    target: str | None
+    extra: str = ""
+
+
+_POSTGRES = System(
+    "transhume.systems.postgres.source:open_source", "transhume.systems.postgres.target:open_target", "postgres"
+)
+SYSTEMS: dict[str, System] = {
+    "sqlite": System("transhume.systems.sqlite:open_source", None),
+    "postgresql": _POSTGRES,
+    "postgres": _POSTGRES,
+    "iceberg": System(None, "transhume.systems.iceberg:open_target", "iceberg"),
+}
+"""What ships with transhume. Others are found by the entry points `transhume.systems`: a System under its scheme."""
+
+
+def open_source(url: str, base: Path) -> Source:
+    """Return the source behind a URL without secrets left open in it; file paths are relative to `base`.
+
+    Effects: none yet; the first use connects.
+    Raises: UsageError for an unknown scheme or a URL that cannot be read; DriverMissing.
+    """
+    function = _function(url, "source")
+    return cast("Source", function(url, base))
+
+
+def open_target(url: str, base: Path) -> Target:
+    """Return the target behind a URL; see open_source."""
+    function = _function(url, "target")
+    return cast("Target", function(url, base))
+
+
+def _function(url: str, side: str) -> Callable[..., Any]:
+    scheme, separator, _ = url.partition(":")
+    known = sorted(name for name, system in _systems().items() if getattr(system, side))
+    if not separator:
+        message = f"the {side} URL names no system; it starts with one of: {', '.join(known)} (as in 'sqlite:///x.db')"
+        raise UsageError(message)
+    system = _systems().get(scheme.lower())
+    if system is None:
+        # What stands before the first colon may be part of a password; only what looks like a scheme is shown.
+        shown = f"'{scheme}'" if re.fullmatch(r"[A-Za-z][A-Za-z0-9+]{0,15}", scheme) else "this"
+        close = difflib.get_close_matches(scheme.lower(), known, n=1)
+        cure = f"did you mean '{close[0]}'?" if close else f"known schemes: {', '.join(known)}"
+        message = f"{shown} is not a scheme of a {side} URL; {cure}"
+        raise UsageError(message)
+    place = getattr(system, side)
+    if place is None:
+        message = f"'{scheme}' cannot be a {side}; systems that can: {', '.join(known)}"
+        raise UsageError(message)
+    module, _, name = place.partition(":")
+    try:
+        return cast("Callable[..., Any]", getattr(importlib.import_module(module), name))
+    except ModuleNotFoundError as problem:
+        if (problem.name or "").partition(".")[0] == "transhume" or not system.extra:
+            raise
+        message = (
+            f"the driver of '{scheme}' is not installed (module '{problem.name}' is missing); "
+            f"install it with: pip install 'transhume[{system.extra}]'"
+        )
+        raise DriverMissing(message) from None
+
+
+def _systems() -> dict[str, System]:
+    added = {point.name: point.load() for point in entry_points(group="transhume.systems")}
+    return {**added, **SYSTEMS}
