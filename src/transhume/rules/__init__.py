@@ -62,7 +62,7 @@ def parse_rule(node: Any, context: Mapping[str, Any]) -> Rule:
             return Value(value=Constant(None))
         return Copy(column=ColumnRef(str(node)))
     if not isinstance(node, Mapping):
-        hint = "; several columns go into one by {coalesce: [a, b]} or {concat: [a, b]}" if isinstance(node, list) else ""
+        hint = "; several columns go in by {coalesce: [a, b]} or {concat: [a, b]}" if isinstance(node, list) else ""
         raise RuleInvalid([((), f"expected a column, a quoted text or a rule, found a {type(node).__name__}{hint}")])
     rule = RULES[_verb(node)]
     problems = [((str(key),), _unknown_key(rule, str(key))) for key in node if str(key) not in _keys(rule)]

@@ -75,16 +75,15 @@ class Boolean(Rule):
         """Return a CASE over the trimmed text."""
         raw = scope.as_text(self.column)
         text = scope.bind(op.TrimAscii(this=raw.value))
-        is_true = exp.In(this=text.copy(), expressions=[trees.text(word) for word in self.true_texts])
-        is_false = exp.In(this=text.copy(), expressions=[trees.text(word) for word in self.false_texts])
-        branches = [(is_true, exp.true()), (is_false, exp.false())]
+        is_true, is_false = trees.among(text, self.true_texts), trees.among(text, self.false_texts)
+        branches: list[tuple[exp.Expression, exp.Expression]] = [(is_true, exp.true()), (is_false, exp.false())]
         if self.otherwise.action == "literal":
             instead = exp.true() if self.otherwise.text == "true" else exp.false()
             branches.append((trees.is_present(text), instead))
         value = trees.case(branches, trees.null())
         if self.otherwise.action != "reject":
             return Sql(value, BOOLEAN, raw.reasons)
-        reason = Reason(exp.not_(exp.or_(is_true, is_false)), f"unmapped:{label(self)}")
+        reason = Reason(trees.negated(trees.some([is_true, is_false])), f"unmapped:{label(self)}")
         return Sql(value, BOOLEAN, (*raw.reasons, reason))
 
     def to_python(self, scope: PythonScope, wanted: LogicalType) -> Outcome:  # noqa: ARG002

@@ -7,11 +7,11 @@ from pydantic import Field
 from sqlglot import exp
 
 from transhume.rules import trees
-from transhume.rules.flags import Flag
 from transhume.rules.rule import (
     Argument,
     Arguments,
     Constant,
+    Flag,
     Outcome,
     PythonScope,
     Reason,
@@ -61,20 +61,19 @@ class Coalesce(Rule):
         passed: exp.Expression | None = None
         for choice in self.choices:
             part = trees.named(scope, scope.argument(choice, wanted))
+            is_empty = _is_empty(scope, choice) if self.skip_empty else None
+            is_full = [] if is_empty is None else [trees.negated(is_empty)]
             for reason in part.reasons:
                 bad = trees.is_true(reason.condition)
-                if self.skip_empty:
-                    bad = exp.and_(bad, exp.not_(_is_empty(scope, choice)))
-                bad = bad if passed is None else exp.and_(passed.copy(), bad)
-                reasons.append(Reason(scope.bind(bad), reason.text))
-            own = [reason.condition for reason in reasons[len(reasons) - len(part.reasons) :]]
-            skipped = trees.every([trees.is_null(part.value), *(exp.not_(condition) for condition in own)])
-            if self.skip_empty:
-                skipped = exp.or_(skipped, _is_empty(scope, choice))
-            here = exp.not_(skipped)
-            here = here if passed is None else exp.and_(passed.copy(), here)
-            branches.append((here, part.value))
-            passed = scope.bind(skipped if passed is None else exp.and_(passed.copy(), skipped))
+                terms = [*([passed] if passed is not None else []), bad, *is_full]
+                reasons.append(Reason(scope.bind(trees.every(terms)), reason.text))
+            bad = trees.some(trees.is_true(reason.condition) for reason in part.reasons)
+            skipped = trees.every([trees.is_null(part.value), trees.negated(bad)])
+            if is_empty is not None:
+                skipped = trees.some([skipped, is_empty])
+            taken = [*([passed] if passed is not None else []), trees.negated(skipped)]
+            branches.append((trees.every(taken), part.value))
+            passed = scope.bind(trees.every([*([passed] if passed is not None else []), skipped]))
         return Sql(trees.case(branches, trees.null()), wanted, tuple(reasons))
 
     def to_python(self, scope: PythonScope, wanted: LogicalType) -> Outcome:
@@ -88,12 +87,12 @@ class Coalesce(Rule):
         return Outcome(None)
 
 
-def _is_empty(scope: SqlScope, choice: Argument) -> exp.Expression:
+def _is_empty(scope: SqlScope, choice: Argument) -> exp.Expression | None:
     try:
         part = scope.as_text(choice)
     except RuleProblem:
-        return exp.false()  # a type without a text form is never an empty text
-    return trees.is_true(trees.bound(scope, part.value).eq(trees.text("")))
+        return None  # a type without a text form is never an empty text
+    return scope.bind(trees.is_true(trees.compared(exp.EQ, part.value, trees.text(""))))
 
 
 def _text_or_none(scope: PythonScope, choice: Argument) -> str | None:

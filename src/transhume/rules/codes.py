@@ -70,7 +70,7 @@ class Codes(Rule):
         raw = trees.named(scope, scope.as_text(self.column))
         code = scope.bind(op.TrimAscii(this=raw.value.copy()))
         branches = [
-            (code.eq(trees.text(known)), trees.null() if meaning is None else trees.text(meaning))
+            (trees.compared(exp.EQ, code, trees.text(known)), trees.null() if meaning is None else trees.text(meaning))
             for known, meaning in self.to.items()
         ]
         if self.otherwise.action in {"keep", "literal"}:
@@ -79,8 +79,7 @@ class Codes(Rule):
         value = trees.case(branches, trees.null())
         if self.otherwise.action != "reject":
             return Sql(value, TEXT, raw.reasons)
-        unknown = exp.not_(exp.In(this=code.copy(), expressions=[trees.text(known) for known in self.to]))
-        reason = Reason(unknown, f"unmapped:{label(self)}")
+        reason = Reason(trees.negated(trees.among(code, self.to)), f"unmapped:{label(self)}")
         return Sql(value, TEXT, (*raw.reasons, reason))
 
     def to_python(self, scope: PythonScope, wanted: LogicalType) -> Outcome:  # noqa: ARG002

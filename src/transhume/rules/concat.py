@@ -6,8 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from transhume.rules import trees
-from transhume.rules.flags import Flag
-from transhume.rules.rule import Argument, Arguments, Outcome, PythonScope, Rule, Sql, SqlScope, TypeScope
+from transhume.rules.rule import Argument, Arguments, Flag, Outcome, PythonScope, Rule, Sql, SqlScope, TypeScope
 from transhume.schema import TEXT, LogicalType
 
 

@@ -102,12 +102,12 @@ class Parse(Rule):
         if "f" in groups:
             clock += [trees.text("."), part("f")]
         day = [part("Y"), trees.text("-"), part("m"), trees.text("-"), part("d")] if "Y" in groups else []
-        kind, value = TIME, op.ParseTime(this=trees.joined(clock))
         if day and "H" in groups:
-            kind, value = TIMESTAMP, op.ParseTimestamp(this=trees.joined([*day, trees.text(" "), *clock]))
+            kind, name = TIMESTAMP, scope.bind(op.ParseTimestamp(this=trees.joined([*day, trees.text(" "), *clock])))
         elif day:
-            kind, value = DATE, op.ParseDate(this=trees.joined(day))
-        name = scope.bind(value)
+            kind, name = DATE, scope.bind(op.ParseDate(this=trees.joined(day)))
+        else:
+            kind, name = TIME, scope.bind(op.ParseTime(this=trees.joined(clock)))
         if self.otherwise.action == "null":
             return Sql(name, kind, raw.reasons)
         bad = trees.every([trees.is_present(raw.value), trees.is_null(name)])
@@ -136,7 +136,8 @@ class Parse(Rule):
 
 def _pattern(text: str) -> tuple[str, dict[str, int]]:
     """Return the pattern in the closed subset of RegexMatches, and the group number of each directive."""
-    pattern, groups = "", {}
+    groups: dict[str, int] = {}
+    pattern = ""
     for directive, literal in re.findall(r"%(.)|([^%]+)", text, re.DOTALL):
         if directive and directive != "%":
             groups[directive] = len(groups) + 1

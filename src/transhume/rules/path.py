@@ -4,6 +4,7 @@ import re
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -76,7 +77,7 @@ class Form(BaseModel):
             if names.count(name) > 1:
                 message = f"'{{{name}}}' stands twice in like '{self.like}'; give the captures different names"
                 raise ValueError(message)
-        for left, right in zip(pieces, pieces[1:], strict=False):
+        for left, right in pairwise(pieces):
             if left.capture and right.capture:
                 message = f"'{{{left.text}}}{{{right.text}}}' in like '{self.like}' have nothing between them"
                 raise ValueError(message)
@@ -157,7 +158,7 @@ class Path(Rule):
             ]
             branches.append((matches, trees.joined(parts or [trees.text("")])))
         no_match = trees.every(
-            [trees.is_present(raw.value), *(exp.not_(trees.is_true(matches)) for matches, _ in branches)]
+            [trees.is_present(raw.value), *(trees.negated(trees.is_true(matches)) for matches, _ in branches)]
         )
         if self.otherwise.action in {"keep", "literal"}:
             fallback = raw.value if self.otherwise.action == "keep" else trees.text(self.otherwise.text)
@@ -188,7 +189,8 @@ class Path(Rule):
 
 def _pattern(form: Form) -> tuple[str, dict[str, int]]:
     """Return the pattern in the closed subset of RegexMatches, and the group number of each capture."""
-    pattern, groups, before = "", {}, ""
+    groups: dict[str, int] = {}
+    pattern, before = "", ""
     for piece in _pieces(form.like):
         if piece.capture:
             groups[piece.text] = len(groups) + 1

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
+from sqlglot import exp
 
 from transhume import operations as op
 from transhume.facts import Need
@@ -80,7 +81,7 @@ class Ref(Rule):
         parent = scope.join(Need("parents", self.table), on)
         reasons = trees.reasons_of(parts)
         given = trees.every(trees.is_present(part.value) for part in parts)
-        is_loaded = parent("fate").eq("loaded")
+        is_loaded = trees.compared(exp.EQ, parent("fate"), trees.text("loaded"))
         if self.otherwise.action == "literal":
             literal = op.ParseUuid(this=trees.text(str(uuid.UUID(self.otherwise.text))))
             value = trees.case([(is_loaded, parent("uuid")), (given, literal)], trees.null())
@@ -91,8 +92,8 @@ class Ref(Rule):
         column = label(self)
         own = (
             Reason(trees.every([given, trees.is_null(parent("fate"))]), f"orphan:{column}"),
-            Reason(parent("fate").eq("rejected"), f"parent_rejected:{column}"),
-            Reason(parent("fate").eq("filtered"), f"parent_filtered:{column}"),
+            Reason(trees.compared(exp.EQ, parent("fate"), trees.text("rejected")), f"parent_rejected:{column}"),
+            Reason(trees.compared(exp.EQ, parent("fate"), trees.text("filtered")), f"parent_filtered:{column}"),
         )
         return Sql(value, UUID, (*reasons, *own))
 

@@ -131,7 +131,10 @@ class SqlScope(Protocol):
         ...
 
     def as_text(self, argument: "Argument") -> Sql:
-        """Return the argument as text where that is exact (text, integers, UUIDs, decimals, odd values); else RuleProblem."""
+        """Return the argument as text where that is exact (text, integers, UUIDs, decimals, odd values).
+
+        A column that the extract carries as text gives that text. Raises: RuleProblem for other types.
+        """
         ...
 
     def bind(self, expression: exp.Expression) -> exp.Column:
@@ -157,6 +160,10 @@ class PythonScope(Protocol):
     namespace: str
     """The plan's namespace text."""
     source_table: str
+
+    def type_of(self, argument: "Argument") -> LogicalType:
+        """Return the type of a column, constant or nested rule, as `TypeScope.argument` gives it."""
+        ...
 
     def argument(self, argument: "Argument", wanted: LogicalType | None = None) -> Outcome:
         """Return the value of a column, constant or nested rule, converted to `wanted` if given."""
@@ -272,6 +279,16 @@ def parse_otherwise(node: Any) -> Otherwise:
     raise ValueError(message)
 
 
+def parse_flag(node: Any) -> bool:
+    """Turn a plan's `true` or `false` into a bool; no other word is one."""
+    if isinstance(node, bool):
+        return node
+    if isinstance(node, str) and node in {"true", "false"}:
+        return bool(node == "true")
+    message = f"expected true or false, found '{node}'"
+    raise ValueError(message)
+
+
 def _as_tuple(node: Any) -> Any:
     return tuple(node) if isinstance(node, list | tuple) else (node,)
 
@@ -280,3 +297,4 @@ Argument = Annotated[ColumnRef | Constant | Rule, BeforeValidator(parse_argument
 Arguments = Annotated[tuple[Argument, ...], BeforeValidator(_as_tuple), MinLen(1)]
 """One argument or a list of them."""
 OtherwiseField = Annotated[Otherwise, BeforeValidator(parse_otherwise)]
+Flag = Annotated[bool, BeforeValidator(parse_flag)]

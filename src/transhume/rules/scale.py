@@ -25,15 +25,16 @@ from transhume.rules.rule import (
 from transhume.schema import BIGINT, DECIMAL_PRECISION_MAX, Kind, LogicalType
 
 _INTEGER_DIGITS = 19
-_TEXT_FRACTION_DIGITS = 12
-"""Fraction digits that a number in a text may have."""
+_FRACTION_DIGITS = 12
+"""Fraction digits that a number may have; a decimal column's own scale where that is more."""
+_FACTOR_DIGITS = 18
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 def _factor(text: str) -> str:
     match = re.fullmatch(r"-?([0-9]{1,18})(?:\.([0-9]{1,18}))?", text)
-    if match is None or Decimal(text) == 0 or len(match[1] + (match[2] or "")) > 18:
-        message = f"'{text}' is not a factor; write a decimal number other than 0 with at most 18 digits, such as 1048576"
+    if match is None or Decimal(text) == 0 or len(match[1] + (match[2] or "")) > _FACTOR_DIGITS:
+        message = f"'{text}' is not a factor; write a decimal number other than 0, at most 18 digits, such as 1048576"
         raise ValueError(message)
     return text
 
@@ -41,9 +42,10 @@ def _factor(text: str) -> str:
 class Scale(Rule):
     """The number times `times`, in decimal arithmetic; nothing is rounded.
 
-    Takes integers, decimals and texts of decimal numbers with at most 12 fraction digits. An integer times an
-    integer is a BIGINT, everything else a decimal. A text that is no number is `bad_number`, a result with too many
-    digits `overflow`. Doubles are refused: their product would be rounded.
+    Takes integers, decimals, and texts of decimal numbers. A whole number column times a whole number is a BIGINT,
+    and beyond 64 bits `overflow`; everything else is a decimal(38). What is no number, or has more than 12 fraction
+    digits (a decimal column: more than its own) or too many digits for the product, is `bad_number`. Doubles are
+    refused: their product would be rounded.
     """
 
     verb: ClassVar[str] = "scale"
@@ -61,17 +63,65 @@ class Scale(Rule):
             return BIGINT
         return self._product(self._operand(own))
 
+    def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:  # noqa: ARG002
+        """Return the product of two decimals whose type has room for every digit."""
+        own = scope.argument(self.column).type
+        factor = self._factor_sql()
+        if own.kind in {Kind.INT, Kind.BIGINT}:
+            operand = LogicalType(Kind.DECIMAL, precision=_INTEGER_DIGITS, scale=0)
+            number = trees.named(scope, scope.argument(self.column, operand))
+            product = exp.Mul(this=number.value.copy(), expression=factor)
+            if "." in self.times:
+                return Sql(product, self._product(operand), number.reasons)
+            value = scope.bind(op.IntegerFromDecimal(this=product))
+            over = trees.every([trees.is_present(number.value), trees.is_null(value)])
+            return Sql(value, BIGINT, (*number.reasons, Reason(over, f"overflow:{label(self)}")))
+        operand = self._operand(own)
+        raw = trees.named(scope, scope.as_text(self.column))
+        bounds = {"precision": operand.precision, "scale": operand.scale}
+        parsed = op.ParseDecimal(
+            this=raw.value.copy(), **{name: exp.Literal.number(bound) for name, bound in bounds.items()}
+        )
+        decimal = scope.bind(parsed)
+        bad = trees.every([trees.is_present(raw.value), trees.is_null(decimal)])
+        product = exp.Mul(this=decimal.copy(), expression=factor)
+        return Sql(product, self._product(operand), (*raw.reasons, Reason(bad, f"bad_number:{label(self)}")))
+
+    def to_python(self, scope: PythonScope, wanted: LogicalType) -> Outcome:  # noqa: ARG002
+        """Return the product by Python's decimal module, in unlimited precision."""
+        own = scope.type_of(self.column)
+        if own.kind in {Kind.INT, Kind.BIGINT}:
+            whole = scope.argument(self.column, LogicalType(Kind.DECIMAL, precision=19, scale=0))
+            if whole.value is None:
+                return whole
+            exact = _EXACT.multiply(whole.value, Decimal(self.times))
+            if "." in self.times:
+                return Outcome(exact)
+            inside = -(2**63) <= exact < 2**63
+            return Outcome(int(exact)) if inside else Outcome(None, (f"overflow:{label(self)}",))
+        raw = scope.as_text(self.column)
+        if raw.value is None:
+            return raw
+        text = raw.value.strip(" \t\n\v\f\r")
+        if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", text, re.ASCII | re.IGNORECASE):
+            number = Decimal(text).normalize(_EXACT)
+            fraction = max(own.scale or 0, 12) if own.kind is Kind.DECIMAL else 12
+            digits = 38 - sum(digit.isdigit() for digit in self.times)
+            if number == 0 or (number.adjusted() < digits - fraction and _lowest(number) >= -fraction):
+                return Outcome(_EXACT.multiply(number, Decimal(self.times)))
+        return Outcome(None, (f"bad_number:{label(self)}",))
+
     def _operand(self, own: LogicalType) -> LogicalType:
         """Return the decimal type that the column is brought to before it is multiplied."""
         room = DECIMAL_PRECISION_MAX - self._digits()
         if own.kind in {Kind.INT, Kind.BIGINT}:
             return LogicalType(Kind.DECIMAL, precision=_INTEGER_DIGITS, scale=0)
         if own.kind is Kind.TEXT:
-            return LogicalType(Kind.DECIMAL, precision=room, scale=_TEXT_FRACTION_DIGITS)
+            return LogicalType(Kind.DECIMAL, precision=room, scale=_FRACTION_DIGITS)
         if own.kind is Kind.DECIMAL:
-            precision, scale = own.precision or DECIMAL_PRECISION_MAX, own.scale or 0
+            scale = max(own.scale or 0, _FRACTION_DIGITS)
             if scale <= room:
-                return LogicalType(Kind.DECIMAL, precision=min(precision, room), scale=scale)
+                return LogicalType(Kind.DECIMAL, precision=room, scale=scale)
             message = f"'{label(self)}' is {own}; times {self.times} it has more than {DECIMAL_PRECISION_MAX} digits"
             raise RuleProblem(message, "use a factor with fewer digits")
         message = f"'{label(self)}' is {own}; the rule 'scale' multiplies integers, decimals and decimal texts"
@@ -85,3 +135,18 @@ class Scale(Rule):
 
     def _digits(self) -> int:
         return len(self.times.lstrip("-").replace(".", ""))
+
+    def _factor_sql(self) -> exp.Expression:
+        fraction = len(self.times.partition(".")[2])
+        return op.ParseDecimal(
+            this=trees.text(self.times),
+            precision=exp.Literal.number(self._digits()),
+            scale=exp.Literal.number(fraction),
+        )
+
+
+def _lowest(number: Decimal) -> int:
+    """Return the power of ten of the last digit."""
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return exponent

@@ -20,12 +20,12 @@ def null() -> exp.Expression:
 
 def is_null(value: exp.Expression) -> exp.Expression:
     """Return `value IS NULL`."""
-    return exp.Is(this=exp.paren(value), expression=exp.Null())
+    return exp.Is(this=_operand(value), expression=exp.Null())
 
 
 def is_present(value: exp.Expression) -> exp.Expression:
     """Return `value IS NOT NULL`."""
-    return exp.not_(is_null(value))
+    return negated(is_null(value))
 
 
 def is_true(condition: exp.Expression) -> exp.Expression:
@@ -33,16 +33,33 @@ def is_true(condition: exp.Expression) -> exp.Expression:
     return exp.Coalesce(this=condition.copy(), expressions=[exp.false()])
 
 
+def negated(condition: exp.Expression) -> exp.Expression:
+    """Return `NOT condition`."""
+    return exp.Not(this=_operand(condition))
+
+
+def compared(
+    kind: type[exp.EQ | exp.GT | exp.GTE | exp.LT], left: exp.Expression, right: exp.Expression
+) -> exp.Expression:
+    """Return the comparison of two values."""
+    return kind(this=_operand(left), expression=_operand(right))
+
+
+def among(value: exp.Expression, words: Iterable[str]) -> exp.Expression:
+    """Return `value IN (words)`."""
+    return exp.In(this=value.copy(), expressions=[text(word) for word in words])
+
+
 def every(conditions: Iterable[exp.Expression]) -> exp.Expression:
     """Return the conjunction, TRUE for none."""
-    terms = list(conditions)
-    return exp.and_(*terms) if terms else exp.true()
+    terms = [_operand(condition) for condition in conditions]
+    return reduce(lambda left, right: exp.And(this=left, expression=right), terms) if terms else exp.true()
 
 
 def some(conditions: Iterable[exp.Expression]) -> exp.Expression:
     """Return the disjunction, FALSE for none."""
-    terms = list(conditions)
-    return exp.or_(*terms) if terms else exp.false()
+    terms = [_operand(condition) for condition in conditions]
+    return reduce(lambda left, right: exp.Or(this=left, expression=right), terms) if terms else exp.false()
 
 
 def case(branches: Sequence[tuple[exp.Expression, exp.Expression]], default: exp.Expression) -> exp.Expression:
@@ -55,7 +72,10 @@ def case(branches: Sequence[tuple[exp.Expression, exp.Expression]], default: exp
 
 def joined(parts: Sequence[exp.Expression]) -> exp.Expression:
     """Return the parts joined by `||`: NULL if any of them is."""
-    return reduce(lambda left, right: exp.DPipe(this=left, expression=right.copy()), parts[1:], parts[0].copy())
+    whole = _operand(parts[0])
+    for part in parts[1:]:
+        whole = exp.DPipe(this=whole, expression=_operand(part))
+    return whole
 
 
 def bound(scope: SqlScope, value: exp.Expression) -> exp.Expression:
@@ -77,16 +97,21 @@ def reasons_of(arguments: Iterable[Sql]) -> tuple[Reason, ...]:
 def sound(reasons: Iterable[Reason]) -> exp.Expression | None:
     """Return the condition that none of these reasons holds; None where there are none."""
     conditions = [is_true(reason.condition) for reason in reasons]
-    return exp.not_(some(conditions)) if conditions else None
+    return negated(some(conditions)) if conditions else None
 
 
 def where_sound(reasons: Sequence[Reason], condition: exp.Expression) -> exp.Expression:
     """Return the condition, FALSE where one of the reasons already says that the row is bad."""
     guard = sound(reasons)
-    return condition if guard is None else exp.and_(guard, condition)
+    return condition if guard is None else every([guard, condition])
 
 
 def value_where_sound(reasons: Sequence[Reason], value: exp.Expression) -> exp.Expression:
     """Return the value, NULL where one of the reasons holds."""
     guard = sound(reasons)
     return value if guard is None else case([(guard, value)], null())
+
+
+def _operand(value: exp.Expression) -> exp.Expression:
+    is_whole = isinstance(value, exp.Column | exp.Literal | exp.Func | exp.Paren | exp.Boolean | exp.Null)
+    return value.copy() if is_whole else exp.Paren(this=value.copy())
