@@ -1,1 +1,74 @@
-"""."""
+"""The command line: arguments and printing only. Each command is one file, loaded when it is called."""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from transhume import __version__
+from transhume.cli.output import Output, report_failure
+
+COMMANDS = {
+    "demo": "Make the example migration with planted defects and go through its whole life.",
+    "check": "Say everything that is wrong with the plan, with place and cure.",
+    "preview": "Show some rows before and after, column by column, with the rule that acted.",
+    "sql": "Print the SQL as it will run.",
+    "run": "Extract, transform, stage, validate, publish; goes on by itself where it stopped.",
+    "status": "Say where a run stands; --watch follows it.",
+    "validate": "Check again what the target shows of a published run.",
+}
+"""Command to its one line of help: `--help` loads no command."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"transhume.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            from transhume.words import hint
+
+            message = f"there is no command '{args[0]}'; {hint(args[0], list(COMMANDS), 'commands are')}"
+            raise click.UsageError(message, ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-p", "--project", "folder", default=".", metavar="DIR", help="Project folder, or one inside it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout at the end.")
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more; show the traceback of a bug.")
+@click.option("--no-color", is_flag=True, help="No colours (the variable NO_COLOR does the same).")
+@click.version_option(__version__, prog_name="transhume")
+@click.pass_context
+def transhume(ctx: click.Context, folder: str, as_json: bool, quiet: bool, verbose: bool, no_color: bool) -> None:
+    """Plan a data migration in one file. Check it, run it, prove it, undo it."""
+    color = not (no_color or "NO_COLOR" in os.environ)
+    ctx.obj = Output(folder=folder, as_json=as_json, quiet=quiet, verbose=verbose, color=color)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line and end the process with the exit code that the outcome has."""
+    try:
+        code = transhume.main(args=arguments, prog_name="transhume", standalone_mode=False)
+    except BaseException as problem:  # noqa: BLE001 - the one place where every outcome becomes an exit code
+        sys.exit(report_failure(problem, sys.argv[1:] if arguments is None else arguments))
+    sys.exit(code if isinstance(code, int) else 0)

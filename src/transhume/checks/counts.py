@@ -1,0 +1,141 @@
+"""Counts: every source row is in exactly one bucket, and rejects stay within the plan's limit."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from transhume.batches import Event
+from transhume.checks import CheckResult
+from transhume.plan.model import RejectLimit
+
+BUCKETS = ("loaded", "unchanged", "conflict", "rejected", "filtered")
+
+
+@dataclass(slots=True)
+class TableTally:
+    """Where the rows of one table mapping went; `reasons` counts each reason of each rejected row."""
+
+    mapping: str
+    read: int = 0
+    loaded: int = 0
+    unchanged: int = 0
+    conflict: int = 0
+    rejected: int = 0
+    filtered: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    compared: int = 0
+    batches: int = 0
+    busy_s: float = 0.0
+
+    @property
+    def accounted(self) -> int:
+        """Rows that are in a bucket."""
+        return self.loaded + self.unchanged + self.conflict + self.rejected + self.filtered
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tally as JSON values."""
+        return {
+            "mapping": self.mapping,
+            "read": self.read,
+            **{bucket: getattr(self, bucket) for bucket in BUCKETS},
+            "reasons": dict(sorted(self.reasons.items())),
+            "notes": dict(sorted(self.notes.items())),
+            "compared": self.compared,
+            "batches": self.batches,
+            "busy_s": round(self.busy_s, 3),
+        }
+
+
+def tally(events: Iterable[Event], mappings: Iterable[str]) -> dict[str, TableTally]:
+    """Add up the batches that events tell of, by table mapping; a batch told of twice counts once, as told last."""
+    staged: dict[tuple[str, int], Event] = {}
+    compared: dict[tuple[str, int], Event] = {}
+    for event in events:
+        if event.kind == "batch_staged":
+            staged[event.fields["mapping"], event.fields["batch"]] = event
+        elif event.kind == "batch_compared":
+            compared[event.fields["mapping"], event.fields["batch"]] = event
+    tallies = {mapping: TableTally(mapping) for mapping in mappings}
+    for (mapping, _), event in staged.items():
+        table = tallies[mapping]
+        table.read += event.fields["read"]
+        for bucket in BUCKETS:
+            setattr(table, bucket, getattr(table, bucket) + event.fields[bucket])
+        table.reasons.update(event.fields["reasons"])
+        table.notes.update(event.fields.get("notes", {}))
+        table.batches += 1
+        table.busy_s += event.fields["transform_s"] + event.fields["stage_s"]
+    for (mapping, _), event in compared.items():
+        tallies[mapping].compared += event.fields["rows"]
+        tallies[mapping].busy_s += event.fields["compare_s"]
+    return tallies
+
+
+def accounting(table: TableTally, extracted: int, unaccounted: int) -> CheckResult:
+    """Return whether read = the sum of all buckets, by count and (`unaccounted`, rows found by key) one by one."""
+    off = max(abs(table.read - table.accounted), abs(extracted - table.read), unaccounted)
+    detail = (
+        f"extracted {extracted} = read {table.read} = loaded {table.loaded} + unchanged {table.unchanged} "
+        f"+ conflict {table.conflict} + rejected {table.rejected} + filtered {table.filtered}"
+    )
+    if off:
+        detail = f"does not add up ({unaccounted} rows in no bucket or in two): {detail}"
+    return CheckResult("accounting", table.mapping, off, "every source row, by position and by count", detail=detail)
+
+
+def staged_count(table: TableTally, staged: int) -> CheckResult:
+    """Return whether the ledger in the target holds exactly the rows that count as loaded."""
+    detail = f"the target's ledger holds {staged} rows, {table.loaded} count as loaded"
+    return CheckResult("staged_count", table.mapping, abs(staged - table.loaded), "the ledger's lines", detail=detail)
+
+
+def all_rows(table: TableTally) -> CheckResult:
+    """Return whether every loaded row was read back and compared value by value."""
+    detail = f"{table.compared} of {table.loaded} loaded rows read back and compared, every value"
+    return CheckResult("all_rows", table.mapping, abs(table.loaded - table.compared), "every staged row", detail=detail)
+
+
+def conflicts(table: TableTally) -> CheckResult:
+    """Return whether a key of this run stands in the target with other content."""
+    detail = f"{table.conflict} rows stand in the target under the same key with other content"
+    return CheckResult("conflicts", table.mapping, table.conflict, "keys that the target has already", detail=detail)
+
+
+def reject_limit(table: TableTally, limit: RejectLimit) -> CheckResult:
+    """Return by how many rows the rejects are over the plan's `max_rejects`."""
+    over, details = _over(table, table.rejected, limit, "rejects")
+    return CheckResult("reject_limit", table.mapping, over, "rejects against max_rejects", detail="; ".join(details))
+
+
+def _over(table: TableTally, found: int, limit: RejectLimit, name: str) -> tuple[int, list[str]]:
+    over, details = 0, []
+    if limit.count is not None:
+        over = max(over, found - limit.count)
+        details.append(f"{found} {name}, allowed {limit.count}")
+    if limit.share is not None:
+        allowed = int(limit.share * table.read)
+        over = max(over, found - allowed)
+        details.append(f"{found} {name}, allowed {limit.share:.2%} of {table.read} = {allowed}")
+    if limit.by_reason is not None:
+        for kind, inner in limit.by_reason.items():
+            count = sum(n for reason, n in table.reasons.items() if kind in {reason, reason.partition(":")[0]})
+            inner_over, inner_details = _over(table, count, inner, f"'{kind}'")
+            over, details = max(over, inner_over), details + inner_details
+        unlisted = {
+            reason: count
+            for reason, count in table.reasons.items()
+            if not {reason, reason.partition(":")[0]} & set(limit.by_reason)
+        }
+        if unlisted and limit.count is None and limit.share is None:
+            over = max(over, sum(unlisted.values()))
+            details.append(f"reasons without a limit of their own: {', '.join(sorted(unlisted))}")
+    return over, details
+
+
+def stopped(table: TableTally) -> CheckResult:
+    """Return the rows on which a row check of the plan says `then: stop`."""
+    found = {note: count for note, count in table.notes.items() if note.startswith("stop:")}
+    detail = ", ".join(f"{note.removeprefix('stop:')}: {count} rows" for note, count in sorted(found.items()))
+    return CheckResult("row_checks", table.mapping, sum(found.values()), "checks with `then: stop`", detail=detail)

@@ -1,0 +1,19 @@
+"""Keys: the SELECT of keys that stand more than once."""
+
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+from transhume.operations import ParquetFiles
+
+
+def duplicate_keys(path: str, key: Sequence[str]) -> exp.Select:
+    """Return the SELECT of keys with more than one row in a Parquet file: the key's columns and `n`."""
+    columns = [exp.column(name, quoted=True) for name in key]
+    count = exp.Count(this=exp.Star())
+    return (
+        exp.select(*[column.copy() for column in columns], exp.alias_(count, "n", quoted=True))
+        .from_(ParquetFiles(expressions=[exp.Literal.string(path)]))
+        .group_by(*[column.copy() for column in columns])
+        .having(exp.GT(this=count.copy(), expression=exp.Literal.number(1)))
+    )

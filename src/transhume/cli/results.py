@@ -1,0 +1,42 @@
+"""The tables at the end of a run: where every row went, why rows were rejected, what to do next."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from transhume.cli.output import Output
+
+if TYPE_CHECKING:
+    from transhume.project import RunResult
+
+
+def print_run(output: Output, result: "RunResult") -> None:
+    """Print what a run did: the accounting per table, rejects by reason, files, next step."""
+    rows = [
+        [t.mapping, t.read, t.loaded, t.unchanged, t.rejected, t.filtered, t.compared, round(t.busy_s, 1)]
+        for t in result.tables
+    ]
+    header = ["table", "read", "loaded", "unchanged", "rejected", "filtered", "compared", "seconds"]
+    output.table(f"run {result.run}: {result.state}", header, rows)
+    reasons = [[t.mapping, reason, count] for t in result.tables for reason, count in sorted(t.reasons.items())]
+    if reasons:
+        output.table("rejects by reason (a row may have several)", ["table", "reason", "rows"], reasons)
+    notes = Counter[str]()
+    for table in result.tables:
+        notes.update({f"{table.mapping} {note}": count for note, count in table.notes.items()})
+    if notes:
+        output.table("decided by the plan", ["what", "rows"], sorted(notes.items()))
+    failed = [check for check in result.checks if not check["passed"]]
+    output.result(f"{len(result.checks) - len(failed)} checks passed, {len(failed)} failed")
+    if any(table.rejected for table in result.tables):
+        output.result(f"rejected rows, whole, with their reasons: {result.rejects}")
+    if result.artifacts.exists():
+        output.result(f"old path to new URI of every artefact: {result.artifacts}")
+    output.result(_next_step(result))
+
+
+def _next_step(result: "RunResult") -> str:
+    if result.state == "finished":
+        return "next: 'transhume validate' checks again what the target shows"
+    if result.state in {"stopped", "unfinished"}:
+        return "next: 'transhume run' goes on where this run stopped"
+    return "next: mend the cause and run again; the target shows nothing of this run unless it says published"

@@ -1,0 +1,127 @@
+"""Which run goes on and which begins: a run is bound to its plan, its systems, their schemas and this version."""
+
+import hashlib
+import json
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from transhume.batches import Event, TargetTable
+from transhume.errors import Refused
+from transhume.facts import Catalog
+from transhume.journal import Journal, read_journal
+
+ENDED = frozenset({"run_finished", "run_failed", "run_abandoned"})
+"""Events after which a run is not resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a run belongs to. Two runs with equal bindings do the same thing."""
+
+    plan_hash: str
+    tool_version: str
+    source: str
+    target: str
+    source_schema: str
+    target_schema: str
+
+    def differences(self, earlier: Mapping[str, Any]) -> list[str]:
+        """Return, one sentence each, what is not as it was when the earlier run began."""
+        words = {
+            "plan_hash": "the plan was changed",
+            "tool_version": "transhume has another version",
+            "source": "the source is another one",
+            "target": "the target is another one",
+            "source_schema": "the source's tables were changed",
+            "target_schema": "the target's tables were changed",
+        }
+        mine = self.to_dict()
+        return [
+            f"{meaning} (then {earlier.get(name)}, now {mine[name]})"
+            for name, meaning in words.items()
+            if earlier.get(name) != mine[name]
+        ]
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the binding as JSON values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def schema_fingerprint(catalog: Catalog, tables: list[str]) -> str:
+    """Return a hash of names, types and keys of these tables; data and statistics do not count."""
+    content = []
+    for name in sorted(tables):
+        table = catalog.tables.get(name)
+        columns = [[c.name, str(c.type), c.native, c.nullable] for c in table.columns] if table else None
+        content.append([name, columns, list(table.primary_key) if table else None])
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def target_fingerprint(tables: Mapping[str, TargetTable]) -> str:
+    """Return a hash of what the run will hold in the target; it is the same before and after publishing."""
+    content = [
+        [name, each.table.name, list(each.key), [[c.name, str(c.type), c.nullable] for c in each.table.columns]]
+        for name, each in sorted(tables.items())
+    ]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def open_run(runs: Path, binding: Binding, *, fresh: bool) -> tuple[Path, Journal, bool]:
+    """Return folder and journal of the unfinished run that goes on, or of a new one, and whether it is resumed.
+
+    `fresh` gives an unfinished run up: its staged rows stay invisible and its folder stays.
+    Raises: Refused if the unfinished run is bound to something else; JournalDamaged.
+    """
+    unfinished = _unfinished(runs, damaged_counts=not fresh)
+    if unfinished is not None and not fresh:
+        journal = Journal(unfinished / "journal.jsonl")
+        started = journal.entries[0].event
+        if differences := binding.differences(started.fields["binding"]):
+            journal.close()
+            listed = "; ".join(differences)
+            message = (
+                f"run '{unfinished.name}' is unfinished and cannot go on: {listed}. Nothing was published. "
+                "Put back what was changed, or give that run up and begin a new one with --fresh."
+            )
+            raise Refused(message)
+        return unfinished, journal, True
+    if unfinished is not None:
+        journal = Journal(unfinished / "journal.jsonl")
+        journal.append(Event("run_abandoned", {"by": holder()}))
+        journal.close()
+    name = f"{datetime.now(UTC):%Y%m%dt%H%M%S}_{secrets.token_hex(3)}"
+    folder = runs / name
+    folder.mkdir(parents=True, mode=0o700)
+    return folder, Journal(folder / "journal.jsonl"), False
+
+
+def run_folders(runs: Path) -> list[Path]:
+    """Return the folders of all runs, oldest first."""
+    return sorted(folder for folder in runs.iterdir() if folder.is_dir()) if runs.is_dir() else []
+
+
+def holder() -> str:
+    """Return who this is, for whoever finds the target locked."""
+    user = os.environ.get("USER") or str(os.getuid())
+    return f"{user}@{socket.gethostname()} process {os.getpid()}"
+
+
+def _unfinished(runs: Path, *, damaged_counts: bool) -> Path | None:
+    for folder in reversed(run_folders(runs)):
+        path = folder / "journal.jsonl"
+        try:
+            entries = read_journal(path)
+        except Refused:
+            if damaged_counts:
+                raise
+            continue
+        if not entries:
+            continue
+        return None if any(entry.event.kind in ENDED for entry in entries) else folder
+    return None

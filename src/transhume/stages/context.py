@@ -1,0 +1,105 @@
+"""What the stages of one run share: the plan, the systems, the folder, what an earlier process has done."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from transhume.batches import Event, Segment, TargetTable
+from transhume.engines.engine import Engine
+from transhume.facts import Catalog, ExtractedTable, Facts, Relation
+from transhume.journal import Journal
+from transhume.plan.model import Plan
+from transhume.systems.system import Source, TargetRun
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The places of one run. The engine may write anywhere below `work` and nowhere else."""
+
+    root: Path
+
+    @property
+    def journal(self) -> Path:
+        """The hash-chained event log."""
+        return self.root / "journal.jsonl"
+
+    @property
+    def work(self) -> Path:
+        """Extract, relations and transformed batches: everything that the engine reads or writes."""
+        return self.root / "work"
+
+    @property
+    def rejects(self) -> Path:
+        """Rejected rows, whole, with their reasons."""
+        return self.root / "rejects"
+
+    def make(self) -> None:
+        """Create the folders, readable by the owner only."""
+        for folder in (self.root, self.work, self.rejects):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of what is in memory at once: rows and Arrow bytes of one segment."""
+
+    segment_rows_max: int = 65_536
+    segment_bytes_max: int = 32 * 2**20
+
+
+@dataclass(slots=True, kw_only=True)
+class WorkContext:
+    """What extracting and transforming needs; stages add what they made (`segments`, `relations`), nothing is taken away."""
+
+    plan: Plan
+    source_catalog: Catalog
+    tables: Mapping[str, TargetTable]
+    source: Source
+    engine: Engine
+    folder: RunFolder
+    journal: Journal
+    limits: Limits = field(default_factory=Limits)
+    segments: dict[str, list[Segment]] = field(default_factory=dict)
+    relations: dict[str, Relation] = field(default_factory=dict)
+
+    def facts(self) -> Facts:
+        """Return what the compiler needs to know now."""
+        return Facts(
+            extracts={name: self.extracted(name) for name in self.segments},
+            relations=dict(self.relations),
+        )
+
+    def extracted(self, source_table: str) -> ExtractedTable:
+        """Return one source table as the extract holds it."""
+        segments = self.segments[source_table]
+        return ExtractedTable(
+            table=self.source_catalog.tables[source_table],
+            paths=tuple(segment.path for segment in segments),
+            row_count=sum(segment.row_count for segment in segments),
+            odd_columns=frozenset(name for segment in segments for name in segment.odd_columns),
+        )
+
+    def source_tables(self) -> list[str]:
+        """Return the source tables that any mapping reads or joins, each once, in plan order."""
+        names: dict[str, None] = {}
+        for mapping in self.plan.tables.values():
+            names[mapping.from_] = None
+            for join in mapping.join.values():
+                names[join.from_] = None
+        return list(names)
+
+
+@dataclass(slots=True, kw_only=True)
+class RunContext(WorkContext):
+    """What a run needs beside: its hold on the target."""
+
+    target: TargetRun
+
+
+def happened(journal: Journal, kind: str, **fields: object) -> Event | None:
+    """Return the newest journalled event of this kind whose fields have these values, or None."""
+    for entry in reversed(journal.entries):
+        event = entry.event
+        if event.kind == kind and all(event.fields.get(name) == value for name, value in fields.items()):
+            return event
+    return None

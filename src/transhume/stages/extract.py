@@ -1,0 +1,154 @@
+"""Extract: every source table at one instant into hashed Parquet segments. Nothing after it reads the source."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transhume.batches import Event, Segment, extract_schema
+from transhume.errors import SystemUnavailable
+from transhume.schema import ODD, Table
+from transhume.stages.context import WorkContext
+from transhume.stages.files import sha256_of, write_private_parquet
+
+_WRITES_AHEAD_MAX = 2
+"""Segments that may wait for the disk while the next ones are read; bounds the memory."""
+
+
+def extract(context: WorkContext) -> Iterator[Event]:
+    """Make the extract, or take the finished one of an earlier process after checking every hash.
+
+    Effects: files under work/extract; `context.segments` is set. An unfinished extract is thrown away as a
+    whole, because its rows belong to an instant that cannot be opened again.
+    Yields: extract_started, segment_written (one a segment), extract_finished - or extract_reused.
+    Raises: SystemUnavailable.
+    """
+    finished = context.journal.last("extract_finished")
+    if finished is not None:
+        segments = _journalled_segments(context, str(finished.fields["instant"]))
+        if all(
+            _is_sound(context.folder.work / segment.path, segment) for table in segments.values() for segment in table
+        ):
+            context.segments = segments
+            yield Event("extract_reused", {"instant": finished.fields["instant"], "segments": _count(segments)})
+            return
+    yield from _extract_anew(context)
+
+
+def _extract_anew(context: WorkContext) -> Iterator[Event]:
+    folder = context.folder.work / "extract"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    started = time.monotonic()
+    with context.source.snapshot() as snapshot, ThreadPoolExecutor(1, "segment-writer") as disk:
+        yield Event("extract_started", {"instant": snapshot.instant, "tables": context.source_tables()})
+        for ordinal, name in enumerate(context.source_tables()):
+            table = context.source_catalog.tables[name]
+            (folder / f"t{ordinal:03d}").mkdir(mode=0o700)
+            context.segments[name] = []
+            pending: list[Future[Segment]] = []
+            batches = snapshot.read(table, context.limits.segment_rows_max, context.limits.segment_bytes_max)
+            first_row = 0
+            for index, batch in enumerate(_at_least_one(batches, table)):
+                path = Path("extract") / f"t{ordinal:03d}" / f"{index:06d}.parquet"
+                pending.append(disk.submit(_write, context.folder.work, path, table, index, first_row, batch))
+                first_row += batch.num_rows
+                if len(pending) > _WRITES_AHEAD_MAX:
+                    yield _written(context, pending.pop(0))
+            while pending:
+                yield _written(context, pending.pop(0))
+        instant = snapshot.instant
+    rows = {name: sum(segment.row_count for segment in segments) for name, segments in context.segments.items()}
+    yield Event(
+        "extract_finished",
+        {"instant": instant, "rows": rows, "duration_s": round(time.monotonic() - started, 3)},
+    )
+
+
+def _at_least_one(batches: Iterator[pa.RecordBatch], table: Table) -> Iterator[pa.RecordBatch]:
+    """Give an empty table one empty segment, so that every table has a file with its columns."""
+    first = next(batches, None)
+    if first is None:
+        yield pa.RecordBatch.from_pylist([], extract_schema(table))
+        return
+    yield first
+    yield from batches
+
+
+def _written(context: WorkContext, pending: Future[Segment]) -> Event:
+    segment = pending.result()
+    context.segments[segment.table].append(segment)
+    fields = {
+        "table": segment.table,
+        "index": segment.index,
+        "path": segment.path,
+        "first_row": segment.first_row,
+        "row_count": segment.row_count,
+        "size_bytes": segment.size_bytes,
+        "sha256": segment.sha256,
+        "odd_columns": list(segment.odd_columns),
+    }
+    return Event("segment_written", fields)
+
+
+def _write(work: Path, path: Path, table: Table, index: int, first_row: int, batch: pa.RecordBatch) -> Segment:
+    final = work / path
+    try:
+        digest = write_private_parquet(final, pa.Table.from_batches([batch], extract_schema(table)), durable=True)
+    except OSError as error:
+        message = (
+            f"segment {index} of table '{table.name}' not written to '{final}' ({error.strerror}); "
+            "the source and the target are untouched. Make room, then run the same command again."
+        )
+        raise SystemUnavailable(message) from error
+    return Segment(
+        table=table.name,
+        index=index,
+        path=str(path),
+        first_row=first_row,
+        row_count=batch.num_rows,
+        size_bytes=final.stat().st_size,
+        sha256=digest,
+        odd_columns=_odd_columns(batch),
+    )
+
+
+def _odd_columns(batch: pa.RecordBatch) -> tuple[str, ...]:
+    odd = batch.column(ODD)
+    if odd.null_count == len(odd):
+        return ()
+    names = pc.unique(pc.struct_field(pc.list_flatten(odd), "name"))
+    return tuple(sorted(names.to_pylist()))
+
+
+def _journalled_segments(context: WorkContext, instant: str) -> dict[str, list[Segment]]:
+    segments: dict[str, list[Segment]] = {name: [] for name in context.source_tables()}
+    current = ""
+    for entry in context.journal.entries:
+        fields = entry.event.fields
+        if entry.event.kind == "extract_started":
+            # A later extract replaces all segments of an earlier, unfinished one.
+            current = str(fields["instant"])
+            for table in segments.values():
+                table.clear()
+        elif entry.event.kind == "segment_written" and current == instant:
+            segments[str(fields["table"])].append(_segment(fields))
+    return segments
+
+
+def _segment(fields: Any) -> Segment:
+    values = dict(fields)
+    return Segment(**{**values, "odd_columns": tuple(values["odd_columns"])})
+
+
+def _is_sound(path: Path, segment: Segment) -> bool:
+    return path.is_file() and path.stat().st_size == segment.size_bytes and sha256_of(path) == segment.sha256
+
+
+def _count(segments: dict[str, list[Segment]]) -> int:
+    return sum(len(table) for table in segments.values())

@@ -1,0 +1,37 @@
+"""Files of a run: private, whole or absent, known by their hash."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def write_private_parquet(path: Path, table: pa.Table, *, durable: bool = False) -> str:
+    """Write a Parquet file that only the owner reads and return its SHA-256; it is there as a whole or not at all.
+
+    `durable` waits for the disk before the file gets its name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb", opener=_private) as file:
+        pq.write_table(table, file, compression="lz4", write_statistics=False)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+    digest = sha256_of(partial)
+    partial.rename(path)
+    return digest
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, "" if there is none."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,178 @@
+"""Load: transform each segment, split good rows from rejects, stage the good ones, read them back and compare."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from transhume.batches import BatchId, Event, Segment, StagedBatch, TargetTable
+from transhume.checks.counts import BUCKETS
+from transhume.errors import CheckFailed
+from transhume.plan.model import TableMapping
+from transhume.rules.rule import ColumnRef
+from transhume.schema import FATE, REASONS, ROW, WARNINGS, physical_names
+from transhume.stages.context import RunContext, happened
+from transhume.stages.files import sha256_of, write_private_parquet
+from transhume.stages.transform import Transformed, count_lines, fates_path, transform, write_fates
+
+CONFLICT_REASON = "conflict"
+_LOADED, _CONFLICT = BUCKETS.index("loaded"), BUCKETS.index("conflict")
+_KEPT = (_CONFLICT, BUCKETS.index("rejected"))
+"""Buckets whose rows are kept whole for a person to look at."""
+
+
+def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
+    """Stage all rows of one table mapping, batch by batch; batches that an earlier process finished are kept.
+
+    Effects: staged rows and ledger lines in the target; files under work/fates and rejects.
+    Yields: mapping_started, batch_staged and batch_compared (one each a segment), table_staged.
+    Raises: CheckFailed if a staged row reads back differently; EngineCrashed; SystemUnavailable.
+    """
+    target = context.tables[mapping.name]
+    segments = context.segments[mapping.from_]
+    ledger = context.target.staged(target)
+    yield Event("mapping_started", {"mapping": mapping.name, "rows": sum(segment.row_count for segment in segments)})
+    open_segments = [segment for segment in segments if not _is_done(context, mapping, segment, ledger)]
+    for transformed in transform(context, mapping, open_segments):
+        yield from _stage(context, mapping, target, transformed)
+    context.target.seal(target, len(segments))
+    yield Event("table_staged", {"mapping": mapping.name, "batches": len(segments)})
+
+
+def rejects_path(context: RunContext, mapping: TableMapping, index: int) -> Path:
+    """Return where the rejects of one batch stand, relative to the rejects folder."""
+    ordinal = list(context.plan.tables).index(mapping.name)
+    return Path(f"m{ordinal:03d}") / f"{index:06d}.parquet"
+
+
+def _is_done(context: RunContext, mapping: TableMapping, segment: Segment, ledger: dict[int, StagedBatch]) -> bool:
+    """Say whether an earlier process staged and compared this batch, and its files are what it wrote."""
+    compared = happened(context.journal, "batch_compared", mapping=mapping.name, batch=segment.index)
+    staged = happened(context.journal, "batch_staged", mapping=mapping.name, batch=segment.index)
+    if segment.index not in ledger or compared is None or staged is None:
+        return False
+    fates = context.folder.work / fates_path(context, mapping, segment.index)
+    rejects = context.folder.rejects / rejects_path(context, mapping, segment.index)
+    return sha256_of(fates) == staged.fields["fates_sha256"] and sha256_of(rejects) == staged.fields["rejects_sha256"]
+
+
+def _stage(
+    context: RunContext, mapping: TableMapping, target: TargetTable, transformed: Transformed
+) -> Iterator[Event]:
+    segment = transformed.segment
+    batch = BatchId(mapping.name, segment.index)
+    with transformed.open() as result:
+        rows = _loaded_rows(result, target)
+        started = monotonic()
+        line = context.target.stage(target, batch, rows)
+        staged_s = monotonic() - started
+        buckets = _buckets(result, line)
+        fates_sha256 = write_fates(context, mapping, segment, result, buckets)
+        rejects_sha256 = _write_rejects(context, mapping, segment, result, buckets)
+        _write_manifest(context, mapping, segment, result)
+        fields: dict[str, Any] = {
+            "mapping": mapping.name,
+            "batch": segment.index,
+            "read": segment.row_count,
+            **_tally(buckets),
+            "reasons": count_lines(result[REASONS].filter(pa.array(buckets == BUCKETS.index("rejected")))),
+            "notes": count_lines(result[WARNINGS]) if WARNINGS in result.column_names else {},
+            "sha256": line.sha256,
+            "fates_sha256": fates_sha256,
+            "rejects_sha256": rejects_sha256,
+            "transform_s": round(transformed.duration_s, 3),
+            "stage_s": round(staged_s, 3),
+        }
+        yield Event("batch_staged", fields)
+        yield _compare(context, target, batch, rows, line)
+
+
+def _compare(context: RunContext, target: TargetTable, batch: BatchId, rows: pa.Table, line: StagedBatch) -> Event:
+    started = monotonic()
+    staged = _without(rows, [*line.unchanged, *line.conflicts])
+    mismatches = context.target.compare(target, batch, staged)
+    if mismatches:
+        shown = "; ".join(f"row {m.row} column '{m.column}'" for m in mismatches[:5])
+        message = (
+            f"batch {batch} reads back differently from table '{target.table.name}' ({len(mismatches)} values, {shown}); "
+            "nothing was published. The target changes values on the way in: look for triggers, rules or domains."
+        )
+        raise CheckFailed(message)
+    fields = {
+        "mapping": batch.mapping,
+        "batch": batch.index,
+        "rows": staged.num_rows,
+        "values": staged.num_rows * staged.num_columns,
+        "compare_s": round(monotonic() - started, 3),
+    }
+    return Event("batch_compared", fields)
+
+
+def _loaded_rows(result: pa.Table, target: TargetTable) -> pa.Table:
+    names = physical_names(column.name for column in target.table.columns)
+    loaded = pc.equal(result[FATE], "loaded")
+    rows = result.select(list(names.values()))
+    if not pc.all(loaded).as_py():
+        rows = rows.filter(loaded)
+    return rows.rename_columns(list(names)).cast(target.arrow_schema)
+
+
+def _buckets(result: pa.Table, line: StagedBatch) -> np.ndarray[Any, Any]:
+    """Return the bucket of every row as its place in BUCKETS: the engine's fate, then what the target said of it."""
+    buckets = pc.index_in(result[FATE], value_set=pa.array(BUCKETS)).to_numpy().astype(np.int8)
+    loaded = np.flatnonzero(buckets == _LOADED)
+    buckets[loaded[list(line.unchanged)]] = BUCKETS.index("unchanged")
+    buckets[loaded[list(line.conflicts)]] = BUCKETS.index("conflict")
+    return buckets
+
+
+def _tally(buckets: np.ndarray[Any, Any]) -> dict[str, int]:
+    counts = np.bincount(buckets, minlength=len(BUCKETS)).tolist()
+    return dict(zip(BUCKETS, counts, strict=True))
+
+
+def _write_rejects(
+    context: RunContext, mapping: TableMapping, segment: Segment, result: pa.Table, buckets: np.ndarray[Any, Any]
+) -> str:
+    """Keep every rejected row whole: all source columns as extracted, odd values, and all its reasons."""
+    positions = np.flatnonzero(np.isin(buckets, _KEPT))
+    file = context.folder.work / segment.path
+    source = pq.read_table(file) if len(positions) else pq.read_schema(file).empty_table()
+    rows = source.take(pc.subtract(result[ROW].take(positions), segment.first_row))
+    reasons = pc.if_else(
+        pa.array(buckets[positions] == _CONFLICT), CONFLICT_REASON, result[REASONS].take(positions).combine_chunks()
+    )
+    table = rows.append_column(REASONS, reasons)
+    return write_private_parquet(context.folder.rejects / rejects_path(context, mapping, segment.index), table)
+
+
+def _write_manifest(context: RunContext, mapping: TableMapping, segment: Segment, result: pa.Table) -> None:
+    """Write old path and new URI of every loaded row, for whoever copies the artefacts."""
+    names = physical_names(column.name for column in context.tables[mapping.name].table.columns)
+    source_table = context.source_catalog.tables[mapping.from_]
+    source_names = physical_names(column.name for column in source_table.columns)
+    for column, rule in mapping.columns.items():
+        argument = next(iter(rule.arguments()), None)
+        if rule.verb != "path" or not isinstance(argument, ColumnRef) or argument.name not in source_names:
+            continue
+        loaded = result.filter(pc.and_(pc.equal(result[FATE], "loaded"), pc.is_valid(result[names[column]])))
+        source = pq.read_table(context.folder.work / segment.path, columns=[source_names[argument.name]])
+        old = source.take(pc.subtract(loaded[ROW], segment.first_row)).column(0)
+        pairs = pa.table({"old_path": old, "new_uri": loaded[names[column]]})
+        folder = context.folder.root / "artifacts" / f"{mapping.name}.{column}".replace("/", "_")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        pyarrow.csv.write_csv(pairs, folder / f"{segment.index:06d}.csv")
+
+
+def _without(rows: pa.Table, positions: list[int]) -> pa.Table:
+    if not positions:
+        return rows
+    kept = np.ones(rows.num_rows, dtype=bool)
+    kept[positions] = False
+    return rows.filter(pa.array(kept))

@@ -1,0 +1,192 @@
+"""Validate: the checks on what is staged, before anyone sees it, and on what is published."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from time import monotonic
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlglot import exp
+
+from transhume.batches import Event, TargetTable
+from transhume.checks import CheckResult, counts
+from transhume.checks.keys import duplicate_keys
+from transhume.checks.references import orphans
+from transhume.checks.types import column_types
+from transhume.compiler import compile_accounting
+from transhume.dialects import DIALECTS
+from transhume.errors import CheckFailed, Finding
+from transhume.facts import Catalog
+from transhume.schema import physical_names
+from transhume.stages.context import RunContext
+from transhume.stages.transform import fates_path
+
+_FOLDER = Path("check")
+_SAMPLE_KEYS = 5
+Reader = Callable[[TargetTable, Sequence[str]], Iterator[pa.RecordBatch]]
+
+
+def validate_staged(context: RunContext) -> Iterator[Event]:
+    """Check everything that is staged and not yet visible: accounting, limits, all rows, keys, references.
+
+    Yields: check_passed or check_failed, one a check and table.
+    Raises: CheckFailed after the last check if one of severity error failed; nothing was published.
+    """
+    tallies = counts.tally((entry.event for entry in context.journal.entries), context.plan.tables)
+    failed = []
+    for mapping in context.plan.tables.values():
+        table = tallies[mapping.name]
+        extracted = sum(segment.row_count for segment in context.segments[mapping.from_])
+        staged = sum(line.row_count for line in context.target.staged(context.tables[mapping.name]).values())
+        results = [
+            counts.accounting(table, extracted, _unaccounted(context, mapping.name)),
+            counts.staged_count(table, staged),
+            counts.all_rows(table),
+            counts.conflicts(table),
+            counts.stopped(table),
+            counts.reject_limit(table, mapping.max_rejects or context.plan.defaults.max_rejects),
+        ]
+        for result in results:
+            yield _event(result)
+            failed += [result] if not result.passed else []
+    for result in keys_and_references(context, context.target.read_staged, [context.target.read_present]):
+        yield _event(result)
+        failed += [result] if not result.passed else []
+    _raise_if(failed, "nothing was published; the staged rows stay for a look")
+
+
+def validate_published(context: RunContext, catalog: Catalog) -> Iterator[CheckResult]:
+    """Yield the checks on what readers of the target see now: types, keys, references, and this run's every value."""
+    for table in context.tables.values():
+        yield column_types(table, catalog.tables.get(table.table.name))
+    yield from keys_and_references(context, context.target.read_present, [])
+    for table in context.tables.values():
+        started = monotonic()
+        mismatches = context.target.verify(table)
+        shown = "; ".join(f"row {m.row} column '{m.column}'" for m in mismatches[:_SAMPLE_KEYS])
+        yield CheckResult(
+            "published_rows",
+            table.mapping,
+            len(mismatches),
+            "every value of this run's rows against what was staged",
+            detail=shown or "every value is what was staged",
+            duration_s=round(monotonic() - started, 3),
+        )
+
+
+def keys_and_references(context: RunContext, own: Reader, others: Sequence[Reader]) -> Iterator[CheckResult]:
+    """Yield whether keys are unique and references resolve among the rows of `own` (references: and of `others`)."""
+    for table in context.tables.values():
+        path, names = _fetch(context, own, table, f"own-{_ordinal(context, table)}")
+        yield _wrong_rows(
+            context, "unique_key", table, duplicate_keys(path, [names[name] for name in table.key]), f"key {table.key}"
+        )
+    for table in context.tables.values():
+        for reference in table.table.foreign_keys:
+            parent = next((each for each in context.tables.values() if each.table.name == reference.table), None)
+            if parent is None:
+                continue
+            child, names = _fetch(context, own, table, f"own-{_ordinal(context, table)}")
+            paths = []
+            parent_names: dict[str, str] = {}
+            for number, reader in enumerate([own, *others]):
+                label = f"{'own' if number == 0 else 'others'}-{_ordinal(context, parent)}"
+                path, parent_names = _fetch(context, reader, parent, label)
+                paths.append(path)
+            select = orphans(
+                child,
+                [names[name] for name in reference.columns],
+                paths,
+                [parent_names[name] for name in reference.target_columns],
+            )
+            covered = f"{reference.columns} -> {reference.table} {reference.target_columns}"
+            yield _wrong_rows(context, "references", table, select, covered)
+    for path in (context.folder.work / _FOLDER).glob("*.parquet"):
+        path.unlink()
+
+
+def _wrong_rows(context: RunContext, name: str, table: TargetTable, select: exp.Select, covered: str) -> CheckResult:
+    started = monotonic()
+    limited = select.limit(_SAMPLE_KEYS)
+    dialect = DIALECTS[context.engine.dialect]
+    sample = context.engine.query(dialect.render(limited)).to_pylist()
+    count = 0
+    if sample:
+        total = exp.select(exp.Sum(this=exp.column("n", quoted=True)).as_("n")).from_(select.subquery("wrong"))
+        count = int(context.engine.query(dialect.render(total)).column(0)[0].as_py())
+    keys = tuple(str([value for column, value in row.items() if column != "n"]) for row in sample)
+    return CheckResult(
+        name, table.mapping, count, covered, sample_keys=keys, duration_s=round(monotonic() - started, 3)
+    )
+
+
+def _fetch(context: RunContext, reader: Reader, table: TargetTable, label: str) -> tuple[str, dict[str, str]]:
+    """Read the key and reference columns of a target table into the work folder, once."""
+    columns = list(dict.fromkeys([*table.key, *_referenced(context, table), *_referring(table)]))
+    names = physical_names(columns)
+    path = _FOLDER / f"{label}.parquet"
+    full = context.folder.work / path
+    if not full.exists():
+        full.parent.mkdir(exist_ok=True, mode=0o700)
+        schema = pa.schema(
+            [table.arrow_schema.field(name).with_name(names[name]).with_nullable(True) for name in columns]
+        )
+        with pq.ParquetWriter(full.with_suffix(".partial"), schema, compression="lz4") as writer:
+            for batch in reader(table, columns):
+                writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+        full.with_suffix(".partial").rename(full)
+    return str(path), names
+
+
+def _referring(table: TargetTable) -> list[str]:
+    return [column for reference in table.table.foreign_keys for column in reference.columns]
+
+
+def _referenced(context: RunContext, table: TargetTable) -> list[str]:
+    return [
+        column
+        for other in context.tables.values()
+        for reference in other.table.foreign_keys
+        if reference.table == table.table.name
+        for column in reference.target_columns
+    ]
+
+
+def _unaccounted(context: RunContext, mapping: str) -> int:
+    """Count, row by row, what is in the extract and in no bucket, or in a bucket and not in the extract, or twice."""
+    fates = [
+        str(fates_path(context, context.plan.tables[mapping], segment.index))
+        for segment in context.segments[context.plan.tables[mapping].from_]
+    ]
+    select = compile_accounting(context.plan.tables[mapping], context.facts(), fates)
+    found = context.engine.query(DIALECTS[context.engine.dialect].render(select))
+    return int(found.column(0)[0].as_py())
+
+
+def _ordinal(context: RunContext, table: TargetTable) -> int:
+    return list(context.tables).index(table.mapping)
+
+
+def _event(result: CheckResult) -> Event:
+    # Sample keys stay out of the journal: it holds no data value.
+    fields = {name: value for name, value in result.to_dict().items() if name != "sample_keys"}
+    return Event("check_passed" if result.passed else "check_failed", fields)
+
+
+def _raise_if(failed: list[CheckResult], meaning: str) -> None:
+    errors = [result for result in failed if result.severity == "error"]
+    if not errors:
+        return
+    findings = [
+        Finding(
+            code=result.name,
+            severity="error",
+            message=f"check '{result.name}' on '{result.table}': {result.detail or result.covered}",
+            table=result.table,
+            count=result.count,
+            sample_keys=result.sample_keys,
+        )
+        for result in errors
+    ]
+    message = f"{len(errors)} check(s) failed; {meaning}"
+    raise CheckFailed(message, findings)
