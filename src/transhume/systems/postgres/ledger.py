@@ -1,0 +1,285 @@
+"""The run's record inside the target: who holds it, what is staged, what is published. No data rows here.
+
+The ledger decides, not the local journal: its lines are written in the transaction of the rows they speak of.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
+
+from transhume.batches import BatchId, StagedBatch, TargetTable
+from transhume.errors import LockHeld, Refused
+from transhume.systems.postgres.connection import WatchedConnection
+from transhume.systems.system import RunIdentity
+
+VERSION = 1
+_LOCK_CLASS = 0x7472616E  # "tran": the first half of every advisory lock of ours
+_CREATE = """
+CREATE SCHEMA IF NOT EXISTS transhume;
+COMMENT ON SCHEMA transhume IS 'ledger of data migrations; do not edit';
+CREATE TABLE IF NOT EXISTS transhume.ledger (version integer PRIMARY KEY);
+INSERT INTO transhume.ledger SELECT 1 WHERE NOT EXISTS (SELECT FROM transhume.ledger);
+CREATE TABLE IF NOT EXISTS transhume.runs (
+    run text PRIMARY KEY, scope text NOT NULL, plan_hash text NOT NULL, tool_version text NOT NULL,
+    state text NOT NULL CHECK (state IN ('open', 'published')), epoch bigint NOT NULL, holder text NOT NULL,
+    started_at timestamptz NOT NULL, published_at timestamptz);
+CREATE TABLE IF NOT EXISTS transhume.scopes (
+    scope text PRIMARY KEY, epoch bigint NOT NULL, run text NOT NULL, holder text NOT NULL,
+    held_since timestamptz NOT NULL, backend integer NOT NULL);
+CREATE TABLE IF NOT EXISTS transhume.tables (
+    run text REFERENCES transhume.runs, mapping text, ordinal integer NOT NULL, target_schema text NOT NULL,
+    target_table text NOT NULL, created boolean NOT NULL, batch_count integer, inserted bigint, unchanged bigint,
+    PRIMARY KEY (run, mapping));
+CREATE TABLE IF NOT EXISTS transhume.batches (
+    run text, mapping text, batch integer, stage_table text NOT NULL, row_count bigint NOT NULL, sha256 text NOT NULL,
+    unchanged int4multirange NOT NULL, conflicts int4multirange NOT NULL, staged_at timestamptz NOT NULL,
+    PRIMARY KEY (run, mapping, batch), FOREIGN KEY (run, mapping) REFERENCES transhume.tables)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A run's right to write into a scope, as long as `epoch` is the scope's epoch."""
+
+    run: RunIdentity
+    scope: str
+    epoch: int
+
+
+def exists(connection: WatchedConnection) -> bool:
+    """Say whether the target has a ledger that this role can see."""
+    row = connection.execute("SELECT to_regclass('transhume.runs') IS NOT NULL").fetchone()
+    return bool(row and row[0])
+
+
+def create(connection: WatchedConnection) -> None:
+    """Make the ledger if it is missing; raises Refused for one of another version."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_LOCK_CLASS])
+    if not exists(connection):
+        connection.execute(_CREATE)
+    row = connection.execute("SELECT max(version) FROM transhume.ledger").fetchone()
+    if row is None or row[0] != VERSION:
+        found = row[0] if row else "none"
+        message = f"the target's ledger has version {found}, this program knows version {VERSION}; use the matching one"
+        raise Refused(message)
+
+
+def take_lock(connection: WatchedConnection, scope: str) -> bool:
+    """Try to take the scope's lock for as long as this connection lives."""
+    row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK_CLASS, _lock_number(scope)]).fetchone()
+    return bool(row and row[0])
+
+
+def who_holds(connection: WatchedConnection, scope: str, identity: str) -> LockHeld:
+    """Return the error that says who holds the scope's lock, where, and since when."""
+    row = connection.execute(
+        """
+        SELECT s.run, s.holder, coalesce(s.held_since, a.backend_start), a.application_name,
+               coalesce(host(a.client_addr), 'the server itself')
+        FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+        LEFT JOIN transhume.scopes s ON s.scope = %s AND s.backend = l.pid
+        WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s::bigint::oid
+          AND l.objid = (%s::bigint & 4294967295)::oid
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        """,
+        [scope, _LOCK_CLASS, _lock_number(scope)],
+    ).fetchone()
+    if row is None:
+        return LockHeld(f"another run held {identity} a moment ago; run the same command again")
+    run, holder, since, application, address = row
+    who = f"run '{run}' of {holder}" if run else f"a run that is just starting ('{application}')"
+    when = f"since {since:%Y-%m-%d %H:%M:%S} UTC" if since else "since an unknown time"
+    message = (
+        f"{identity} is held by {who}, connected from {address}, {when}; nothing was written; "
+        "wait until it ends, or end it there"
+    )
+    return LockHeld(message)
+
+
+def open_run(connection: WatchedConnection, run: RunIdentity, scope: str, backend: int) -> tuple[Hold, str]:
+    """Enter the run, or find it, and take the scope over; return the hold and the run's state.
+
+    Raises: Refused if the run was begun with another plan or version.
+    """
+    epoch_row = connection.execute(
+        """
+        INSERT INTO transhume.scopes VALUES (%(scope)s, 1, %(run)s, %(holder)s, now(), %(backend)s)
+        ON CONFLICT (scope) DO UPDATE SET epoch = scopes.epoch + 1, run = excluded.run, holder = excluded.holder,
+            held_since = excluded.held_since, backend = excluded.backend
+        RETURNING epoch
+        """,
+        {"scope": scope, "run": run.run, "holder": run.holder, "backend": backend},
+    ).fetchone()
+    assert epoch_row is not None
+    hold = Hold(run, scope, epoch_row[0])
+    found = connection.execute(
+        "SELECT scope, plan_hash, tool_version, state FROM transhume.runs WHERE run = %s", [run.run]
+    ).fetchone()
+    if found is None:
+        connection.execute(
+            "INSERT INTO transhume.runs VALUES (%s, %s, %s, %s, 'open', %s, %s, now(), NULL)",
+            [run.run, scope, run.plan_hash, run.tool_version, hold.epoch, run.holder],
+        )
+        return hold, "open"
+    _require_same_plan(run, scope, found)
+    connection.execute(
+        "UPDATE transhume.runs SET epoch = %s, holder = %s WHERE run = %s", [hold.epoch, run.holder, run.run]
+    )
+    return hold, found[3]
+
+
+def _require_same_plan(run: RunIdentity, scope: str, found: tuple[Any, ...]) -> None:
+    wanted = {"scope": scope, "plan hash": run.plan_hash, "version": run.tool_version}
+    differences = [
+        f"{name}: '{before}' then, '{wanted[name]}' now"
+        for name, before in zip(wanted, found[:3], strict=True)
+        if before != wanted[name]
+    ]
+    if differences:
+        message = (
+            f"run '{run.run}' was begun with something else ({'; '.join(differences)}); begin a new run with --fresh"
+        )
+        raise Refused(message)
+
+
+def check_hold(connection: WatchedConnection, hold: Hold) -> None:
+    """Raise LockHeld if another process has taken the scope over; keeps it from doing so until this commit."""
+    row = connection.execute(
+        "SELECT epoch, run, holder, held_since FROM transhume.scopes WHERE scope = %s FOR SHARE", [hold.scope]
+    ).fetchone()
+    if row is None:
+        message = f"the target's ledger no longer knows '{hold.scope}': this is not the database that the run began on"
+        raise Refused(message)
+    if row[0] != hold.epoch:
+        message = (
+            f"run '{hold.run.run}' was taken over: run '{row[1]}' of {row[2]} holds the target since "
+            f"{row[3]:%Y-%m-%d %H:%M:%S} UTC; this process wrote nothing more"
+        )
+        raise LockHeld(message)
+
+
+def enter_tables(connection: WatchedConnection, hold: Hold, schema: str, tables: Iterable[TargetTable]) -> None:
+    """Write down which tables the run fills, and which of them it creates."""
+    for ordinal, table in enumerate(tables):
+        connection.execute(
+            """
+            INSERT INTO transhume.tables (run, mapping, ordinal, target_schema, target_table, created)
+            VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (run, mapping) DO NOTHING
+            """,
+            [hold.run.run, table.mapping, ordinal, schema, table.table.name, table.create],
+        )
+
+
+def read_batches(connection: WatchedConnection, run: str, mapping: str) -> dict[int, StagedBatch]:
+    """Return the ledger's lines of one mapping, by batch."""
+    rows = connection.execute(
+        "SELECT batch, row_count, sha256, unchanged, conflicts FROM transhume.batches WHERE run = %s AND mapping = %s"
+        " ORDER BY batch",
+        [run, mapping],
+    ).fetchall()
+    return {
+        row[0]: StagedBatch(
+            BatchId(mapping, row[0]), row[1], row[2], tuple(_positions(row[3])), tuple(_positions(row[4]))
+        )
+        for row in rows
+    }
+
+
+def read_batch(connection: WatchedConnection, run: str, batch: BatchId) -> StagedBatch | None:
+    """Return one line of the ledger, or None."""
+    row = connection.execute(
+        "SELECT row_count, sha256, unchanged, conflicts FROM transhume.batches"
+        " WHERE run = %s AND mapping = %s AND batch = %s",
+        [run, batch.mapping, batch.index],
+    ).fetchone()
+    return row and StagedBatch(batch, row[0], row[1], tuple(_positions(row[2])), tuple(_positions(row[3])))
+
+
+def write_batch(connection: WatchedConnection, run: str, line: StagedBatch, stage_table: str) -> None:
+    """Write one line; the primary key refuses a second one for the same batch."""
+    connection.execute(
+        "INSERT INTO transhume.batches VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now())",
+        [
+            run,
+            line.batch.mapping,
+            line.batch.index,
+            stage_table,
+            line.row_count,
+            line.sha256,
+            _ranges(line.unchanged),
+            _ranges(line.conflicts),
+        ],
+    )
+
+
+def stage_tables(connection: WatchedConnection, run: str, mapping: str) -> list[str]:
+    """Return the names of the stage tables of one mapping, in batch order."""
+    rows = connection.execute(
+        "SELECT stage_table FROM transhume.batches WHERE run = %s AND mapping = %s ORDER BY batch", [run, mapping]
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def state(connection: WatchedConnection, run: str) -> str:
+    """Return the run's state as it is now."""
+    row = connection.execute("SELECT state FROM transhume.runs WHERE run = %s", [run]).fetchone()
+    if row is None:
+        message = f"the target's ledger no longer knows run '{run}'; was it finalized, or is this another database?"
+        raise Refused(message)
+    return str(row[0])
+
+
+def read_runs(connection: WatchedConnection, scope: str) -> list[dict[str, object]]:
+    """Return the runs of a scope, oldest first, with row counts per mapping."""
+    columns = ("run", "plan_hash", "tool_version", "state", "started_at", "published_at", "holder")
+    selected = sql.SQL("SELECT {} FROM transhume.runs WHERE scope = %s ORDER BY started_at, run").format(
+        sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    runs: list[dict[str, object]] = []
+    for values in connection.execute(selected, [scope]).fetchall():
+        run = dict(zip(columns, values, strict=True))
+        for moment in ("started_at", "published_at"):
+            run[moment] = run[moment].isoformat() if run[moment] is not None else None
+        counts = connection.execute(
+            """
+            SELECT t.mapping, t.target_table, count(b.batch), coalesce(sum(b.row_count), 0)::bigint, t.inserted, t.unchanged
+            FROM transhume.tables t LEFT JOIN transhume.batches b USING (run, mapping)
+            WHERE run = %s GROUP BY t.run, t.mapping ORDER BY t.ordinal
+            """,
+            [run["run"]],
+        ).fetchall()
+        names = ("mapping", "table", "batches", "staged", "inserted", "unchanged")
+        run["tables"] = [dict(zip(names, row, strict=True)) for row in counts]
+        runs.append(run)
+    return runs
+
+
+def _lock_number(scope: str) -> int:
+    return int.from_bytes(hashlib.sha256(scope.encode()).digest()[:4], "big", signed=True)
+
+
+def _ranges(positions: Iterable[int]) -> Multirange[int]:
+    """Return positions as ranges: a whole batch of unchanged rows is one entry of the ledger."""
+    ranges: list[Range[int]] = []
+    first = last = -2
+    for position in sorted(positions):
+        if position != last + 1:
+            if first >= 0:
+                ranges.append(Range(first, last + 1))
+            first = position
+        last = position
+    if first >= 0:
+        ranges.append(Range(first, last + 1))
+    return Multirange(ranges)
+
+
+def _positions(ranges: Multirange[int]) -> Iterator[int]:
+    for one in ranges:
+        assert one.lower is not None
+        assert one.upper is not None
+        yield from range(one.lower, one.upper)

@@ -1,0 +1,263 @@
+"""Staged rows become visible: one transaction over all tables, and the proof afterwards. No batch is staged here."""
+
+from collections.abc import Sequence
+
+from psycopg import errors, sql
+
+from transhume.errors import CheckFailed, Finding
+from transhume.systems.postgres import ddl, faults, ledger
+from transhume.systems.postgres.connection import WatchedConnection
+from transhume.systems.postgres.ledger import Hold
+from transhume.systems.postgres.stage import MISMATCHES_MAX, Stage, schema_name
+from transhume.systems.system import Mismatch, PublishedTable
+
+_MEMORY = "SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '256MB'"
+"""Per statement under way, so that joins of a batch and the building of one key stay in memory."""
+
+
+class KeysAppeared(Exception):  # noqa: N818 - a finding on the way to CheckFailed, never seen outside
+    """A row with a staged key was inserted by somebody since; `stage` is the table's."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        super().__init__(stage.table.mapping)
+
+
+def publish(connection: WatchedConnection, hold: Hold, schema: str, stages: Sequence[Stage]) -> list[PublishedTable]:
+    """Move every staged row of every table into place, within the transaction under way.
+
+    Shape: `stages` stand in reference order, parents first. Readers see none of it before the commit.
+    Idempotent: a run that the ledger calls published is reported, not repeated.
+    Raises: KeysAppeared; CheckFailed for a reference or constraint that does not hold.
+    """
+    ledger.check_hold(connection, hold)
+    if ledger.state(connection, hold.run.run) == "published":
+        return recorded(connection, hold.run.run)
+    staged = {stage.table.mapping: _sealed_rows(connection, stage) for stage in stages}
+    connection.execute(_MEMORY)
+    _lock(connection, schema, stages, staged)
+    created = [stage for stage in stages if stage.table.create]
+    if created:
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    for stage in created:
+        connection.execute(ddl.create_table(schema, stage.table))
+    connection.execute("SET CONSTRAINTS ALL DEFERRED")
+    for stage in stages:
+        _insert(connection, stage, staged[stage.table.mapping])
+    _constrain(connection, schema, created)
+    for stage in stages:
+        connection.execute(
+            """
+            UPDATE transhume.tables SET inserted = %(rows)s, unchanged = (
+                SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM transhume.batches b, unnest(b.unchanged) r
+                WHERE b.run = %(run)s AND b.mapping = %(mapping)s)
+            WHERE run = %(run)s AND mapping = %(mapping)s
+            """,
+            {"rows": staged[stage.table.mapping], "run": stage.run, "mapping": stage.table.mapping},
+        )
+    connection.execute(
+        "UPDATE transhume.runs SET state = 'published', published_at = now() WHERE run = %s", [hold.run.run]
+    )
+    return recorded(connection, hold.run.run)
+
+
+def recorded(connection: WatchedConnection, run: str) -> list[PublishedTable]:
+    """Return what the ledger says the publishing did."""
+    rows = connection.execute(
+        "SELECT target_table, inserted, unchanged FROM transhume.tables WHERE run = %s ORDER BY ordinal", [run]
+    ).fetchall()
+    return [PublishedTable(*row) for row in rows]
+
+
+def appeared(connection: WatchedConnection, stage: Stage) -> CheckFailed:
+    """Return the error that names keys which are staged and, since then, in the target too."""
+    key = stage.table.key
+    keys: list[str] = []
+    for name in ledger.stage_tables(connection, stage.run, stage.table.mapping):
+        statement = sql.SQL("SELECT {} FROM {} s JOIN {} t ON {} LIMIT {}").format(
+            sql.SQL(" || ', ' || ").join(sql.SQL("{}::text").format(sql.Identifier("s", column)) for column in key),
+            ddl.qualified(schema_name(stage.run), name),
+            ddl.qualified(stage.target_schema, stage.table.table.name),
+            ddl.same_key(key, "s", "t"),
+            sql.Literal(MISMATCHES_MAX - len(keys)),
+        )
+        keys += [row[0] for row in connection.execute(statement).fetchall()]
+        if len(keys) >= MISMATCHES_MAX:
+            break
+    table = stage.table.table.name
+    finding = Finding(
+        "key_appeared",
+        "error",
+        f"table '{table}' has rows with staged keys that somebody inserted meanwhile: {', '.join(keys) or 'unknown'}",
+        "remove them or begin a new run with --fresh, which compares them",
+        table=table,
+        count=len(keys),
+        sample_keys=tuple(keys),
+    )
+    return CheckFailed("nothing was published", [finding])
+
+
+def _sealed_rows(connection: WatchedConnection, stage: Stage) -> int:
+    """Return how many rows are staged; raises CheckFailed unless every batch is there."""
+    row = connection.execute(
+        """
+        SELECT t.batch_count, count(b.batch), coalesce(sum(b.row_count), 0)::bigint, min(b.batch), max(b.batch)
+        FROM transhume.tables t LEFT JOIN transhume.batches b USING (run, mapping)
+        WHERE run = %s AND mapping = %s GROUP BY t.run, t.mapping
+        """,
+        [stage.run, stage.table.mapping],
+    ).fetchone()
+    expected, found, rows, first, last = row or (None, 0, 0, None, None)
+    complete = expected == found and (found == 0 or (first, last) == (0, found - 1))
+    if expected is None or not complete:
+        says = "is not sealed" if expected is None else f"has {found} of {expected} batches"
+        message = f"nothing was published: the stage of '{stage.table.mapping}' {says}; run the same command again"
+        raise CheckFailed(message)
+    return int(rows)
+
+
+def _lock(connection: WatchedConnection, schema: str, stages: Sequence[Stage], staged: dict[str, int]) -> None:
+    """Take every table's lock at the start and in one order, so that two publishers cannot wait for each other."""
+    modes: dict[str, str] = {}
+    made = {stage.table.table.name for stage in stages if stage.table.create}
+    for stage in stages:
+        if not stage.table.create and staged[stage.table.mapping]:
+            modes.setdefault(stage.table.table.name, "ROW EXCLUSIVE")
+        for reference in stage.table.table.foreign_keys if stage.table.create else ():
+            if reference.table not in made:
+                modes[reference.table] = "SHARE ROW EXCLUSIVE"
+    for name, mode in sorted(modes.items()):
+        statement = sql.SQL("LOCK TABLE {} IN {} MODE").format(ddl.qualified(schema, name), sql.SQL(mode))  # type: ignore[arg-type]
+        connection.execute(statement)
+
+
+def _insert(connection: WatchedConnection, stage: Stage, rows: int) -> None:
+    if not rows:
+        return
+    tables = ledger.stage_tables(connection, stage.run, stage.table.mapping)
+    selects = [
+        sql.SQL("SELECT {} FROM {} s").format(stage.values("s"), ddl.qualified(schema_name(stage.run), name))
+        for name in tables
+    ]
+    order = sql.SQL("")
+    if not stage.table.create:
+        # Rows in the order of a standing key touch each of its pages once.
+        order = sql.SQL(" ORDER BY ") + sql.SQL(", ").join(
+            sql.Literal(stage.columns.index(column) + 1) for column in stage.table.key
+        )
+    if stage.references_itself:
+        # A reference is checked when its statement ends, so parents and children of any batch must share one.
+        selects = [sql.SQL(" UNION ALL ").join(selects)]
+    into = sql.SQL("INSERT INTO {} ({}) ").format(
+        ddl.qualified(stage.target_schema, stage.table.table.name), ddl.names(stage.columns)
+    )
+    inserted = 0
+    for select in selects:
+        try:
+            inserted += connection.execute(into + select + order).rowcount
+        except errors.UniqueViolation as problem:
+            raise KeysAppeared(stage) from problem
+        except errors.IntegrityError as problem:
+            raise _failed(problem) from None
+    if inserted != rows:
+        message = (
+            f"nothing was published: {rows} rows of '{stage.table.mapping}' are staged, but the server inserted {inserted}; "
+            f"look for rules or triggers on '{stage.table.table.name}'"
+        )
+        raise CheckFailed(message)
+
+
+def _constrain(connection: WatchedConnection, schema: str, created: Sequence[Stage]) -> None:
+    """Check what was deferred, then give created tables their keys and, last, their references."""
+    try:
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for stage in created:
+            for statement in ddl.add_keys(schema, stage.table):
+                connection.execute(statement)
+        for stage in created:
+            for reference in stage.table.table.foreign_keys:
+                connection.execute(ddl.add_foreign_key(schema, stage.table, reference))
+    except errors.IntegrityError as problem:
+        raise _failed(problem) from None
+
+
+def _failed(problem: errors.IntegrityError) -> CheckFailed:
+    told = str(faults.explain(problem, "nothing was published"))
+    return CheckFailed(told)
+
+
+def advance_sequences(connection: WatchedConnection, stage: Stage) -> None:
+    """Move the sequences behind filled columns up to the highest value there, never down.
+
+    Explicit values do not advance a sequence: the next insert of the application would meet a key that is taken.
+    Effects: after the commit, because sequences do not roll back.
+    """
+    if stage.table.create:
+        return
+    target = ddl.qualified(stage.target_schema, stage.table.table.name)
+    for column in stage.columns:
+        found = connection.execute(
+            "SELECT pg_get_serial_sequence(%s, %s)", [target.as_string(connection), column]
+        ).fetchone()
+        if found is None or found[0] is None:
+            continue
+        statement = sql.SQL(
+            "SELECT setval({name}, top) FROM (SELECT max({column}) AS top FROM {target}) m, {sequence} s "
+            "WHERE top > s.last_value OR (top = s.last_value AND NOT s.is_called)"
+        ).format(
+            name=sql.Literal(found[0]),
+            column=sql.Identifier(column),
+            target=target,
+            sequence=sql.SQL(found[0]),  # the server's own, quoted answer
+        )
+        connection.execute(statement)
+
+
+def verify(connection: WatchedConnection, stage: Stage) -> list[Mismatch]:
+    """Compare the rows that readers now see with the staged ones, whole records, bit by bit, in the server."""
+    mismatches: list[Mismatch] = []
+    connection.execute(_MEMORY)
+    for name in ledger.stage_tables(connection, stage.run, stage.table.mapping):
+        mismatches += _verify_batch(connection, stage, name, MISMATCHES_MAX - len(mismatches))
+        if len(mismatches) >= MISMATCHES_MAX:
+            break
+    return mismatches
+
+
+def _verify_batch(connection: WatchedConnection, stage: Stage, name: str, limit: int) -> list[Mismatch]:
+    joined = sql.SQL("FROM {} s LEFT JOIN {} t ON {} WHERE {} *<> {}").format(
+        ddl.qualified(schema_name(stage.run), name),
+        ddl.qualified(stage.target_schema, stage.table.table.name),
+        ddl.same_key(stage.table.key, "s", "t"),
+        stage.record("s"),
+        ddl.record(ddl.names(stage.columns, "t")),
+    )
+    texts = [
+        sql.SQL("{}::text").format(sql.Identifier(alias, column)) for alias in ("s", "t") for column in stage.columns
+    ]
+    absent = sql.SQL(" AND ").join(
+        sql.SQL("{} IS NULL").format(sql.Identifier("t", column)) for column in stage.table.key
+    )
+    statement = sql.SQL("SELECT {}, {} {} LIMIT {}").format(
+        absent, sql.SQL(", ").join(texts), joined, sql.Literal(limit)
+    )
+    mismatches: list[Mismatch] = []
+    for missing, *values in connection.execute(statement).fetchall():
+        staged, found = values[: len(stage.columns)], values[len(stage.columns) :]
+        mismatches += _differences(stage, missing=missing, staged=staged, found=found)
+    return mismatches[:limit]
+
+
+def _differences(stage: Stage, *, missing: bool, staged: list[str | None], found: list[str | None]) -> list[Mismatch]:
+    table, key = stage.table.table.name, stage.columns.index(stage.table.key[0])
+    if missing:
+        return [Mismatch(table, -1, stage.columns[key], str(staged[key]), "no such row")]
+    pairs = zip(stage.columns, staged, found, strict=True)
+    differing = [(column, ours, theirs) for column, ours, theirs in pairs if ours != theirs]
+    if not differing:
+        # Same text, other bits (the sign of zero in a numeric's scale, a NaN): name the row.
+        return [Mismatch(table, -1, stage.columns[key], str(staged[key]), "a row of the same texts but other bits")]
+    return [
+        Mismatch(table, -1, column, "NULL" if ours is None else ours, "NULL" if theirs is None else theirs)
+        for column, ours, theirs in differing
+    ]

@@ -1,0 +1,244 @@
+"""Staged rows: one logged table per batch, written and entered in the ledger in one transaction, read back bit by bit."""
+
+import hashlib
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import errors, sql
+from psycopg.pq import ExecStatus
+from psycopg.waiting import Wait
+
+from transhume.batches import BatchId, StagedBatch, TargetTable
+from transhume.systems.postgres import ddl, ledger, unwire, wire
+from transhume.systems.postgres.connection import WatchedConnection
+from transhume.systems.system import Mismatch
+
+MISMATCHES_MAX = 20
+_SCHEMA_PREFIX = "transhume_stage_"
+RUN_BYTES_MAX = ddl.NAME_BYTES_MAX - len(_SCHEMA_PREFIX)
+
+
+def schema_name(run: str) -> str:
+    """Return the schema that holds a run's staged rows; `run` has at most RUN_BYTES_MAX bytes."""
+    return _SCHEMA_PREFIX + run
+
+
+def table_name(batch: BatchId) -> str:
+    """Return the name of a batch's stage table."""
+    tail = f"_{batch.index:06d}"
+    return ddl.fitted(batch.mapping, ddl.NAME_BYTES_MAX - len(tail)) + tail
+
+
+class Stage:
+    """The stage of one run for one target table: `natives` are the columns' types as the server names them."""
+
+    references_itself = False
+    """Whether the table stands already, with a reference to itself."""
+
+    def __init__(self, run: str, target_schema: str, table: TargetTable, natives: Sequence[str]) -> None:
+        self.run = run
+        self.target_schema = target_schema
+        self.table = table
+        self.natives = tuple(natives)
+        self.columns = tuple(column.name for column in table.table.columns)
+
+    def place(self, batch: BatchId) -> sql.Identifier:
+        """Return the quoted name of a batch's stage table."""
+        return ddl.qualified(schema_name(self.run), table_name(batch))
+
+    def write(self, connection: WatchedConnection, batch: BatchId, rows: pa.Table) -> StagedBatch:
+        """Make the stage table, fill it, take out what the target holds already, enter the ledger's line.
+
+        Effects: within the transaction under way.
+        """
+        connection.execute(self._create(batch))
+        digest = self._copy_in(connection, batch, rows)
+        unchanged, conflicts = self._take_out_present(connection, batch)
+        staged = rows.num_rows - len(unchanged) - len(conflicts)
+        line = StagedBatch(batch, staged, digest, unchanged, conflicts)
+        ledger.write_batch(connection, self.run, line, table_name(batch))
+        return line
+
+    def _create(self, batch: BatchId) -> sql.Composed:
+        """Return the statement for a table of exactly the target columns' types, jsonb kept as sent.
+
+        The server prints jsonb anew, so that nothing could be compared byte by byte: it is staged as json.
+        """
+        parts = []
+        for name, native in zip(self.columns, self.natives, strict=True):
+            kind = native.replace("jsonb", "json")
+            # `native` is format_type() of the server's own catalog, or a word of ddl.py: already quoted SQL.
+            parts.append(sql.Identifier(name) + sql.SQL(" ") + sql.SQL(kind))  # type: ignore[arg-type]
+        return sql.SQL("CREATE TABLE {} ({})").format(self.place(batch), sql.SQL(", ").join(parts))
+
+    def _copy_in(self, connection: WatchedConnection, batch: BatchId, rows: pa.Table) -> str:
+        digest = hashlib.sha256()
+        # FREEZE: the table is made in this transaction, so its rows need no second visit by vacuum.
+        statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary, FREEZE)").format(self.place(batch))
+        with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for piece in wire.encode(self.table, self.natives, rows):
+                digest.update(piece)
+                copy.write(piece)
+        for name, native in zip(self.columns, self.natives, strict=True):
+            if native == "jsonb":
+                # What jsonb refuses (NUL, numbers out of range) must come out now, not when publishing.
+                check = sql.SQL("SELECT count({}::jsonb) FROM {}").format(sql.Identifier(name), self.place(batch))
+                connection.execute(check)
+        return digest.hexdigest()
+
+    def _take_out_present(
+        self, connection: WatchedConnection, batch: BatchId
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Delete the rows whose key the target shows already; return their positions: the same content, other content."""
+        if self.table.create:
+            return (), ()
+        target = ddl.qualified(self.target_schema, self.table.table.name)
+        occupied = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(target)).fetchone()
+        if occupied is None or not occupied[0]:
+            return (), ()
+        statement = sql.SQL(
+            """
+            WITH placed AS (SELECT ctid AS place, row_number() OVER (ORDER BY ctid) - 1 AS position FROM {stage}),
+            gone AS (DELETE FROM {stage} s USING {target} t WHERE {same_key}
+                     RETURNING s.ctid AS place, {staged} *<> {found} AS differs)
+            SELECT coalesce(array_agg(position) FILTER (WHERE NOT differs), '{{}}'),
+                   coalesce(array_agg(position) FILTER (WHERE differs), '{{}}'), count(*)
+            FROM gone JOIN placed USING (place)
+            """
+        ).format(
+            stage=self.place(batch),
+            target=target,
+            same_key=ddl.same_key(self.table.key, "s", "t"),
+            staged=self.record("s"),
+            found=ddl.record(ddl.names(self.columns, "t")),
+        )
+        found = connection.execute(statement).fetchone()
+        assert found is not None
+        return tuple(sorted(found[0])), tuple(sorted(found[1]))
+
+    def record(self, alias: str) -> sql.Composed:
+        """Return the staged row as a record in the target's types."""
+        return ddl.record(self.values(alias))
+
+    def values(self, alias: str) -> sql.Composed:
+        """Return the staged columns in the target's types, comma between them."""
+        parts = []
+        for name, native in zip(self.columns, self.natives, strict=True):
+            tail = sql.SQL("::jsonb") if native == "jsonb" else sql.SQL("")
+            parts.append(sql.Identifier(alias, name) + tail)
+        return sql.SQL(", ").join(parts)
+
+    def compare(self, connection: WatchedConnection, line: StagedBatch, rows: pa.Table) -> Sequence[Mismatch]:
+        """Read a batch back as the server stores it and compare it with the bytes that `rows` make.
+
+        The stage has no trigger, default or rounding in its way, and each type has one wire form: equal bytes are
+        equal values, the sign of zero and the bits of NaN included. Memory: one slice of rows.
+        """
+        gone = [*line.unchanged, *line.conflicts]
+        if gone:
+            kept = pc.invert(pc.is_in(pa.array(range(rows.num_rows)), pa.array(gone, pa.int64())))
+            rows = rows.filter(kept)
+        statement = sql.SQL("COPY {} TO STDOUT (FORMAT binary)").format(self.place(line.batch))
+        with connection.cursor() as cursor, cursor.copy(statement):
+            received = _Received(connection)
+            pieces = wire.encode(self.table, self.natives, rows)
+            equal = all(received.take(len(piece)) == piece for piece in pieces)
+            if not received.rest() and equal:
+                return ()
+        return self._describe(connection, line.batch, rows)
+
+    def _describe(self, connection: WatchedConnection, batch: BatchId, rows: pa.Table) -> Sequence[Mismatch]:
+        """Return what differs, row by row as matched by key: only once the bytes are known to differ."""
+        expected = list(wire.split_rows(b"".join(wire.encode(self.table, self.natives, rows))))
+        statement = sql.SQL("COPY {} TO STDOUT (FORMAT binary)").format(self.place(batch))
+        with connection.cursor() as cursor, cursor.copy(statement):
+            stream = _Received(connection).rest()
+        found = list(wire.split_rows(stream))
+        key = [self.columns.index(name) for name in self.table.key] or range(len(self.columns))
+        by_key = {tuple(row[ordinal] for ordinal in key): row for row in found}
+        mismatches: list[Mismatch] = []
+        for position, row in enumerate(expected):
+            other = by_key.pop(tuple(row[ordinal] for ordinal in key), None)
+            mismatches.extend(self._differences(position, row, other))
+        for row in by_key.values():
+            mismatches.append(
+                Mismatch(self.table.table.name, -1, self.columns[key[0]], "no such row", self._text(row, key[0]))
+            )
+        if len(found) != len(expected) or not mismatches:
+            mismatches.append(Mismatch(self.table.table.name, -1, "", f"{len(expected)} rows", f"{len(found)} rows"))
+        return mismatches[:MISMATCHES_MAX]
+
+    def _differences(
+        self, position: int, row: list[bytes | None], other: list[bytes | None] | None
+    ) -> Iterator[Mismatch]:
+        name = self.table.table.name
+        if other is None:
+            ordinal = self.columns.index(self.table.key[0]) if self.table.key else 0
+            yield Mismatch(name, position, self.columns[ordinal], self._text(row, ordinal), "no such row")
+            return
+        for ordinal, column in enumerate(self.columns):
+            if row[ordinal] != other[ordinal]:
+                yield Mismatch(name, position, column, self._text(row, ordinal), self._text(other, ordinal))
+
+    def _text(self, row: list[bytes | None], ordinal: int) -> str:
+        column = self.table.table.columns[ordinal]
+        assert column.type is not None
+        return unwire.to_text(row[ordinal], column.type, f"'{self.table.table.name}'.'{column.name}'")
+
+
+class _Received:
+    """The bytes of a COPY TO under way, taken in any portion; holds no more than was asked for and one row."""
+
+    def __init__(self, connection: WatchedConnection) -> None:
+        self._connection = connection
+        self._left = b""
+        self._ended = False
+
+    def take(self, size: int) -> bytes:
+        """Return the next `size` bytes, fewer at the end."""
+        if len(self._left) < size and not self._ended:
+            pieces, self._ended = self._connection.wait(self._read(size - len(self._left)))
+            self._left = b"".join([self._left, *pieces])
+        taken, self._left = self._left[:size], self._left[size:]
+        return taken
+
+    def rest(self) -> bytes:
+        """Return everything up to the end, which ends the COPY."""
+        return self.take(2**62)
+
+    def _read(self, size: int) -> Generator[Wait, int, tuple[list[Any], bool]]:
+        """Collect at least `size` bytes, by the driver's own protocol of waiting.
+
+        One Python call a row instead of the driver's four: this loop is most of what comparing costs the client.
+        """
+        driver, pieces, total = self._connection.pgconn, [], 0
+        get = driver.get_copy_data
+        while total < size:
+            count, piece = get(1)
+            if count > 0:
+                pieces.append(piece)
+                total += count
+            elif count == 0:
+                while not (yield Wait.R):
+                    continue
+                driver.consume_input()
+            else:
+                yield from _finish(driver)
+                return pieces, True
+        return pieces, False
+
+
+def _finish(driver: Any) -> Generator[Wait, int, None]:
+    """Read the result that follows the last row; a fault of the server in the middle of a COPY comes here."""
+    while True:
+        while driver.is_busy():
+            while not (yield Wait.R):
+                continue
+            driver.consume_input()
+        result = driver.get_result()
+        if result is None:
+            return
+        if result.status != ExecStatus.COMMAND_OK:
+            raise errors.error_from_result(result)
