@@ -1,4 +1,4 @@
-"""The answer key: what a migration of the generated database must account for. Counts only; nothing is computed here."""
+"""The answer key: what a migration of the generated database must account for. Nothing is computed here."""
 
 import json
 from collections.abc import Mapping

@@ -55,7 +55,7 @@ CUT_EMOJI = InvalidText(b"cut off here \xf0\x9f\x98")
 
 HOSTILE_NOTES = (
     "first line\nsecond line\r\nthird line",
-    'she said "ship it", they said \'no\'; -- DROP TABLE models;',
+    "she said \"ship it\", they said 'no'; -- DROP TABLE models;",
     "\U0001f680 works \U0001f469\u200d\U0001f52c on \u65e5\u672c\u8a9e",
     '=HYPERLINK("http://example.invalid/","click")',
     "<script>alert(1)</script><img src=x onerror=alert(2)>",
@@ -76,7 +76,9 @@ _MODELS = (
     Defect("key_missing", 5, ({"model_id": None},), ("null_key:model_id", "null:model_id")),
     Defect("key_is_text", 5, ({"model_id": "M-{row}"},), ("bad_integer:model_id",)),
     Defect("name_missing", 10, ({"model_name": None},), ("null:model_name",)),
-    Defect("name_too_long", 5, ({"model_name": "n" * 201}, {"model_name": "\U0001f9ea" * 201}), ("too_long:model_name",)),
+    Defect(
+        "name_too_long", 5, ({"model_name": "n" * 201}, {"model_name": "\U0001f9ea" * 201}), ("too_long:model_name",)
+    ),
     Defect("name_not_utf8", 5, ({"model_name": LATIN_1},), ("bad_encoding:model_name",)),
     Defect(
         "algorithm_unknown",
@@ -86,14 +88,27 @@ _MODELS = (
     ),
     Defect("status_unknown", 15, _each("status", ("X", "d", "Active", "", "D,P")), ("unmapped:status",)),
     Defect("status_missing", 5, ({"status": None},), ("null:status",)),
-    Defect("dataset_absent", 15, ({"dataset_id": ABSENT_KEY}, {"dataset_id": -1}, {"dataset_id": 0}), ("orphan:dataset_id",)),
+    Defect(
+        "dataset_absent",
+        15,
+        ({"dataset_id": ABSENT_KEY}, {"dataset_id": -1}, {"dataset_id": 0}),
+        ("orphan:dataset_id",),
+    ),
     Defect("created_zero", 5, ({"created_ts": ZERO_TIME},), ("zero_date:created_ts",)),
     Defect("created_impossible", 20, _each("created_ts", IMPOSSIBLE_TIMES), ("bad_timestamp:created_ts",)),
     Defect("created_is_number", 5, _each("created_ts", STORED_NUMBERS), ("bad_timestamp:created_ts",)),
     Defect("created_in_gap", 5, _each("created_ts", GAP_TIMES), ("dst_gap:created_ts",)),
     Defect("modified_impossible", 5, _each("last_mod_ts", IMPOSSIBLE_TIMES), ("bad_timestamp:last_mod_ts",)),
-    Defect("accuracy_over_one", 10, _each("accuracy_score", (1.04, 93.5, -0.2)), ("check:accuracy_range",), "unmeasured"),
-    Defect("accuracy_is_text", 10, _each("accuracy_score", ("n/a", "0,93", "87%")), ("bad_number:accuracy_score",), "unmeasured"),
+    Defect(
+        "accuracy_over_one", 10, _each("accuracy_score", (1.04, 93.5, -0.2)), ("check:accuracy_range",), "unmeasured"
+    ),
+    Defect(
+        "accuracy_is_text",
+        10,
+        _each("accuracy_score", ("n/a", "0,93", "87%")),
+        ("bad_number:accuracy_score",),
+        "unmeasured",
+    ),
     Defect(
         "path_of_other_form",
         20,
@@ -124,17 +139,34 @@ _MODELS = (
         ("unmapped:status", "bad_timestamp:created_ts"),
     ),
     # These load: odd, but not wrong, or settled by the plan.
-    Defect("owner_without_identity", 200, tuple({"owner_id": owner} for owner in range(901, 918)), default="owner_user_id"),
+    Defect(
+        "owner_without_identity", 200, tuple({"owner_id": owner} for owner in range(901, 918)), default="owner_user_id"
+    ),
     Defect(
         "algorithm_misspelled",
         100,
         _each(
             "algo_type",
             (
-                "Random Forrest", "Rndm Forest", "RandomForest", "rf", "RF ", "RANDOM_FOREST",
-                "Grad Boost", "GradientBoosting", "Gradient Bosting Machine", "gbm.",
-                "XG Boost", "XGBoots", "xgboost", "  XGBOOST",
-                "ConvNet", "Convolutional Neural Net", "Convolutional Nueral Network", "\uff23\uff2e\uff2e", "conv-net",
+                "Random Forrest",
+                "Rndm Forest",
+                "RandomForest",
+                "rf",
+                "RF ",
+                "RANDOM_FOREST",
+                "Grad Boost",
+                "GradientBoosting",
+                "Gradient Bosting Machine",
+                "gbm.",
+                "XG Boost",
+                "XGBoots",
+                "xgboost",
+                "  XGBOOST",
+                "ConvNet",
+                "Convolutional Neural Net",
+                "Convolutional Nueral Network",
+                "\uff23\uff2e\uff2e",
+                "CONVNET",
             ),
         ),
     ),
@@ -148,9 +180,11 @@ _MODELS = (
     Defect("notes_hostile", 55, _each("notes", HOSTILE_NOTES)),
     Defect("path_with_dots", 10, ({"model_path": "/legacy/storage/models/v1.2/resnet.50_{row}.pkl"},)),
     Defect("accuracy_overruled", 10, ({"accuracy_score": 1.7}, {"accuracy_score": "n/a"}), place="measured"),
-    Defect("archived_with_defects", 5, ({"status": "X", "created_ts": ZERO_TIME, "model_name": None},), place="archived"),
+    Defect(
+        "archived_with_defects", 5, ({"status": "X", "created_ts": ZERO_TIME, "model_name": None},), place="archived"
+    ),
     Defect("archive_flag_missing", 5, ({"is_archived": None},)),
-)  # fmt: skip
+)
 
 _DATASETS = (
     Defect("name_missing", 20, ({"dataset_name": None},), ("null:dataset_name",), "used"),
@@ -158,14 +192,28 @@ _DATASETS = (
     Defect("rows_are_text", 20, _each("row_count", ("12,500", "many", "1e3x")), ("bad_integer:row_count",), "unused"),
     Defect("size_inexact", 20, _each("size_mb", (0.1, 12.34)), ("inexact:size_mb",), "unused"),
     Defect("size_negative", 20, ({"size_mb": -1},), ("check:size_not_negative",), "unused"),
-    Defect("path_of_other_form", 20, _each("storage_path", ("D:\\data\\set.csv", "\\\\nas\\share\\set.csv")), ("path_no_match:storage_path",), "unused"),
-    Defect("date_of_other_form", 20, _each("registered_on", ("31.02.2024", "2024-01-05", "5.1.2024")), ("bad_format:registered_on",), "unused"),
+    Defect(
+        "path_of_other_form",
+        20,
+        _each("storage_path", ("D:\\data\\set.csv", "\\\\nas\\share\\set.csv")),
+        ("path_no_match:storage_path",),
+        "unused",
+    ),
+    Defect(
+        "date_of_other_form",
+        20,
+        _each("registered_on", ("31.02.2024", "2024-01-05", "5.1.2024")),
+        ("bad_format:registered_on",),
+        "unused",
+    ),
     Defect("pii_unclear", 20, _each("contains_pii", ("maybe", "", "X")), ("unmapped:contains_pii",), "unused"),
     Defect("type_unknown", 20, _each("source_type", ("Z", "f")), ("unmapped:source_type",), "unused"),
     Defect("name_not_utf8", 20, ({"dataset_name": LATIN_1},), ("bad_encoding:dataset_name",), "unused"),
-    Defect("owner_without_identity", 200, tuple({"owner_id": owner} for owner in range(950, 957)), default="owner_user_id"),
+    Defect(
+        "owner_without_identity", 200, tuple({"owner_id": owner} for owner in range(950, 957)), default="owner_user_id"
+    ),
     Defect("notes_hostile", 100, _each("notes", HOSTILE_NOTES)),
-)  # fmt: skip
+)
 
 _EXPERIMENTS = (
     Defect("key_missing", 25, ({"experiment_id": None},), ("null_key:experiment_id", "null:experiment_id"), "unused"),
@@ -173,9 +221,11 @@ _EXPERIMENTS = (
     Defect("start_in_overlap", 25, _each("start_ts", OVERLAP_TIMES), ("dst_overlap:start_ts",), "unused"),
     Defect("budget_inexact", 25, _each("budget_usd", (1234.567, 0.001)), ("bad_number:budget_usd",), "unused"),
     Defect("budget_negative", 25, ({"budget_usd": -50},), ("check:budget_not_negative",), "used"),
-    Defect("lead_without_identity", 250, tuple({"lead_id": owner} for owner in range(970, 975)), default="lead_user_id"),
+    Defect(
+        "lead_without_identity", 250, tuple({"lead_id": owner} for owner in range(970, 975)), default="lead_user_id"
+    ),
     Defect("hypothesis_hostile", 250, _each("hypothesis", HOSTILE_NOTES)),
-)  # fmt: skip
+)
 
 _TRAINING_RUNS = (
     Defect("model_absent", 10, ({"model_id": ABSENT_KEY},), ("orphan:model_id",)),
@@ -197,22 +247,36 @@ _TRAINING_RUNS = (
     Defect("start_in_gap", 10, ({"started_ts": "2024-03-10 02:30:00", "ended_ts": "2024-03-10 05:00:00"},)),
     Defect("never_ended", 20, ({"ended_ts": ZERO_TIME},)),
     Defect("user_without_identity", 100, ({"user_id": 981}, {"user_id": 982}), default="submitted_by"),
-    Defect("parameters_odd", 10, ({"hyperparams": '{"note": "line\\nbreak \\"quoted\\"", "a": 1, "a": 2}'}, {"hyperparams": "{not json"})),
-)  # fmt: skip
+    Defect(
+        "parameters_odd",
+        10,
+        ({"hyperparams": '{"note": "line\\nbreak \\"quoted\\"", "a": 1, "a": 2}'}, {"hyperparams": "{not json"}),
+    ),
+)
 
 _METRICS = (
     Defect("model_absent", 10, ({"model_id": ABSENT_KEY},), ("orphan:model_id",), "unchosen"),
     Defect("model_missing", 4, ({"model_id": None},), ("null:model_id",), "unchosen"),
     Defect("value_missing", 10, ({"metric_value": None},), ("null:metric_value",), "unchosen"),
-    Defect("value_is_text", 10, _each("metric_value", ("NaN", "diverged", "-")), ("bad_number:metric_value",), "unchosen"),
-    Defect("value_infinite", 4, ({"metric_value": float("inf")}, {"metric_value": float("-inf")}), ("not_finite:metric_value",), "unchosen"),
+    Defect(
+        "value_is_text", 10, _each("metric_value", ("NaN", "diverged", "-")), ("bad_number:metric_value",), "unchosen"
+    ),
+    Defect(
+        "value_infinite",
+        4,
+        ({"metric_value": float("inf")}, {"metric_value": float("-inf")}),
+        ("not_finite:metric_value",),
+        "unchosen",
+    ),
     Defect("recorded_zero", 4, ({"recorded_ts": ZERO_TIME},), ("zero_date:recorded_ts",), "unchosen"),
-    Defect("recorded_impossible", 6, _each("recorded_ts", IMPOSSIBLE_TIMES), ("bad_timestamp:recorded_ts",), "unchosen"),
+    Defect(
+        "recorded_impossible", 6, _each("recorded_ts", IMPOSSIBLE_TIMES), ("bad_timestamp:recorded_ts",), "unchosen"
+    ),
     Defect("split_unknown", 6, _each("split", ("holdout", "TEST")), ("unmapped:split",), "unchosen"),
     Defect("accuracy_over_one", 10, _each("metric_value", (1.5, 88.0)), ("check:accuracy_range",), "unchosen_accuracy"),
     Defect("recorded_in_overlap", 6, _each("recorded_ts", OVERLAP_TIMES), place="unchosen"),
     Defect("run_absent", 10, ({"run_id": ABSENT_KEY},), place="unchosen"),
-)  # fmt: skip
+)
 
 CATALOGUE: dict[str, tuple[Defect, ...]] = {
     "datasets": _DATASETS,

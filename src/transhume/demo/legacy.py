@@ -1,6 +1,5 @@
 """Writes the legacy database and the answer key beside it, in one pass over the rows, at any size."""
 
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -42,9 +41,7 @@ _PARENTS_OF_RUN = (
     ("dataset_id", "datasets"),
     ("parent_run_id", "training_runs"),
 )
-_SPELLINGS = {
-    spelling: name for name, others in CANONICAL_ALGORITHMS.items() for spelling in (name, *others)
-}
+_SPELLINGS = {spelling: name for name, others in CANONICAL_ALGORITHMS.items() for spelling in (name, *others)}
 _SCHEMA_VERSIONS = ((1, "001_create.sql", "2016-01-04 09:00:00"), (7, "007_archive_flag.sql", "2021-11-08 18:20:00"))
 
 
@@ -66,13 +63,13 @@ def generate(path: Path, models: int = 2000, *, seed: int = SEED, sizes: Sizes |
     try:
         connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
         connection.executescript(read_project_file("legacy_schema.sql"))
-        connection.executemany("INSERT INTO schema_version (version, script, applied_ts) VALUES (?, ?, ?)", _SCHEMA_VERSIONS)
+        connection.executemany("INSERT INTO schema_version VALUES (?, ?, ?)", _SCHEMA_VERSIONS)
         for table in COLUMNS:
             writer.write(connection, table)
         connection.commit()
     finally:
         connection.close()
-    os.replace(unfinished, path)
+    unfinished.replace(path)
     answers = {_MAPPINGS[table]: tally.answer(table) for table, tally in writer.tallies.items()}
     return AnswerKey(seed=seed, tables=answers, planted=tuple(writer.planted))
 

@@ -1,6 +1,5 @@
 """The files of the demo's project, as the installed package holds them."""
 
-import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,4 +19,4 @@ def write_project(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(path.name + ".unfinished")
         unfinished.write_text(read_project_file(name), encoding="utf-8", newline="\n")
-        os.replace(unfinished, path)
+        unfinished.replace(path)

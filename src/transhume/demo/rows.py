@@ -36,6 +36,7 @@ OWNERS = 60
 RUNS_A_MODEL = 3
 METRICS_A_MODEL = 5
 ARCHIVED_EVERY = 25
+UNUSED_EVERY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Sizes:
 
 def is_used(parent: int) -> bool:
     """Say whether clean rows refer to the dataset or experiment at this position; every fourth is never used."""
-    return parent % 4 != 3
+    return parent % UNUSED_EVERY != UNUSED_EVERY - 1
 
 
 def is_archived(model: int) -> bool:
@@ -135,7 +136,7 @@ CANONICAL_ALGORITHMS = {
     "Gradient Boosting Machine": ("GBM", "Grad Boost", "GradientBoosting", "Gradient Bosting Machine", "gbm."),
     "XGBoost": ("XGB", "XG Boost", "XGBoots", "xgboost", "  XGBOOST"),
     "Convolutional Neural Network": (
-        "CNN", "ConvNet", "Convolutional Neural Net", "Convolutional Nueral Network", "\uff23\uff2e\uff2e", "conv-net",
+        "CNN", "ConvNet", "Convolutional Neural Net", "Convolutional Nueral Network", "\uff23\uff2e\uff2e", "CONVNET",
     ),
 }  # fmt: skip
 """Canonical names and the spellings of them that the generator plants or uses; the last ones need folding."""
@@ -143,7 +144,7 @@ STATUS_LABELS = {"D": "Draft", "P": "Pending Review", "R": "Ready for Deployment
 
 _ALGORITHMS = ("RF", "GBM", "XGBoost", "CNN", "Random Forest", "Gradient Boosting Machine", "XGB")
 _STATUSES = "AAARRPDD"
-_ADJECTIVES = ("amber", "brisk", "calm", "dusty", "early", "fuzzy", "gentle", "hidden", "idle", "jolly", "keen", "lunar")
+_ADJECTIVES = ("amber", "brisk", "calm", "dusty", "early", "fuzzy", "gentle", "hidden", "idle", "jolly", "keen", "lush")
 _TASKS = ("churn", "fraud", "ocr", "pricing", "ranking", "routing", "speech", "triage", "vision", "weather", "yield")
 _TEAMS = ("vision", "language", "risk", "logistics", "research")
 _DAYS = tuple((date(2016, 1, 4) + timedelta(days=day)).isoformat() for day in range(3000))
@@ -170,8 +171,9 @@ def _local_time(day: int, minute: int, second: int) -> str:
 
 def _used(choice: int, rows: int) -> int:
     """Return the position of one of the used parents among so many rows."""
-    used = rows - rows // 4
-    return choice % used // 3 * 4 + choice % used % 3
+    group = UNUSED_EVERY - 1
+    chosen = choice % (rows - rows // UNUSED_EVERY)
+    return chosen // group * UNUSED_EVERY + chosen % group
 
 
 def dataset_row(_: Sizes, position: int) -> Row:
