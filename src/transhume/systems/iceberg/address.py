@@ -74,12 +74,14 @@ def parse_address(url: str, base: Path) -> LakeAddress:
     """
     scheme, colon, rest = url.partition(":")
     if scheme != "iceberg" or not colon:
-        raise UsageError(f"target '{scheme}:' is not an Iceberg address; write {_FORM}")
+        message = f"target '{scheme}:' is not an Iceberg address; write {_FORM}"
+        raise UsageError(message)
     place, _, query = rest.partition("?")
     options = _options(query)
     namespace = options.pop("namespace", "default")
     if not all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_ -]*", level) for level in namespace.split(".")):
-        raise UsageError(f"namespace '{namespace}' of the Iceberg target is not a name; use letters, digits, '_', '-'")
+        message = f"namespace '{namespace}' of the Iceberg target is not a name; use letters, digits, '_', '-'"
+        raise UsageError(message)
     warehouse, folder = _warehouse(place, base)
     catalog_url, catalog_file = _catalog(options.pop("catalog", None), folder, base)
     name = options.pop("catalog_name", "default")
@@ -101,14 +103,16 @@ def _options(query: str) -> dict[str, str]:
         name, _, value = part.partition("=")
         if name in _OWN_OPTIONS or name in _S3_OPTIONS:
             if name in options:
-                raise UsageError(f"option '{name}' stands twice in the Iceberg address; leave one")
+                message = f"option '{name}' stands twice in the Iceberg address; leave one"
+                raise UsageError(message)
             options[name] = value
             last = name
         elif last == "catalog" and "?" in options["catalog"]:
             options["catalog"] += f"&{part}"
         else:
             known = ", ".join([*_OWN_OPTIONS, *_S3_OPTIONS])
-            raise UsageError(f"'{name}' is not an option of an Iceberg address; known options: {known}")
+            message = f"'{name}' is not an option of an Iceberg address; known options: {known}"
+            raise UsageError(message)
     return options
 
 
@@ -119,10 +123,16 @@ def _warehouse(place: str, base: Path) -> tuple[str, Path | None]:
             raise UsageError("the Iceberg address names no bucket; write iceberg:s3://bucket/prefix?...")
         return f"s3://{bucket}/{prefix}".rstrip("/"), None
     if not place:
-        raise UsageError(f"the Iceberg address names no folder; write {_FORM}")
+        message = f"the Iceberg address names no folder; write {_FORM}"
+        raise UsageError(message)
     if "://" in place and not place.startswith("file://"):
-        raise UsageError(f"'{place.partition('://')[0]}' is not a place for Iceberg files; use a folder or s3://")
+        message = f"'{place.partition('://')[0]}' is not a place for Iceberg files; use a folder or s3://"
+        raise UsageError(message)
     folder = (base / place.removeprefix("file://")).resolve()
+    if bad := re.search(r"[#?;%]", str(folder)):
+        message = f"the lake's folder '{folder}' has a '{bad[0]}', which Iceberg readers take for a part of a URL"
+        message = f"{message}; choose another folder"
+        raise UsageError(message)
     return f"file://{folder}", folder
 
 
@@ -137,7 +147,9 @@ def _catalog(url: str | None, folder: Path | None, base: Path) -> tuple[str, Pat
         return f"postgresql+psycopg://{rest}", None
     if separator and scheme == "sqlite":
         return _sqlite((base / rest.removeprefix("/")).resolve())
-    raise UsageError("the Iceberg catalog must be postgresql://... or sqlite:///file; other databases are not known here")
+    raise UsageError(
+        "the Iceberg catalog must be postgresql://... or sqlite:///file; other databases are not known here"
+    )
 
 
 def _sqlite(file: Path) -> tuple[str, Path]:

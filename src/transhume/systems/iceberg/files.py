@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem
-from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 from pyiceberg.typedef import EMPTY_DICT, Properties
 
 from transhume.batches import TargetTable
@@ -19,14 +19,14 @@ _CHUNK_BYTES = 4 * 2**20
 _READ_ROWS = 65_536
 
 
-class LakeFiles(PyArrowFileIO):
+class LakeFiles(PyArrowFileIO):  # type: ignore[misc]  # pyiceberg is untyped to mypy here
     """File access of a lake that remembers what it wrote, so that it can be made durable before a pointer names it."""
 
     def __init__(self, properties: Properties = EMPTY_DICT) -> None:
         super().__init__(properties)
         self._unsynced: list[str] = []
 
-    def new_output(self, location: str):  # type: ignore[no-untyped-def]  # noqa: ANN201  as in the parent
+    def new_output(self, location: str) -> PyArrowFile:
         """Return the file to write, and remember it for `sync`."""
         self._unsynced.append(location)
         return super().new_output(location)
@@ -100,6 +100,15 @@ class LakeFiles(PyArrowFileIO):
         except OSError as error:
             raise unreadable(location, error) from error
 
+    def schema(self, location: str) -> pa.Schema:
+        """Return the schema that one file has in storage; raises SystemUnavailable."""
+        system, path = self.place(location)
+        try:
+            with system.open_input_file(path) as stream:
+                return pq.read_schema(stream)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise unreadable(location, error) from error
+
     def table(self, location: str) -> pa.Table:
         """Return one file as a whole, as storage holds it now; raises SystemUnavailable."""
         system, path = self.place(location)
@@ -143,8 +152,9 @@ def canonical(batch: pa.RecordBatch, table: TargetTable, columns: Sequence[str])
 
 def local_path(location: str) -> Path | None:
     """Return the path of a local file's location, or None where it is in an object store."""
-    if location.startswith("file://"):
-        return Path(location.removeprefix("file://"))
+    if location.startswith("file:"):
+        # Java writes file:/path, Python file:///path.
+        return Path("/" + location.removeprefix("file:").lstrip("/"))
     return None if "://" in location else Path(location)
 
 
@@ -194,4 +204,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-

@@ -1,10 +1,12 @@
 """A lake that is open: its catalog, its files, its tables as they are now. Writes nothing but its own set-up."""
 
+import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sql
-from pyiceberg.catalog.sql import IcebergNamespaceProperties, SqlCatalog
+from pyiceberg.catalog.sql import IcebergNamespaceProperties, IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table
@@ -40,12 +42,24 @@ class Lake:
                     uri=address.catalog_url,
                     warehouse=address.warehouse,
                     pool_pre_ping="true",
+                    init_catalog_tables="false",
                     **dict(address.properties),
                 )
         except ModuleNotFoundError as error:
             message = "a lake with its catalog on PostgreSQL needs a driver: pip install 'transhume[postgres]'"
             raise DriverMissing(message) from error
         self.engine: sql.Engine = self.catalog.engine
+
+    def has_catalog(self) -> bool:
+        """Tell whether the database holds a catalog; a look into a lake that is not there makes nothing."""
+        with plain_errors("opening it"):
+            return bool(sql.inspect(self.engine).has_table(IcebergTables.__tablename__))
+
+    def make_catalog(self) -> None:
+        """Make the catalog's tables where they are missing."""
+        with plain_errors("making the catalog"):
+            if not self.has_catalog():
+                self.catalog.create_tables()
 
     def table(self, name: str) -> Table | None:
         """Return a table as the catalog has it now, or None; raises SystemUnavailable."""
@@ -80,9 +94,15 @@ class Lake:
         )
         with plain_errors("reading the namespace"), self.engine.connect() as connection:
             place = connection.execute(sql.select(own.property_value).where(wanted)).scalar()
-        folder = "/".join(self.namespace)
-        return f"{place.rstrip('/')}/{table}" if place else f"{self.address.warehouse}/{folder}/{table}"
+        folder = place.rstrip("/") if place else "/".join([self.address.warehouse, *self.namespace])
+        return f"{folder}/{path_word(table)}"
 
     def close(self) -> None:
         """Close the connections to the catalog's database."""
         self.engine.dispose()
+
+
+def path_word(name: str) -> str:
+    """Return a name as one word of a path or URL: unsafe characters replaced, told apart by a hash."""
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

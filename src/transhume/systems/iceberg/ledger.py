@@ -7,7 +7,7 @@ that was taken over cannot write any more. Pointers of tables are swapped here t
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import sqlalchemy as sql
@@ -90,10 +90,10 @@ class TableState:
 
     table: str
     created: bool
-    base_snapshot: int | None
-    staged_metadata: str | None
-    sealed: Mapping[str, int]
-    published_snapshot: int | None
+    base_snapshot: int | None = None
+    staged_metadata: str | None = None
+    sealed: Mapping[str, int] = field(default_factory=dict)
+    published_snapshot: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +312,11 @@ def has_type_column(connection: sql.Connection) -> bool:
     """Tell whether the catalog's table has the column of the newer schema, which tells tables from views."""
     columns = sql.inspect(connection).get_columns(IcebergTables.__tablename__)
     return any(column["name"] == "iceberg_type" for column in columns)
+
+
+def has_ledger(connection: sql.Connection) -> bool:
+    """Tell whether the database has the ledger's tables."""
+    return bool(sql.inspect(connection).has_table(LOCKS.name))
 
 
 def enter_run(engine: sql.Engine, values: Mapping[str, str]) -> sql.Row[tuple[object, ...]]:

@@ -1,7 +1,8 @@
 """Publishing: every table's new metadata is written first, then one catalog transaction makes all of it visible."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
+import pyarrow as pa
 from pyiceberg.table import Table
 
 from transhume.batches import TargetTable
@@ -9,16 +10,17 @@ from transhume.errors import CheckFailed, Interrupted, SystemRefused, SystemUnav
 from transhume.systems.iceberg.files import canonical
 from transhume.systems.iceberg.lake import Lake, storage_errors
 from transhume.systems.iceberg.ledger import Ledger, Line, Pointer, PointerMoved, TableState
-from transhume.systems.iceberg.present import KeySet
+from transhume.systems.iceberg.present import PresentRows, StagedKeys
+from transhume.systems.iceberg.refusals import drift
 from transhume.systems.iceberg.snapshots import (
     MAIN,
     StagedFiles,
     advance_main,
     branch_name,
-    data_files,
     files_digest,
     head_of,
     is_based_on_main,
+    live_files,
     rebase_and_advance,
     scan,
 )
@@ -55,12 +57,24 @@ class Publisher:
             except PointerMoved:
                 continue
             except SystemUnavailable:
-                # The commit may have reached the database all the same: the ledger knows.
-                if self._ledger.state() != "published":
+                if not self._was_published():
                     raise
             return self._report(tables)
-        message = f"others changed the tables {_ATTEMPTS_MAX} times while publishing; nothing is visible. Run again later."
+        message = (
+            f"others changed the tables {_ATTEMPTS_MAX} times while publishing; nothing is visible. Run again later."
+        )
         raise Interrupted(message)
+
+    def _was_published(self) -> bool:
+        """Ask the ledger about a commit without an answer; it may have reached the database all the same."""
+        try:
+            return self._ledger.state() == "published"
+        except SystemUnavailable as error:
+            message = (
+                "the connection to the lake's catalog was lost while publishing, and it does not answer yet: "
+                "everything is visible, or nothing is. Run the same command again; it asks the ledger first."
+            )
+            raise SystemUnavailable(message) from error
 
     def _report(self, tables: Sequence[TargetTable]) -> list[PublishedTable]:
         published = []
@@ -99,52 +113,92 @@ class Publisher:
         after, snapshot = advance_main(hidden, self._lake.files, self._ledger.run)
         return Pointer(state.table, None, after or state.staged_metadata), snapshot
 
-    def _prepare_existing(
-        self, state: TableState, tables: Sequence[TargetTable]
-    ) -> tuple[Pointer | None, int | None]:
+    def _prepare_existing(self, state: TableState, tables: Sequence[TargetTable]) -> tuple[Pointer | None, int | None]:
         found = self._lake.table(state.table)
         if found is None:
-            raise SystemRefused(f"table '{state.table}' was dropped since the run began; nothing is published")
+            message = f"table '{state.table}' was dropped since the run began; nothing is published"
+            raise SystemRefused(message)
         appends = [self._staged_files(table) for table in tables]
+        for table, staged in zip(tables, appends, strict=True):
+            require_no_drift(self._lake, table, found, staged)
         if not any(staged.paths for staged in appends):
+            if head_of(found, MAIN) != state.base_snapshot:
+                self._check_base(found, state, tables)
             return None, head_of(found, MAIN)
         if head_of(found, branch_name(self._ledger.run)) is not None and is_based_on_main(found, self._ledger.run):
             after, snapshot = advance_main(found, self._lake.files, self._ledger.run)
             return (Pointer(state.table, found.metadata_location, after) if after else None), snapshot
-        self._check_keys(found, state, tables)
+        self._check_base(found, state, tables)
         moved, snapshot = rebase_and_advance(found, self._lake.files, self._ledger.run, appends)
         return Pointer(state.table, found.metadata_location, moved), snapshot
 
-    def _check_keys(self, found: Table, state: TableState, tables: Sequence[TargetTable]) -> None:
-        """Look for staged keys in the data files that others have added since the run began."""
+    def _check_base(self, found: Table, state: TableState, tables: Sequence[TargetTable]) -> None:
+        """Check against what others did since the run began: our keys are new still, our unchanged rows there still."""
         main = head_of(found, MAIN)
-        if main is None:
-            return
-        base = set() if state.base_snapshot is None else set(data_files(found, state.base_snapshot))
-        added = set(data_files(found, main)) - base
+        base = {} if state.base_snapshot is None else live_files(found, state.base_snapshot)
+        now = {} if main is None else live_files(found, main)
         for table in tables:
             if not table.key:
                 continue
-            keys = KeySet(table.key)
-            try:
-                for line in self._ledger.lines(table.mapping).values():
-                    if line.path:
-                        batches = self._lake.files.batches(line.path, table.key)
-                        keys.add(canonical(batch, table, table.key) for batch in batches)
-                others = scan(found, main, table.key, added)
-                count = keys.count_in(canonical(batch, table, table.key) for batch in others)
-            finally:
-                keys.close()
-            if count:
+            if main is not None and (count := self._written_by_others(found, main, table, now.keys() - base.keys())):
                 message = (
                     f"table '{state.table}': others have written {count} rows with keys of this run since it began; "
                     "nothing is published. Look at these rows, then begin a new run with --fresh."
                 )
                 raise CheckFailed(message)
+            touched = {path for path, deletes in base.items() if now.get(path) != deletes}
+            if any(line.staged.unchanged for line in self._ledger.lines(table.mapping).values()) and (
+                state.base_snapshot is None or not base or self._lost(found, state.base_snapshot, main, table, touched)
+            ):
+                message = (
+                    f"table '{state.table}': others have changed rows since the run began that may be among those it "
+                    "counted as unchanged; nothing is published. Begin a new run with --fresh, which compares anew."
+                )
+                raise CheckFailed(message)
+
+    def _written_by_others(self, found: Table, main: int, table: TargetTable, added: Set[str]) -> int:
+        if not added:
+            return 0
+        keys = StagedKeys(table.key)
+        try:
+            keys.build(self._staged_keys(table))
+            others = scan(found, main, table.key, added)
+            return keys.count_in(canonical(batch, table, table.key) for batch in others)
+        finally:
+            keys.close()
+
+    def _lost(self, found: Table, base: int, main: int | None, table: TargetTable, touched: Set[str]) -> bool:
+        """Tell whether a row of the touched files is no longer there as it was; a mere compaction loses none."""
+        if not touched or main is None:
+            return bool(touched)
+        columns = [column.name for column in table.table.columns]
+        present = PresentRows(table.key, columns)
+        try:
+            present.build(canonical(batch, table, columns) for batch in scan(found, main, columns))
+            for batch in scan(found, base, columns, touched):
+                rows = pa.Table.from_batches([canonical(batch, table, columns)])
+                if len(present.positions(rows)[0]) < rows.num_rows:
+                    return True
+        finally:
+            present.close()
+        return False
+
+    def _staged_keys(self, table: TargetTable) -> Iterator[pa.RecordBatch]:
+        for line in self._ledger.lines(table.mapping).values():
+            if line.path:
+                for batch in self._lake.files.batches(line.path, table.key):
+                    yield canonical(batch, table, table.key)
 
     def _staged_files(self, table: TargetTable) -> StagedFiles:
         lines = self._ledger.lines(table.mapping)
         return staged_files(self._ledger.run, table.mapping, lines)
+
+
+def require_no_drift(lake: Lake, table: TargetTable, found: Table, staged: StagedFiles) -> None:
+    """Raise CheckFailed if an existing table no longer takes the staged files as they are."""
+    if staged.paths and (reasons := drift(table, found, lake.files.schema(staged.paths[0]))):
+        message = f"table '{table.table.name}' was changed by others since the run began; nothing is published: "
+        raise CheckFailed(message + "; ".join(reasons) + ". Take the change back, or begin a new run with --fresh.")
 
 
 def staged_files(run: str, mapping: str, lines: Mapping[int, Line]) -> StagedFiles:

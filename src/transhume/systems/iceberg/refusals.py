@@ -4,13 +4,18 @@ import os
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import sqlalchemy as sql
 from pyiceberg.table import Table as IcebergTable
 
 from transhume.batches import TargetTable
 from transhume.schema import Kind, LogicalType
 from transhume.systems.iceberg.address import LakeAddress
+from transhume.systems.iceberg.compare import compare_schema
 from transhume.systems.iceberg.existing import obstacles
-from transhume.systems.iceberg.types import BATCH_COLUMN, BATCH_COLUMN_PROPERTY, same_type
+from transhume.systems.iceberg.lake import Lake
+from transhume.systems.iceberg.ledger import LOCKS, has_ledger, plain_errors
+from transhume.systems.iceberg.types import BATCH_COLUMN, BATCH_COLUMN_PROPERTY, file_schema, same_type
 
 _NAME_MAX = 255
 _FREE_BYTES_MIN = 64 * 2**20
@@ -32,6 +37,33 @@ def folder_refusals(address: LakeAddress) -> list[str]:
             free = os.statvfs(there)
             if free.f_bavail * free.f_frsize < _FREE_BYTES_MIN:
                 reasons.append(f"the disk of '{folder}' has less than {_FREE_BYTES_MIN >> 20} MiB free")
+    return reasons
+
+
+def catalog_refusals(lake: Lake | None) -> list[str]:
+    """Return why the catalog's database cannot take the ledger and the tables; None where it is not there yet."""
+    if lake is None:
+        return []
+    file = lake.address.catalog_file
+    if file is not None:
+        return [] if os.access(file, os.W_OK) else [f"the catalog '{file}' cannot be written by this user"]
+    with plain_errors("asking for rights"), lake.engine.connect() as connection:
+        if has_ledger(connection):
+            may = sql.func.has_table_privilege(LOCKS.name, "INSERT, UPDATE")
+        else:
+            may = sql.func.has_schema_privilege(sql.func.current_schema(), "CREATE")
+        if connection.execute(sql.select(may)).scalar():
+            return []
+        user = connection.execute(sql.select(sql.literal_column("current_user"))).scalar()
+    return [f"user '{user}' may not write the ledger in the lake's catalog; grant CREATE on its schema"]
+
+
+def drift(table: TargetTable, found: IcebergTable, written: pa.Schema) -> list[str]:
+    """Return what others have changed of an existing table since `written`, the schema of a staged file, was made."""
+    reasons = obstacles(table.table.name, found) + _existing_refusals(table, found)
+    if not reasons:
+        changed = compare_schema(table.table.name, file_schema(found.schema(), table), written)
+        reasons = [f"table '{change.table}': column '{change.column}' has changed" for change in changed]
     return reasons
 
 
@@ -62,7 +94,9 @@ def _name_refusals(table: TargetTable) -> list[str]:
     name = table.table.name
     reasons = []
     if _BAD_TABLE_NAME.search(name) or not name or len(name.encode()) > _NAME_MAX:
-        reasons.append(f"'{name}' cannot be a table's name in a lake: no '.', '/', '\\', control character, 1-255 bytes")
+        reasons.append(
+            f"'{name}' cannot be a table's name in a lake: no '.', '/', '\\', control character, 1-255 bytes"
+        )
     seen: dict[str, str] = {}
     for column in table.table.columns:
         if _BAD_COLUMN_NAME.search(column.name) or not column.name or len(column.name.encode()) > _NAME_MAX:

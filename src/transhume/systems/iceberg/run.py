@@ -1,13 +1,13 @@
 """One run's hold on a lake: stage, seal, compare, read back, publish, verify."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 
 import pyarrow as pa
+from pyiceberg.table import Table as IcebergTable
 
 from transhume.batches import BatchId, StagedBatch, TargetTable
-from transhume.errors import Interrupted, SystemRefused
+from transhume.errors import Interrupted, Refused, SystemRefused
 from transhume.systems.iceberg.compare import (
     MISMATCHES_MAX,
     compare_batch_column,
@@ -16,18 +16,18 @@ from transhume.systems.iceberg.compare import (
     in_own_types,
 )
 from transhume.systems.iceberg.files import canonical, file_rows
-from transhume.systems.iceberg.lake import Lake, storage_errors
+from transhume.systems.iceberg.lake import Lake, path_word, storage_errors
 from transhume.systems.iceberg.ledger import Ledger, Line, Pointer, PointerMoved, TableState
 from transhume.systems.iceberg.lock import LakeLock
 from transhume.systems.iceberg.present import PresentRows
-from transhume.systems.iceberg.publish import Publisher, staged_files
+from transhume.systems.iceberg.publish import Publisher, require_no_drift, staged_files
 from transhume.systems.iceberg.snapshots import (
     MAIN,
     StagedFiles,
     append_to_branch,
-    data_files,
     head_of,
     is_sealed,
+    live_files,
     scan,
 )
 from transhume.systems.iceberg.types import file_schema
@@ -61,6 +61,9 @@ class IcebergRun:
         line = self._ledger.lines(table.mapping).get(batch.index)
         if line is not None and self._is_whole(line):
             return line.staged
+        if self.state == "published":
+            message = f"run '{self._ledger.run}' is published: batch {batch} cannot be added. Begin a new run."
+            raise Refused(message)
         rows = _in_columns(table, batch, rows)
         unchanged, conflicts = self._already_there(table, rows)
         kept = _without(rows, unchanged, conflicts)
@@ -105,12 +108,14 @@ class IcebergRun:
         staged = staged_files(self._ledger.run, table.mapping, lines)
         for _ in range(_SEAL_ATTEMPTS_MAX):
             try:
-                self._seal_once(table.table.name, staged)
+                self._seal_once(table, staged)
             except PointerMoved:
                 continue
             self._states = self._ledger.tables()
             return
-        message = f"table '{table.table.name}' is changed by others all the time; nothing is published. Run again later."
+        message = (
+            f"table '{table.table.name}' is changed by others all the time; nothing is published. Run again later."
+        )
         raise Interrupted(message)
 
     def read_staged(self, table: TargetTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -150,13 +155,15 @@ class IcebergRun:
             missing = sum(line.staged.row_count for line in lines)
             return [_row_count(table, missing, 0)] if missing else []
         mismatches: list[Mismatch] = []
-        live = data_files(found, head)
+        live = live_files(found, head)
         for line in lines:
             batch = str(line.staged.batch)
             if line.path not in live:
                 mismatches.append(Mismatch(name, -1, "(data file)", f"the file of batch {batch}", "not in the table"))
             elif self._lake.files.sha256(line.path) != line.staged.sha256:
-                mismatches.append(Mismatch(name, -1, "(data file)", f"the staged bytes of batch {batch}", "other bytes"))
+                mismatches.append(
+                    Mismatch(name, -1, "(data file)", f"the staged bytes of batch {batch}", "other bytes")
+                )
             else:
                 mismatches += self._verify_file(table, found, head, line)
             if len(mismatches) >= MISMATCHES_MAX:
@@ -169,14 +176,15 @@ class IcebergRun:
             self._close_index(mapping)
         self._lock.release()
 
-    def _verify_file(self, table: TargetTable, found, head: int, line: Line) -> list[Mismatch]:  # type: ignore[no-untyped-def]
+    def _verify_file(self, table: TargetTable, found: IcebergTable, head: int, line: Line) -> list[Mismatch]:
         columns = [column.name for column in table.table.columns]
         staged = in_own_types(table, self._lake.files.table(line.path))
         with storage_errors(f"reading table '{table.table.name}'"):
             shown = [canonical(batch, table, columns) for batch in scan(found, head, columns, {line.path})]
         return compare_rows(table, None, staged, pa.Table.from_batches(shown, staged.schema))
 
-    def _seal_once(self, name: str, staged: StagedFiles) -> None:
+    def _seal_once(self, table: TargetTable, staged: StagedFiles) -> None:
+        name = table.table.name
         state = self._ledger.tables()[name]
         sealed = {**state.sealed, staged.mapping: staged.batches}
         if state.created:
@@ -188,8 +196,11 @@ class IcebergRun:
             return
         found = self._lake.table(name)
         if found is None:
-            message = f"table '{name}' was dropped since the run began; nothing is published. Make it again or run anew."
+            message = (
+                f"table '{name}' was dropped since the run began; nothing is published. Make it again or run anew."
+            )
             raise SystemRefused(message)
+        require_no_drift(self._lake, table, found, staged)
         # Ask the table itself: an earlier process may have committed and died before it heard so.
         with storage_errors(f"sealing table '{name}'"):
             after = None if is_sealed(found, staged) else append_to_branch(found, self._lake.files, staged)
@@ -208,13 +219,11 @@ class IcebergRun:
 
     def _new_path(self, table: TargetTable, batch: BatchId) -> str:
         # The epoch keeps a process that was taken over from writing over a file of its successor.
-        plain = re.sub(r"[^A-Za-z0-9_-]", "_", batch.mapping)
-        if plain != batch.mapping:
-            plain += "-" + sha256(batch.mapping.encode()).hexdigest()[:8]
-        file = f"{self._ledger.run}-{plain}-{batch.index:06d}-e{self._ledger.epoch}.parquet"
-        return self._table(table.table.name).location_provider().new_data_location(file)
+        mapping = path_word(batch.mapping)
+        file = f"{self._ledger.run}-{mapping}-{batch.index:06d}-e{self._ledger.epoch}.parquet"
+        return str(self._table(table.table.name).location_provider().new_data_location(file))
 
-    def _table(self, name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _table(self, name: str) -> IcebergTable:
         state = self._states[name]
         if state.created:
             assert state.staged_metadata is not None
@@ -244,7 +253,9 @@ class IcebergRun:
         columns = [column.name for column in table.table.columns]
         index = PresentRows(table.key, columns)
         with storage_errors(f"reading table '{name}'"):
-            index.build(canonical(batch, table, columns) for batch in scan(self._table(name), state.base_snapshot, columns))
+            index.build(
+                canonical(batch, table, columns) for batch in scan(self._table(name), state.base_snapshot, columns)
+            )
         return index
 
     def _close_index(self, mapping: str) -> None:

@@ -7,14 +7,14 @@ fails when one of them changes.
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan, _read_all_delete_files, parquet_file_to_data_file
-from pyiceberg.manifest import DataFile
+from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
 from pyiceberg.schema import Schema
 from pyiceberg.serializers import ToOutputFile
 from pyiceberg.table import FileScanTask, Table, Transaction
@@ -28,8 +28,8 @@ from pyiceberg.table.update import (
     TableUpdate,
     update_table_metadata,
 )
-from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
 
+from transhume.errors import SystemRefused
 from transhume.systems.iceberg.files import LakeFiles
 
 PRIVATE_NAMES = (
@@ -83,7 +83,12 @@ def files_digest(hashes: Sequence[str]) -> str:
 
 
 def new_table(
-    catalog: SqlCatalog, files: LakeFiles, identifier: tuple[str, ...], location: str, schema: Schema, properties: dict[str, str]
+    catalog: SqlCatalog,
+    files: LakeFiles,
+    identifier: tuple[str, ...],
+    location: str,
+    schema: Schema,
+    properties: dict[str, str],
 ) -> str:
     """Write the first metadata file of a table that no catalog row names; return its location."""
     metadata = new_table_metadata(
@@ -146,19 +151,17 @@ def advance_main(table: Table, files: LakeFiles, run: str) -> tuple[str | None, 
     return _write(table, files, transaction), head
 
 
-def rebase_and_advance(
-    table: Table, files: LakeFiles, run: str, appends: Sequence[StagedFiles]
-) -> tuple[str, int]:
+def rebase_and_advance(table: Table, files: LakeFiles, run: str, appends: Sequence[StagedFiles]) -> tuple[str, int]:
     """Write metadata in which the same files stand on top of what main is now; return its location and main's snapshot.
 
     The branch and the tag move to the new base; the snapshots of the first seal leave the table.
     """
     head = head_of(table, MAIN_BRANCH)
-    assert head is not None
     stale = _own_snapshots(table, run)
     transaction = Transaction(table)
     branch = branch_name(run)
-    _apply(transaction, _ref(branch, head, "branch"), _ref(tag_name(run), head, "tag"))
+    if head is not None:
+        _apply(transaction, _ref(branch, head, "branch"), _ref(tag_name(run), head, "tag"))
     for staged in appends:
         if staged.paths:
             _append(transaction, table, files, staged)
@@ -180,24 +183,26 @@ def is_based_on_main(table: Table, run: str) -> bool:
     return False
 
 
-def data_files(table: Table, snapshot_id: int) -> dict[str, DataFile]:
-    """Return the live data files of a snapshot by location."""
-    snapshot = table.metadata.snapshot_by_id(snapshot_id)
-    if snapshot is None:
+def live_files(table: Table, snapshot_id: int) -> dict[str, frozenset[str]]:
+    """Return the data files of a snapshot by location, each with the delete files that apply to it."""
+    if table.metadata.snapshot_by_id(snapshot_id) is None:
         return {}
-    entries = (
-        entry
-        for manifest in snapshot.manifests(table.io)
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
-    )
-    return {entry.data_file.file_path: entry.data_file for entry in entries}
+    return {
+        task.file.file_path: frozenset(delete.file_path for delete in task.delete_files)
+        for task in table.scan(snapshot_id=snapshot_id).plan_files()
+    }
 
 
-def scan(table: Table, snapshot_id: int, columns: Sequence[str], only: set[str] | None = None) -> Iterator[pa.RecordBatch]:
+def scan(
+    table: Table, snapshot_id: int, columns: Sequence[str], only: Set[str] | None = None
+) -> Iterator[pa.RecordBatch]:
     """Yield these columns of a snapshot's rows as readers get them, deletes applied, one file after the other.
 
     `only` limits the scan to data files at these locations. Memory does not grow with rows or files.
     """
+    if table.metadata.snapshot_by_id(snapshot_id) is None:
+        message = f"snapshot {snapshot_id} of table '{table.name()[-1]}' was expired by others; begin a new run"
+        raise SystemRefused(message)
     plan = table.scan(snapshot_id=snapshot_id, selected_fields=tuple(columns))
     for task in plan.plan_files():
         if only is None or task.file.file_path in only:
@@ -238,7 +243,7 @@ def _write(table: Table, files: LakeFiles, transaction: Transaction) -> str:
     )
     match = _VERSION.fullmatch(table.metadata_location.rsplit("/", 1)[-1])
     version = int(match[1]) + 1 if match else 0
-    where = table.location_provider().new_table_metadata_file_location(version)
+    where = str(table.location_provider().new_table_metadata_file_location(version))
     ToOutputFile.table_metadata(metadata, files.new_output(where))
     files.sync()
     return where
@@ -257,5 +262,3 @@ def _parent(table: Table, snapshot: Snapshot) -> Snapshot | None:
     if snapshot.parent_snapshot_id is None:
         return None
     return table.metadata.snapshot_by_id(snapshot.parent_snapshot_id)
-
-

@@ -1,6 +1,7 @@
 """The lake as a target: its tables, what cannot be written, and the opening of runs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from transhume.batches import TargetTable
 from transhume.errors import Refused, SystemRefused, SystemUnavailable
@@ -10,7 +11,7 @@ from transhume.systems.iceberg.existing import as_table
 from transhume.systems.iceberg.lake import Lake, storage_errors
 from transhume.systems.iceberg.ledger import Ledger, TableState, all_runs, enter_run, make_tables
 from transhume.systems.iceberg.lock import LakeLock
-from transhume.systems.iceberg.refusals import folder_refusals, table_refusals
+from transhume.systems.iceberg.refusals import catalog_refusals, folder_refusals, table_refusals
 from transhume.systems.iceberg.run import IcebergRun
 from transhume.systems.iceberg.snapshots import MAIN, head_of, new_table
 from transhume.systems.iceberg.types import BATCH_COLUMN, BATCH_COLUMN_PROPERTY, new_schema
@@ -28,8 +29,8 @@ class IcebergTarget:
     def catalog(self) -> Catalog:
         """Return the tables of the namespace; raises SystemUnavailable."""
         tables = {}
-        if self._exists():
-            lake = self._open()
+        lake = self._existing()
+        if lake is not None:
             for name in lake.table_names():
                 found = lake.table(name)
                 if found is not None:
@@ -39,7 +40,10 @@ class IcebergTarget:
     def refusals(self, tables: Sequence[TargetTable]) -> Sequence[str]:
         """Return every reason why these tables cannot be written exactly, before anything is written."""
         reasons = folder_refusals(self._address)
-        lake = self._open() if self._exists() else None
+        if reasons:
+            return reasons
+        reasons = catalog_refusals(self._reachable())
+        lake = self._existing()
         for table in tables:
             found = None if lake is None else lake.table(table.table.name)
             reasons += table_refusals(table, found)
@@ -52,6 +56,7 @@ class IcebergTarget:
         SystemRefused if a table is missing that the plan does not create; SystemUnavailable.
         """
         lake = self._open()
+        lake.make_catalog()
         make_tables(lake.engine)
         lock = LakeLock(lake.engine, self._address, run.run, run.holder)
         try:
@@ -63,12 +68,7 @@ class IcebergTarget:
                 "holder": run.holder,
             }
             row = enter_run(lake.engine, values)
-            if row.plan_hash != run.plan_hash or row.scope != self._address.scope:
-                message = (
-                    f"run '{run.run}' was begun with plan {row.plan_hash} in '{row.scope}', not with {run.plan_hash} "
-                    f"in '{self._address.scope}'; nothing was written. Take the plan back, or begin a new run."
-                )
-                raise Refused(message)
+            _require_same(run, self._address.scope, row)
             ledger = Ledger(lake.catalog, self._address.scope, self._address.namespace, run.run, lock.epoch)
             self._enter_tables(lake, ledger, tables)
             return IcebergRun(lake, ledger, lock, str(row.state))
@@ -78,7 +78,8 @@ class IcebergTarget:
 
     def runs(self) -> Sequence[dict[str, object]]:
         """Return the ledger's runs, newest last."""
-        return all_runs(self._open().engine, self._address.scope) if self._exists() else []
+        lake = self._existing()
+        return [] if lake is None else all_runs(lake.engine, self._address.scope)
 
     def close(self) -> None:
         """Release connections."""
@@ -86,9 +87,14 @@ class IcebergTarget:
             self._lake.close()
             self._lake = None
 
-    def _exists(self) -> bool:
+    def _reachable(self) -> Lake | None:
+        """Return the lake if its catalog's database is there; nothing is made."""
         file = self._address.catalog_file
-        return file is None or file.exists()
+        return self._open() if file is None or file.exists() else None
+
+    def _existing(self) -> Lake | None:
+        lake = self._reachable()
+        return lake if lake is not None and lake.has_catalog() else None
 
     def _open(self) -> Lake:
         if self._lake is None:
@@ -111,12 +117,13 @@ class IcebergTarget:
                 continue
             found = lake.table(name)
             if found is not None:
-                state = TableState(name, False, head_of(found, MAIN), None, {}, None)
+                state = TableState(name, created=False, base_snapshot=head_of(found, MAIN))
             elif table.create:
-                state = TableState(name, True, None, self._create_hidden(lake, table), {}, None)
+                state = TableState(name, created=True, staged_metadata=self._create_hidden(lake, table))
             else:
                 message = f"table '{name}' is not in '{self._address.namespace}', and the plan does not create it"
-                raise SystemRefused(f"{message}; write 'create: true', or make the table")
+                message = f"{message}; write 'create: true', or make the table"
+                raise SystemRefused(message)
             ledger.put_table(state)
             known[name] = state
 
@@ -126,3 +133,21 @@ class IcebergTarget:
         with storage_errors(f"making table '{name}'"):
             identifier = (*lake.namespace, name)
             return new_table(lake.catalog, lake.files, identifier, lake.location(name), new_schema(table.table), own)
+
+
+def _require_same(run: RunIdentity, scope: str, row: Any) -> None:
+    """Raise Refused if an earlier process began this run with another plan, scope or version."""
+    differences = [
+        f"{what} is '{ours}', was '{theirs}'"
+        for what, ours, theirs in (
+            ("plan", run.plan_hash, row.plan_hash),
+            ("namespace", scope, row.scope),
+            # A published run may be looked at by a later version; it is not written any more.
+            ("version", run.tool_version, row.tool_version if row.state == "open" else run.tool_version),
+        )
+        if ours != theirs
+    ]
+    if differences:
+        message = f"run '{run.run}' cannot go on here: {'; '.join(differences)}. Nothing was written."
+        message = f"{message} Take back the difference, or begin a new run."
+        raise Refused(message)

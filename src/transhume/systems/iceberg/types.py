@@ -49,8 +49,8 @@ def same_type(held: iceberg.IcebergType, wanted: LogicalType) -> bool:
     if wanted.kind is Kind.LIST and wanted.element is not None:
         return isinstance(held, iceberg.ListType) and same_type(held.element_type, wanted.element)
     if wanted.kind is Kind.DECIMAL:
-        return held == iceberg.DecimalType(wanted.precision or 38, wanted.scale or 0)
-    return held == _PLAIN[wanted.kind]
+        return bool(held == iceberg.DecimalType(wanted.precision or 38, wanted.scale or 0))
+    return bool(held == _PLAIN[wanted.kind])
 
 
 def new_schema(table: Table) -> Schema:
