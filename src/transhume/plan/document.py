@@ -84,13 +84,15 @@ _PLAIN_WORDS: tuple[tuple[str, str, str], ...] = (
 class Document:
     """The tree of one file with the places of its keys and values.
 
-    `content` is made of dict (keys: Text), list and Text. `key_places` and `value_places` give 0-based
+    `content` is made of dict (keys: Text), list and Text, without what `findings` refuses (anchors, aliases, tags,
+    duplicate keys, keys without a value). `key_places` and `value_places` give 0-based
     (line, column) by path.
     """
 
     file: str
     lines: tuple[str, ...]
     content: Any = None
+    findings: list[Finding] = field(default_factory=list)
     key_places: dict[Path_, tuple[int, int]] = field(default_factory=dict)
     value_places: dict[Path_, tuple[int, int]] = field(default_factory=dict)
 
@@ -163,7 +165,7 @@ def decode(raw: bytes, shown: str, *, size_bytes_max: int = SIZE_BYTES_MAX) -> s
 def parse_document(text: str, shown: str) -> Document:
     """Turn YAML text into a Document.
 
-    Raises: PlanError for what is not YAML, and with every duplicate key, anchor, alias and tag.
+    Raises: PlanError for what is not YAML at all, or too much of it.
     """
     document = Document(shown, tuple(_LINE_BREAK.split(text)))
     builder = _Builder(document)
@@ -180,8 +182,6 @@ def parse_document(text: str, shown: str) -> Document:
         # ruamel.yaml lets a few of these out of its scanner for texts that are no YAML at all.
         finding = Finding("yaml", "error", "this is not YAML", "compare with 'transhume init'", document.place(0, 0))
         raise PlanError([*builder.findings, finding]) from None
-    if builder.findings:
-        raise PlanError(builder.findings)
     return document
 
 
@@ -191,6 +191,10 @@ def _events(text: str) -> Iterator[Event]:
 
 def _refusal(code: str, message: str, cure: str, position: Position) -> PlanError:
     return PlanError([Finding(code, "error", message, cure, position)])
+
+
+_NOTHING = Text("")
+"""Stands for a value that was refused."""
 
 
 class _TooMuch(Exception):
@@ -214,7 +218,7 @@ class _Builder:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.findings: list[Finding] = []
+        self.findings = document.findings
         self._stack: list[_Open] = []
         self._nodes = 0
         self._documents = 0
@@ -229,7 +233,7 @@ class _Builder:
             self._stack.pop()
         elif isinstance(event, AliasEvent):
             self._say("alias", f"'*{event.anchor}' is an alias; the plan has none", "write the value out", mark)
-            self._place(Text(""), mark)
+            self._place(_NOTHING, mark)
         elif isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent):
             self._node(event)
 
@@ -271,10 +275,11 @@ class _Builder:
             if top.skips_value:
                 top.skips_value = False
                 return path
-            top.made[key] = value
-            if isinstance(value, Text) and not value and not value.quoted:
+            if isinstance(value, Text) and not value and not value.quoted and value is not _NOTHING:
                 cure = f"write a value, '[]' for an empty list, or remove '{key}'"
                 self._say("no_value", f"'{key}' has no value", cure, mark, at=self.document.key_places[path])
+            elif value is not _NOTHING:
+                top.made[key] = value
         self.document.value_places[path] = place
         return path
 

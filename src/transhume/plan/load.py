@@ -1,13 +1,12 @@
 """The file `transhume.yaml` to a Plan, with every mistake at once. What a correct plan means is not decided here."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from transhume.errors import Finding, PlanError, Position, UsageError
+from transhume.errors import Finding, PlanError, UsageError
 from transhume.plan.check import check_plan
 from transhume.plan.credentials import REFERENCE, Resolver, holds_literal_password, parse_dotenv
 from transhume.plan.document import Document, Path_, parse_document, read_text
@@ -15,6 +14,7 @@ from transhume.plan.lookups import LookupTable, read_lookup
 from transhume.plan.model import FileLookup, Plan
 from transhume.plan.origin import Origin
 from transhume.plan.wording import findings_of
+from transhume.plan.zones import zone_problem
 from transhume.rules import parse_rule
 from transhume.rules.rule import is_quoted
 
@@ -23,7 +23,7 @@ VERSION = "1"
 _PRUNINGS_MAX = 8
 _REFERENCE_KEYS = frozenset({"source", "target", "environments", "notify", "schedule", "people", "rollback"})
 _PLACEHOLDERS = {"transhume": VERSION, "name": "?", "namespace": "?", "source": "?", "target": "?"}
-_FROM_ABSENCE = frozenset({"primary_key", "key_not_mapped", "unused_lookup"})
+_FROM_ABSENCE = frozenset({"primary_key", "ref_without_uuid"})
 """Codes of findings that say that something is not there; it may be what could not be read."""
 
 
@@ -58,19 +58,20 @@ def read(path: Path, environment: Mapping[str, str]) -> tuple[Plan | None, list[
     document = parse_document(text, shown)
     content = document.content
     if not isinstance(content, Mapping):
-        what = "the plan is empty" if content in (None, "") else "the plan is not a mapping of 'key: value' lines"
-        raise PlanError([_finding("yaml", what, "begin with 'transhume: 1'; see 'transhume init'", document, ())])
+        what = "the plan is empty" if not content else "the plan is not a mapping of 'key: value' lines"
+        finding = _finding("yaml", what, "begin with 'transhume: 1'; see 'transhume init'", document, ())
+        raise PlanError([*document.findings, finding])
     resolver = Resolver(file.parent, environment, _dotenv(file.parent))
-    findings = [*_version(document), *_names_inside(document), *_references(document)]
-    plan, structural = _validate(document)
+    findings = [*document.findings, *_version(document), *_names_inside(document), *_references(document)]
+    plan, structural, unread = _validate(document)
     findings += structural
     if plan is not None:
         lookups, problems = _lookups(plan, file.parent, document)
         findings += problems
         plan._origin = Origin(file.parent, document, lookups, resolver)  # noqa: SLF001 - set once, here
         if findings:
-            findings += _other_findings(plan, findings, structural)
-    return (None if structural else plan), in_file_order(findings)
+            findings += _other_findings(plan, findings, unread)
+    return (None if findings else plan), in_file_order(findings)
 
 
 def in_file_order(findings: Iterable[Finding]) -> list[Finding]:
@@ -144,38 +145,47 @@ def _references(document: Document) -> Iterator[Finding]:
             yield _finding("variable", message, cure, document, path, of_key=False)
 
 
-def _validate(document: Document) -> tuple[Plan | None, list[Finding]]:
-    """Return the plan without the parts that could not be read, and what was wrong with these."""
+def _validate(document: Document) -> tuple[Plan | None, list[Finding], set[Path_]]:
+    """Return the plan without the parts that could not be read, what was wrong with these, and where they stood."""
     content: Any = document.content
     defaults = content.get("defaults")
     zone = defaults.get("time_zone") if isinstance(defaults, Mapping) else None
-    context = {"parse_rule": parse_rule, "time_zone": str(zone) if isinstance(zone, str) else None}
-    content = {key: value for key, value in content.items() if key != "transhume"} | {"transhume": VERSION}
-    if "transhume" not in document.content:
-        missing = "the plan does not say which version of the language it is written in"
-        first = [_finding("missing_key", missing, f"begin with 'transhume: {VERSION}'", document, ())]
-    else:
-        first = []
+    zone = str(zone) if isinstance(zone, str) else None
+    # A wrong default is said once, by the check, and not again for every column that uses it.
+    context = {"parse_rule": parse_rule, "time_zone": "UTC" if zone and zone_problem(zone) else zone}
     findings: list[Finding] = []
+    if ("transhume",) not in document.key_places:
+        message = "the plan does not say which version of the language it is written in"
+        findings.append(_finding("missing_key", message, f"begin with 'transhume: {VERSION}'", document, ()))
+    content = {key: value for key, value in content.items() if key != "transhume"} | {"transhume": VERSION}
+    unread: set[Path_] = set()
     for _ in range(_PRUNINGS_MAX):
         try:
-            return Plan.model_validate(content, context=context, by_alias=True, by_name=False), [*first, *findings]
+            return Plan.model_validate(content, context=context, by_alias=True, by_name=False), findings, unread
         except ValidationError as error:
             found = list(findings_of(error, document))
-            findings += [finding for _, finding in found]
-            content = _pruned(content, [path for path, _ in found])
-    return None, [*first, *findings]
+            findings += [finding for _, finding in found if finding is not None]
+            unread |= {_unit(path) for path, _ in found}
+            content = _pruned(content, unread)
+    return None, findings, unread
 
 
-def _pruned(content: Any, paths: Iterable[Path_]) -> Any:
+def _unit(path: Path_) -> Path_:
+    """Return the smallest part that means something alone: one rule, type, join, check, lookup or setting."""
+    if path[:1] == ("tables",):
+        return path[:4] if path[2:3] in {("columns",), ("types",), ("join",), ("checks",)} else path[:3]
+    return path[:2]
+
+
+def _pruned(content: Any, unread: set[Path_]) -> Any:
     """Return the content without these parts; what the plan cannot do without is replaced by a placeholder."""
-    drop = set(paths)
 
     def copy(node: Any, path: Path_) -> Any:
         if isinstance(node, Mapping):
-            return {key: copy(value, (*path, str(key))) for key, value in node.items() if (*path, str(key)) not in drop}
+            kept = {key: (*path, str(key)) for key in node}
+            return {key: copy(node[key], below) for key, below in kept.items() if below not in unread}
         if isinstance(node, list):
-            return [copy(value, (*path, place)) for place, value in enumerate(node) if (*path, place) not in drop]
+            return [copy(value, (*path, place)) for place, value in enumerate(node) if (*path, place) not in unread]
         return node
 
     return _PLACEHOLDERS | copy(content, ())
@@ -195,27 +205,15 @@ def _lookups(plan: Plan, directory: Path, document: Document) -> tuple[dict[str,
     return tables, findings
 
 
-def _other_findings(plan: Plan, findings: list[Finding], structural: list[Finding]) -> list[Finding]:
-    """Return what the check says about the parts that could be read, without what follows from the others."""
-    unread = _names_at({finding.position for finding in structural}, plan)
-    others = []
-    for finding in check_plan(plan):
-        follows = any(f"'{name}'" in finding.message for name in unread)
-        if structural and finding.code in _FROM_ABSENCE:
-            continue
-        if finding.severity == "error" and not follows and finding.position not in {f.position for f in findings}:
-            others.append(replace(finding))
-    return others
-
-
-def _names_at(places: set[Position | None], plan: Plan) -> set[str]:
-    document = plan.origin.document
-    assert document is not None
-    lines = {place.line - 1 for place in places if place}
-    return {
-        str(name)
-        for path, (line, _) in (*document.key_places.items(), *document.value_places.items())
-        if line in lines
-        for name in path[1:]
-        if isinstance(name, str)
-    }
+def _other_findings(plan: Plan, findings: list[Finding], unread: set[Path_]) -> list[Finding]:
+    """Return what the check says about the parts that could be read, without what may follow from the others."""
+    names = {part for path in unread for part in path[-1:] if isinstance(part, str)}
+    places = {finding.position for finding in findings}
+    return [
+        finding
+        for finding in check_plan(plan)
+        if finding.severity == "error"
+        and finding.position not in places
+        and not (unread and finding.code in _FROM_ABSENCE)
+        and not any(f"'{name}'" in finding.message for name in names)
+    ]

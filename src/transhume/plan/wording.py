@@ -1,5 +1,6 @@
-"""What pydantic and the rules found wrong, in plain words with a place and a cure. No message of theirs goes through."""
+"""What pydantic and the rules found wrong, in plain words with place and cure. No message of pydantic's goes through."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from transhume.errors import Finding
 from transhume.plan.document import Document, Path_
 from transhume.plan.fields import kind_of
 from transhume.plan.model import Defaults, FileLookup, Join, Plan, RowCheck, TableMapping
+from transhume.plan.zones import zone_problem
 from transhume.rules.rule import RuleInvalid
 from transhume.words import hint
 
@@ -32,10 +34,14 @@ _LATER = {
 """Keys of the language that this version does not read yet."""
 
 
-def findings_of(error: ValidationError, document: Document) -> Iterator[tuple[Path_, Finding]]:
-    """Yield each problem as (path of the part that cannot be read, Finding)."""
+def findings_of(error: ValidationError, document: Document) -> Iterator[tuple[Path_, Finding | None]]:
+    """Yield each problem as (path of the part that cannot be read, Finding).
+
+    The Finding is None for a missing value whose key is there: the document says so already.
+    """
     for path, problem, kind, context in _flat(error, ()):
-        yield _translated(path, problem, kind, context, document)
+        part, finding = _translated(path, problem, kind, context, document)
+        yield part, (None if kind == "missing" and path in document.key_places else finding)
 
 
 def _flat(error: ValidationError, above: Path_) -> Iterator[tuple[Path_, str, str, Mapping[str, Any]]]:
@@ -67,10 +73,22 @@ def _translated(
         return inside or path, _finding("missing_key", what, cure, document, inside)
     if kind == "extra_forbidden":
         return known, _finding("unknown_key", *_unknown_key(path[:-1], key), document, known)
+    if kind == "rule" and key == "zone":
+        return known, _finding("zone", *_zone(known, document), document, known, of_key=False)
     if kind in {"rule", "value"}:
         what, _, cure = message.partition("; ")
+        if not cure and (needed := re.search(r" needs '(.+)'$", what)):
+            cure = f"write '{needed[1]}: ...' beside it"
         return known, _finding("bad_value", what, cure, document, known, of_key=False)
     return known, _finding("bad_value", *_wrong_shape(path, kind, context, document), document, known, of_key=False)
+
+
+def _zone(path: Path_, document: Document) -> tuple[str, str]:
+    written = _node(path, document) if path[-1] == "zone" else None
+    if not isinstance(written, str):
+        cure = "write 'time_zone: America/New_York' under defaults, or 'zone:' here"
+        return "a local time has no time zone to become UTC from", cure
+    return zone_problem(written) or (f"'{written}' is no time zone", "name an IANA zone, such as 'Europe/Berlin'")
 
 
 def _wrong_shape(path: Path_, kind: str, context: Mapping[str, Any], document: Document) -> tuple[str, str]:
