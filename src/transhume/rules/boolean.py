@@ -21,7 +21,7 @@ from transhume.rules.rule import (
     TypeScope,
     label,
 )
-from transhume.schema import BOOLEAN, LogicalType
+from transhume.schema import BOOLEAN, TEXT, LogicalType
 
 _SPACE = " \t\n\v\f\r"
 
@@ -68,7 +68,7 @@ class Boolean(Rule):
 
     def result(self, scope: TypeScope, wanted: LogicalType | None) -> LogicalType:  # noqa: ARG002
         """Return BOOLEAN."""
-        scope.argument(self.column)
+        scope.argument(self.column, TEXT)
         return BOOLEAN
 
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:  # noqa: ARG002

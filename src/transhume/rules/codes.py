@@ -62,7 +62,7 @@ class Codes(Rule):
 
     def result(self, scope: TypeScope, wanted: LogicalType | None) -> LogicalType:  # noqa: ARG002
         """Return text; the labels are converted to the target column like any text."""
-        scope.argument(self.column)
+        scope.argument(self.column, TEXT)
         return TEXT
 
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:  # noqa: ARG002

@@ -25,7 +25,7 @@ class Concat(Rule):
     def result(self, scope: TypeScope, wanted: LogicalType | None) -> LogicalType:  # noqa: ARG002
         """Return text."""
         for part in self.parts:
-            scope.argument(part)
+            scope.argument(part, TEXT)
         return TEXT
 
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:  # noqa: ARG002

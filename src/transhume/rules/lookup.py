@@ -46,7 +46,7 @@ class Lookup(Rule):
 
     def result(self, scope: TypeScope, wanted: LogicalType | None) -> LogicalType:
         """Return the type of the lookup's values; text with `else: keep`, which may give a key."""
-        scope.argument(self.column)
+        scope.argument(self.column, TEXT)
         if self.otherwise.action == "keep" or wanted is not None:
             return TEXT
         return scope.lookup_value(self.name)

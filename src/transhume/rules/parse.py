@@ -23,7 +23,7 @@ from transhume.rules.rule import (
     TypeScope,
     label,
 )
-from transhume.schema import DATE, TIME, TIMESTAMP, LogicalType
+from transhume.schema import DATE, TEXT, TIME, TIMESTAMP, LogicalType
 
 _DIRECTIVES = {"Y": "([0-9]{4})", "m": "([0-9]{2})", "d": "([0-9]{2})", "H": "([0-9]{2})", "M": "([0-9]{2})"}
 _DIRECTIVES |= {"S": "([0-9]{2})", "f": "([0-9]{1,6})"}
@@ -80,7 +80,7 @@ class Parse(Rule):
 
     def result(self, scope: TypeScope, wanted: LogicalType | None) -> LogicalType:  # noqa: ARG002
         """Return date, time or timestamp, as the format says."""
-        scope.argument(self.column)
+        scope.argument(self.column, TEXT)
         if "%Y" not in self.format.replace("%%", ""):
             return TIME
         return TIMESTAMP if "%H" in self.format.replace("%%", "") else DATE

@@ -48,7 +48,7 @@ class Prefix(Rule):
 
     def result(self, scope: TypeScope, wanted: LogicalType | None) -> LogicalType:  # noqa: ARG002
         """Return text."""
-        scope.argument(self.column)
+        scope.argument(self.column, TEXT)
         return TEXT
 
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:  # noqa: ARG002

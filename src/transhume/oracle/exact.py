@@ -1,0 +1,239 @@
+"""Exact conversion of one Python value to a logical type, or the reason why there is none. No plan stands here."""
+
+import datetime
+import math
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from typing import Any
+
+from transhume.rules.rule import Outcome, RuleProblem
+from transhume.schema import Kind, LogicalType, is_convertible
+
+_BLANKS = " \t\n\v\f\r"
+_UNBOUNDED = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+_CLOCK = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?")
+_SHIFT = re.compile(r"([+-])([0-9]{2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
+_EXPONENT_MAX = 100_000
+_HOURS, _SIXTY = 24, 60
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """A value whose class is not its column's: `integer`, `real`, `text`, `blob` or `invalid`, and its bytes.
+
+    The bytes are those of `batches.ODD_TYPE`: digits, repr or text as UTF-8; the raw bytes of the other two.
+    """
+
+    storage: str
+    content: bytes
+
+
+def convert(value: Any, given: LogicalType, wanted: LogicalType, column: str) -> Outcome:
+    """Return a value as the wanted type, or NULL and the reason, which names `column`.
+
+    Raises: RuleProblem where the types have no exact conversion at all, whatever the value.
+    """
+    if not is_convertible(given, wanted):
+        message = f"'{column}' is {given}, and {given} cannot become {wanted} exactly"
+        raise RuleProblem(message)
+    if value is None:
+        return Outcome(None)
+    if given.kind is Kind.DOUBLE and not math.isfinite(value):
+        return Outcome(None, (f"not_finite:{column}",))
+    if wanted.kind is Kind.INT:
+        whole = convert(value, given, LogicalType(Kind.BIGINT), column) if given.kind is not Kind.BOOLEAN else None
+        if whole is None:
+            return Outcome(int(value))
+        if whole.value is not None and not -(2**31) <= whole.value < 2**31:
+            return Outcome(None, (f"out_of_range:{column}",))
+        return whole
+    if given.kind is wanted.kind and given.kind is not Kind.DECIMAL:
+        return Outcome(value)
+    if given.kind is Kind.TEXT:
+        parsed = parse(value, wanted)
+        return Outcome(parsed) if parsed is not None else Outcome(None, (f"{_BAD_TEXT[wanted.kind]}:{column}",))
+    result, reason = _between(value, given, wanted)
+    return Outcome(result) if reason is None else Outcome(None, (f"{reason}:{column}",))
+
+
+def parse(text: str, wanted: LogicalType) -> Any:
+    """Return the value that a text has in the wanted type's grammar, None if it is not of it."""
+    trimmed = text.strip(_BLANKS)
+    if wanted.kind is Kind.DECIMAL:
+        return _decimal(trimmed, wanted)
+    return _PARSERS[wanted.kind](trimmed)
+
+
+def reads_text(wanted: LogicalType) -> bool:
+    """Say whether there is a grammar that reads texts as this type; text itself is one."""
+    return wanted.kind in {Kind.TEXT, Kind.DECIMAL, Kind.INT, *_PARSERS}
+
+
+def at_scale(number: Decimal, scale: int) -> Decimal:
+    """Return the number with exactly so many fraction digits; it has no more."""
+    return number.quantize(Decimal(1).scaleb(-scale), context=_UNBOUNDED)
+
+
+def _between(value: Any, given: LogicalType, wanted: LogicalType) -> tuple[Any, str | None]:
+    match given.kind, wanted.kind:
+        case (Kind.INT | Kind.BIGINT | Kind.DECIMAL), Kind.DECIMAL:
+            fitted = _fit(Decimal(value), wanted)
+            return fitted, None if fitted is not None else "inexact"
+        case (Kind.INT | Kind.BIGINT), Kind.DOUBLE:
+            return (float(value), None) if abs(value) <= 2**53 else (None, "inexact")
+        case (Kind.INT | Kind.BIGINT), Kind.BOOLEAN:
+            return (value == 1, None) if value in {0, 1} else (None, "bad_boolean")
+        case Kind.DECIMAL, Kind.BIGINT:
+            return (int(value), None) if value == value.to_integral_value() and _is_long(value) else (None, "inexact")
+        case Kind.DOUBLE, Kind.BIGINT:
+            return (int(value), None) if value.is_integer() and _is_long(int(value)) else (None, "inexact")
+        case Kind.DECIMAL, Kind.TEXT:
+            return format(at_scale(value, given.scale or 0), "f"), None
+        case Kind.DATE, Kind.TIMESTAMP:
+            return datetime.datetime.combine(value, datetime.time()), None
+        case _, Kind.TEXT:
+            return str(value), None
+        case _, Kind.DOUBLE:
+            return float(value), None
+    return int(value), None
+
+
+def _is_long(number: Any) -> bool:
+    return bool(-(2**63) <= number < 2**63)
+
+
+def _fit(number: Decimal, wanted: LogicalType) -> Decimal | None:
+    """Return the number at the type's scale, None if a digit other than zero has no place."""
+    precision, scale = wanted.precision or 38, wanted.scale or 0
+    if number == 0:
+        return Decimal(0).scaleb(-scale)
+    least = number.normalize(_UNBOUNDED)
+    exponent = least.as_tuple().exponent
+    assert isinstance(exponent, int)
+    if exponent < -scale or number.adjusted() >= precision - scale:
+        return None
+    return at_scale(least, scale)
+
+
+def _decimal(text: str, wanted: LogicalType) -> Decimal | None:
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = _number(text)
+    return None if number is None else _fit(number, wanted)
+
+
+def _number(text: str) -> Decimal | None:
+    mantissa, _, exponent = text.lower().partition("e")
+    value = _UNBOUNDED.create_decimal(mantissa)
+    if value == 0:
+        return Decimal(0)
+    digits = exponent.lstrip("+-").lstrip("0") or "0"
+    # An exponent of more digits than this is beyond every type, whatever digits stand before it.
+    power = int(digits) if len(digits) < 20 else 10**19  # noqa: PLR2004
+    power = -power if exponent.startswith("-") else power
+    if abs(value.adjusted() + power) > _EXPONENT_MAX:
+        return None
+    return value.scaleb(power, context=_UNBOUNDED)
+
+
+def _double(text: str) -> float | None:
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = float(text)
+    if math.isinf(number) or (number == 0 and any(digit in "123456789" for digit in text.lower().partition("e")[0])):
+        return None
+    return number
+
+
+def _integer(text: str) -> int | None:
+    if not re.fullmatch(r"[+-]?[0-9]+", text):
+        return None
+    digits = text.lstrip("+-").lstrip("0") or "0"
+    if len(digits) > 19:  # noqa: PLR2004 - more than 64 bits have
+        return None
+    number = -int(digits) if text.startswith("-") else int(digits)
+    return number if _is_long(number) else None
+
+
+def _boolean(text: str) -> bool | None:
+    return {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}.get(text)
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    is_uuid = re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", text)
+    return uuid.UUID(text) if is_uuid else None
+
+
+def _date(text: str) -> datetime.date | None:
+    match = _DATE.fullmatch(text)
+    try:
+        return datetime.date(int(match[1]), int(match[2]), int(match[3])) if match else None
+    except ValueError:
+        return None
+
+
+def _time(text: str) -> datetime.time | None:
+    match = _CLOCK.fullmatch(text)
+    if match is None or (match[4] or "")[6:].strip("0"):
+        return None
+    micros = int((match[4] or "")[:6].ljust(6, "0"))
+    try:
+        return datetime.time(int(match[1]), int(match[2]), int(match[3]), micros)
+    except ValueError:
+        return None
+
+
+def _timestamp(text: str) -> datetime.datetime | None:
+    day, clock = _date(text[:10]), _time(text[11:])
+    if day is None or clock is None or text[10] not in " T":
+        return None
+    return datetime.datetime.combine(day, clock)
+
+
+def _instant(text: str) -> datetime.datetime | None:
+    match = re.fullmatch(r"(.{19,}?)(Z|[+-][0-9:]+)", text)
+    local = _timestamp(match[1]) if match else None
+    if match is None or local is None:
+        return None
+    if match[2] == "Z":
+        return local.replace(tzinfo=datetime.UTC)
+    shift = _SHIFT.fullmatch(match[2])
+    if shift is None:
+        return None
+    hours, minutes, seconds = (int(shift[group] or 0) for group in (2, 3, 4))
+    if hours >= _HOURS or minutes >= _SIXTY or seconds >= _SIXTY:
+        return None
+    east = datetime.timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    try:
+        moved = local - east if shift[1] == "+" else local + east
+    except OverflowError:
+        return None
+    return moved.replace(tzinfo=datetime.UTC)
+
+
+_PARSERS: dict[Kind, Callable[[str], Any]] = {
+    Kind.BIGINT: _integer,
+    Kind.DOUBLE: _double,
+    Kind.BOOLEAN: _boolean,
+    Kind.UUID: _uuid,
+    Kind.DATE: _date,
+    Kind.TIME: _time,
+    Kind.TIMESTAMP: _timestamp,
+    Kind.TIMESTAMPTZ: _instant,
+}
+_BAD_TEXT = {
+    Kind.BIGINT: "bad_integer",
+    Kind.DECIMAL: "bad_number",
+    Kind.DOUBLE: "bad_number",
+    Kind.BOOLEAN: "bad_boolean",
+    Kind.UUID: "bad_uuid",
+    Kind.DATE: "bad_date",
+    Kind.TIME: "bad_time",
+    Kind.TIMESTAMP: "bad_timestamp",
+    Kind.TIMESTAMPTZ: "bad_timestamp",
+}
