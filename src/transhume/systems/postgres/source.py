@@ -1,0 +1,288 @@
+"""PostgreSQL as a source: one schema, read as of one instant by COPY, every value as the server prints it."""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from psycopg import sql
+
+from transhume.batches import ODD_TYPE, extract_schema
+from transhume.errors import SystemRefused, SystemUnavailable
+from transhume.facts import Catalog
+from transhume.schema import BYTES, Column, Table
+from transhume.systems.postgres import describe, faults
+from transhume.systems.postgres.address import Address, parse_url
+from transhume.systems.postgres.connection import WatchedConnection, connect
+from transhume.systems.postgres.types import NativeType, source_type
+
+_PURPOSE = "transhume source"
+_BEGIN = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+    # Our own loop decides how long a segment may take; an idle timeout would throw the instant away.
+    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0; "
+    "SET LOCAL lock_timeout = '30s'; "
+    # Rows that a policy hides raise an error instead of being missing.
+    "SET LOCAL row_security = off; "
+    # One worker reads in physical order: every read of the same instant numbers the rows alike.
+    "SET LOCAL max_parallel_workers_per_gather = 0"
+)
+_TABLES = """
+SELECT c.relname, c.relkind::text, row_security_active(c.oid), c.reltuples::bigint,
+       EXISTS (SELECT FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
+               WHERE i.inhrelid = c.oid AND c.relispartition AND p.relnamespace = c.relnamespace)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'f') ORDER BY c.relname
+"""
+_COLUMNS = """
+WITH RECURSIVE stripped(relid, num, typid, typmod) AS (
+    SELECT a.attrelid, a.attnum, a.atttypid, a.atttypmod
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL
+    SELECT s.relid, s.num, t.typbasetype, t.typtypmod FROM stripped s JOIN pg_type t ON t.oid = s.typid
+    WHERE t.typtype = 'd')
+SELECT c.relname, a.attname, tn.nspname, t.typname, t.typtype::text, s.typmod,
+       has_column_privilege(c.oid, a.attnum, 'SELECT')
+FROM stripped s JOIN pg_type t ON t.oid = s.typid AND t.typtype <> 'd' JOIN pg_namespace tn ON tn.oid = t.typnamespace
+JOIN pg_class c ON c.oid = s.relid JOIN pg_attribute a ON a.attrelid = s.relid AND a.attnum = s.num
+ORDER BY c.relname, a.attnum
+"""
+_PARSE = pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False, double_quote=True, escape_char=False)
+
+
+def open_source(url: str, base: Path) -> "PostgresSource":  # noqa: ARG001 - files have no place in this URL
+    """Return the source behind `postgresql://user@host/database?schema=name`. Raises: UsageError."""
+    return PostgresSource(parse_url(url))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the server says of one table beside its columns."""
+
+    kind: str
+    secured: bool
+    row_count: int | None
+
+
+class PostgresSource:
+    """One schema of one database; the role needs USAGE on the schema and SELECT on the tables that are read."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.identity = address.identity
+        self._open: list[WatchedConnection] = []
+
+    def catalog(self) -> Catalog:
+        """Return the schema's tables; see systems.system.Source.catalog.
+
+        Views and materialized views are left out, and so are partitions, whose rows come with their parent.
+        Columns of types that bend, of foreign tables, or that this role may not read in full have no type: a plan
+        that uses one is refused by name.
+        """
+        with self._transaction() as connection:
+            return _catalog(connection, self.address)
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator["PostgresSnapshot"]:
+        """Open one REPEATABLE READ, READ ONLY transaction; see systems.system.Source.snapshot."""
+        with self._transaction() as connection:
+            yield PostgresSnapshot(connection, self.address)
+
+    def close(self) -> None:
+        """Close connections; the server ends their transactions."""
+        while self._open:
+            self._open.pop().close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[WatchedConnection]:
+        connection = connect(self.address, _PURPOSE)
+        self._open.append(connection)
+        try:
+            connection.execute(_BEGIN)
+            _require_schema(connection, self.address)
+            yield connection
+        except psycopg.Error as problem:
+            faults.reraise(problem, self.identity)
+        finally:
+            if connection in self._open:
+                self._open.remove(connection)
+            connection.close()
+
+
+class PostgresSnapshot:
+    """All tables of a schema inside one transaction."""
+
+    def __init__(self, connection: WatchedConnection, address: Address) -> None:
+        self._connection = connection
+        self._address = address
+        self._seen = _seen(connection, address.schema)
+        self._natives = _natives(connection, address.schema)
+        row = connection.execute("SELECT clock_timestamp()::text, pg_current_snapshot()::text").fetchone()
+        assert row is not None
+        self.instant = f"{row[0]} snapshot {row[1]}"
+
+    def read(self, table: Table, rows_max: int, bytes_max: int) -> Iterator[pa.RecordBatch]:
+        """Yield a table's rows in physical order; see systems.system.Snapshot.read.
+
+        A sort by key would cost the server a sort of the whole table. Rows of tables that inherit from this one
+        are theirs, and are not read here; rows of partitions are.
+        """
+        seen = self._require(table)
+        schema = extract_schema(table)
+        columns = [column for column in table.columns if column.type is not None]
+        first_row = 0
+        try:
+            for text, row_count in self._copied(self._query(table, columns, seen), rows_max, bytes_max):
+                yield _batch(schema, columns, text, first_row, row_count)
+                first_row += row_count
+        except psycopg.Error as problem:
+            faults.reraise(problem, f"table '{table.name}' of {self._address.identity}")
+
+    def _require(self, table: Table) -> _Seen:
+        seen = self._seen.get(table.name)
+        if seen is None:
+            message = f"table '{table.name}' is not in {self._address.identity}; was it dropped or renamed?"
+            raise SystemRefused(message)
+        unreadable = [name for name, (_, readable) in self._natives[table.name].items() if not readable]
+        if seen.secured:
+            message = (
+                f"row security hides rows of table '{table.name}' from this role; a part of the table is not the table; "
+                "read as its owner, or as a role with BYPASSRLS"
+            )
+            raise SystemRefused(message)
+        if wanted := [name for name in unreadable if (column := table.column(name)) and column.type is not None]:
+            message = (
+                f"no right to read table '{table.name}', columns {', '.join(map(repr, wanted))}; "
+                "ask its owner to GRANT SELECT on it"
+            )
+            raise SystemRefused(message)
+        return seen
+
+    def _query(self, table: Table, columns: Sequence[Column], seen: _Seen) -> sql.Composed:
+        expressions = []
+        for column in columns:
+            expression: sql.Composable = sql.Identifier("t", column.name)
+            if self._natives[table.name][column.name][0].name == "float4":
+                # The shortest text of a real reads back as another double: 0.1 is not 0.1::real.
+                expression = sql.SQL("{}::float8").format(expression)
+            expressions.append(expression)
+        # A table of a plan may carry nothing but columns without a type; its rows still count.
+        listed = sql.SQL(", ").join(expressions or [sql.SQL("1")])
+        # Without ONLY the rows of tables that inherit from this one would come too; those are tables of their own.
+        only = sql.SQL("" if seen.kind == "p" else "ONLY ")
+        return sql.SQL("COPY (SELECT {} FROM {}{} AS t) TO STDOUT (FORMAT csv, FORCE_QUOTE *)").format(
+            listed, only, sql.Identifier(self._address.schema, table.name)
+        )
+
+    def _copied(self, query: sql.Composed, rows_max: int, bytes_max: int) -> Iterator[tuple[bytearray, int]]:
+        """Yield CSV text of whole rows with their number: the server sends one message a row."""
+        text, row_count = bytearray(), 0
+        with self._connection.cursor().copy(query) as copy:
+            for row in copy:
+                text += row
+                row_count += 1
+                if row_count >= rows_max or len(text) >= bytes_max:
+                    yield text, row_count
+                    text, row_count = bytearray(), 0
+        if row_count:
+            yield text, row_count
+
+
+def _batch(
+    schema: pa.Schema, columns: Sequence[Column], text: bytearray, first_row: int, row_count: int
+) -> pa.RecordBatch:
+    names = [str(ordinal) for ordinal in range(max(1, len(columns)))]
+    carried = list(schema)[1:-1]
+    types = {
+        name: pa.string() if pa.types.is_binary(field.type) else field.type
+        for name, field in zip(names, carried, strict=False)
+    }
+    found = pa_csv.read_csv(
+        pa.py_buffer(text),
+        pa_csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names),
+        _PARSE,
+        # NULL stands unquoted, every value in quotes, so that '' is a text.
+        pa_csv.ConvertOptions(
+            column_types=types,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            true_values=["t"],
+            false_values=["f"],
+        ),
+    )
+    if found.num_rows != row_count:
+        message = f"the server sent {row_count} rows, {found.num_rows} were read; nothing of them is used; report this"
+        raise SystemRefused(message)
+    arrays = [pa.array(range(first_row, first_row + row_count), pa.int64())]
+    for name, column in zip(names, columns, strict=False):
+        array = found.column(name).combine_chunks()
+        arrays.append(_unhexed(array) if column.type == BYTES else array)
+    return pa.RecordBatch.from_arrays([*arrays, pa.nulls(row_count, ODD_TYPE)], schema=schema)
+
+
+def _unhexed(array: pa.Array) -> pa.Array:
+    return pa.array([None if value is None else bytes.fromhex(value[2:]) for value in array.to_pylist()], pa.binary())
+
+
+def _catalog(connection: WatchedConnection, address: Address) -> Catalog:
+    seen = _seen(connection, address.schema)
+    natives = _natives(connection, address.schema)
+    described = describe.read_catalog(connection, address).tables
+    tables = {}
+    for name, facts in seen.items():
+        columns = tuple(_column(column, facts, *natives[name][column.name]) for column in described[name].columns)
+        tables[name] = replace(described[name], columns=columns, obstacles=(), row_count=facts.row_count)
+    return Catalog(address.identity, tables)
+
+
+def _column(column: Column, seen: _Seen, native: NativeType, readable: bool) -> Column:
+    column = replace(column, refused="")
+    hindrance = ""
+    if seen.kind == "f":
+        hindrance = "of a foreign table, which is not of this instant"
+    elif seen.secured:
+        hindrance = "of a table from which row security hides rows"
+    elif not readable:
+        hindrance = "without the right to SELECT"
+    carried = source_type(native)
+    if hindrance or carried is None:
+        return replace(column, type=None, native=f"{column.native} {hindrance}".strip())
+    return replace(column, type=carried[0], carrier=carried[1])
+
+
+def _seen(connection: WatchedConnection, schema: str) -> dict[str, _Seen]:
+    return {
+        name: _Seen(kind, bool(secured), int(rows) if rows >= 0 else None)
+        for name, kind, secured, rows, in_parent in connection.execute(_TABLES, [schema]).fetchall()
+        if not in_parent
+    }
+
+
+def _natives(connection: WatchedConnection, schema: str) -> dict[str, dict[str, tuple[NativeType, bool]]]:
+    found: dict[str, dict[str, tuple[NativeType, bool]]] = defaultdict(dict)
+    for table, column, *native, readable in connection.execute(_COLUMNS, [schema]).fetchall():
+        found[table][column] = (NativeType(*native), bool(readable))
+    return found
+
+
+def _require_schema(connection: WatchedConnection, address: Address) -> None:
+    row: Any = connection.execute(
+        "SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = %s", [address.schema]
+    ).fetchone()
+    if row is None:
+        others = connection.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1"
+        ).fetchall()
+        known = ", ".join(f"'{name}'" for (name,) in others[:20]) or "none"
+        message = f"schema '{address.schema}' is not in {address.identity}; write ?schema= in the URL; it has: {known}"
+        raise SystemUnavailable(message)
+    if not row[0]:
+        message = f"no right to look into schema '{address.schema}' of {address.identity}; ask for GRANT USAGE on it"
+        raise SystemUnavailable(message)
