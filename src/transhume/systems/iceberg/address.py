@@ -17,7 +17,7 @@ Values are read as written, without percent-decoding, because a database URL has
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from transhume.errors import UsageError
 
@@ -64,7 +64,8 @@ class LakeAddress:
             return f"sqlite:{self.catalog_file}"
         parts = urlsplit(self.catalog_url)
         port = f":{parts.port}" if parts.port else ""
-        return f"postgresql://{parts.hostname or ''}{port}{parts.path}"
+        host = parts.hostname or "".join(parse_qs(parts.query).get("host", []))
+        return f"postgresql://{host}{port}{parts.path}"
 
 
 def parse_address(url: str, base: Path) -> LakeAddress:

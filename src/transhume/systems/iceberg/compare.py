@@ -97,4 +97,5 @@ def _text(value: pa.Scalar) -> str:
     if not value.is_valid:
         return "NULL"
     plain = value.as_py()
-    return plain.hex()[:_TEXT_MAX] if isinstance(plain, bytes) else repr(plain)[:_TEXT_MAX]
+    text = plain if isinstance(plain, str) else plain.hex() if isinstance(plain, bytes) else str(plain)
+    return text[:_TEXT_MAX]

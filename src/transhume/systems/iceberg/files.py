@@ -19,7 +19,7 @@ _CHUNK_BYTES = 4 * 2**20
 _READ_ROWS = 65_536
 
 
-class LakeFiles(PyArrowFileIO):  # type: ignore[misc]  # pyiceberg is untyped to mypy here
+class LakeFiles(PyArrowFileIO):  # type: ignore[misc]  # mypy does not follow pyiceberg
     """File access of a lake that remembers what it wrote, so that it can be made durable before a pointer names it."""
 
     def __init__(self, properties: Properties = EMPTY_DICT) -> None:
@@ -143,7 +143,8 @@ def canonical(batch: pa.RecordBatch, table: TargetTable, columns: Sequence[str])
     arrays, fields = [], []
     for name in columns:
         column = table.table.column(name)
-        assert column is not None and column.type is not None
+        assert column is not None
+        assert column.type is not None
         array = from_file(batch.column(name), column.type)
         arrays.append(array)
         fields.append(pa.field(name, array.type, column.nullable))

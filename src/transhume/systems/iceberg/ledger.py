@@ -105,8 +105,8 @@ class Pointer:
     after: str
 
 
-class PointerMoved(Exception):  # noqa: N818  an outcome that the caller handles, never an error that users see
-    """Somebody else changed a table between reading and swapping; nothing was written."""
+class PointerMoved(Exception):
+    """Somebody else changed a table between reading and swapping; nothing was written. Callers try again."""
 
     def __init__(self, table: str) -> None:
         self.table = table

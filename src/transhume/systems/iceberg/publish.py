@@ -1,6 +1,7 @@
 """Publishing: every table's new metadata is written first, then one catalog transaction makes all of it visible."""
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import pyarrow as pa
 from pyiceberg.table import Table
@@ -39,7 +40,8 @@ class Publisher:
     def publish(self, tables: Sequence[TargetTable]) -> list[PublishedTable]:
         """Swap all pointers and the run's state in one transaction; a published run is only reported.
 
-        Raises: CheckFailed if others have written our keys; Interrupted if others write all the time.
+        Raises: CheckFailed if a table is not sealed or others have written our keys; Interrupted if others change
+        the tables all the time; SystemUnavailable; LockHeld.
         """
         if self._ledger.state() == "published":
             return self._report(tables)
@@ -93,7 +95,7 @@ class Publisher:
                     f"table mapping '{table.mapping}' is not sealed, so nothing is published. "
                     "Run the same command again."
                 )
-                raise Interrupted(message)
+                raise CheckFailed(message)
 
     def _prepare(self, state: TableState, tables: Sequence[TargetTable]) -> tuple[Pointer | None, int | None]:
         with storage_errors(f"publishing table '{state.table}'"):
@@ -156,7 +158,7 @@ class Publisher:
                 )
                 raise CheckFailed(message)
 
-    def _written_by_others(self, found: Table, main: int, table: TargetTable, added: Set[str]) -> int:
+    def _written_by_others(self, found: Table, main: int, table: TargetTable, added: AbstractSet[str]) -> int:
         if not added:
             return 0
         keys = StagedKeys(table.key)
@@ -167,7 +169,7 @@ class Publisher:
         finally:
             keys.close()
 
-    def _lost(self, found: Table, base: int, main: int | None, table: TargetTable, touched: Set[str]) -> bool:
+    def _lost(self, found: Table, base: int, main: int | None, table: TargetTable, touched: AbstractSet[str]) -> bool:
         """Tell whether a row of the touched files is no longer there as it was; a mere compaction loses none."""
         if not touched or main is None:
             return bool(touched)

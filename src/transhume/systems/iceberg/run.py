@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyiceberg.table import Table as IcebergTable
 
 from transhume.batches import BatchId, StagedBatch, TargetTable
-from transhume.errors import Interrupted, Refused, SystemRefused
+from transhume.errors import CheckFailed, Interrupted, Refused, SystemRefused
 from transhume.systems.iceberg.compare import (
     MISMATCHES_MAX,
     compare_batch_column,
@@ -95,15 +95,18 @@ class IcebergRun:
     def seal(self, table: TargetTable, batches: int) -> None:
         """Put all staged files of this mapping on the run's branch in one snapshot; idempotent.
 
-        Raises: Interrupted if not all batches are staged; SystemUnavailable; LockHeld.
+        Raises: CheckFailed if not all batches are staged, or others changed the table's columns; Interrupted if they
+        change it all the time; SystemUnavailable; LockHeld.
         """
         lines = self._ledger.lines(table.mapping)
-        if len(lines) != batches:
+        if set(lines) != set(range(batches)):
+            missing = sorted(set(range(batches)) - set(lines))
+            what = f"batch {missing[0]} is missing" if missing else f"there are {len(lines)}"
             message = (
-                f"table mapping '{table.mapping}' has {len(lines)} of {batches} batches staged; "
-                "nothing is published. Run the same command again."
+                f"table mapping '{table.mapping}' needs {batches} staged batches, and {what}; nothing is published. "
+                "Run the same command again."
             )
-            raise Interrupted(message)
+            raise CheckFailed(message)
         self._close_index(table.mapping)
         staged = staged_files(self._ledger.run, table.mapping, lines)
         for _ in range(_SEAL_ATTEMPTS_MAX):

@@ -7,7 +7,8 @@ fails when one of them changes.
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -194,7 +195,7 @@ def live_files(table: Table, snapshot_id: int) -> dict[str, frozenset[str]]:
 
 
 def scan(
-    table: Table, snapshot_id: int, columns: Sequence[str], only: Set[str] | None = None
+    table: Table, snapshot_id: int, columns: Sequence[str], only: AbstractSet[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Yield these columns of a snapshot's rows as readers get them, deletes applied, one file after the other.
 
