@@ -1,0 +1,153 @@
+"""A plan held against what source and target hold: tables, columns, types, constraints. Pure; no row is looked at."""
+
+from collections.abc import Iterator
+
+from transhume.batches import TargetTable
+from transhume.errors import Finding
+from transhume.facts import Catalog
+from transhume.plan.check import used_columns
+from transhume.plan.model import Plan, TableMapping
+from transhume.plan.places import at, at_column, at_mapping
+from transhume.plan.types import SourceTypes, resolve, target_table
+from transhume.rules.copy import Copy
+from transhume.rules.rule import ColumnRef, RuleProblem
+from transhume.schema import Kind, LogicalType, Table
+from transhume.words import hint
+
+_KEY_KINDS = frozenset({Kind.TEXT, Kind.INT, Kind.BIGINT, Kind.UUID})
+
+
+def catalog_findings(
+    plan: Plan, source: Catalog, target: Catalog | None
+) -> tuple[dict[str, TargetTable], list[Finding]]:
+    """Return the target table of each mapping that can have one, and everything that the catalogs say against a plan.
+
+    `target` None: nothing is known of the target; all its tables count as missing.
+    """
+    tables: dict[str, TargetTable] = {}
+    findings = list(_unused_tables(plan, source))
+    if target is not None and source.identity == target.identity:
+        message = f"source and target are the same system ({source.identity}); the source is never written"
+        findings.append(at(plan, ("target",), "same_system", message, "name another database or another schema"))
+    for mapping in plan.tables.values():
+        made, problems = target_table(plan, mapping, source, target)
+        if made is not None:
+            tables[mapping.name] = made
+        findings += problems
+        own = source.tables.get(mapping.from_)
+        if own is not None:
+            findings += _mapping_findings(plan, mapping, source, own)
+        findings += _width_findings(plan, mapping, source, made)
+    return tables, sorted(dict.fromkeys(findings), key=_line)
+
+
+def _line(finding: Finding) -> tuple[str, int, int]:
+    place = finding.position
+    return (place.file, place.line, place.column) if place else ("", 0, 0)
+
+
+def _unused_tables(plan: Plan, source: Catalog) -> Iterator[Finding]:
+    used = {mapping.from_ for mapping in plan.tables.values()}
+    used |= {join.from_ for mapping in plan.tables.values() for join in mapping.join.values()}
+    for name, table in source.tables.items():
+        if name not in used and name not in plan.ignored_tables:
+            rows = "" if table.row_count is None else f" ({table.row_count:,} rows)"
+            message = f"the source table '{name}'{rows} goes nowhere: no mapping reads it"
+            cure = f"map it, or write '{name}' under ignored_tables"
+            yield at(plan, ("ignored_tables",) if plan.ignored_tables else (), "table_left_out", message, cure)
+    for place, name in enumerate(plan.ignored_tables):
+        if name not in source.tables:
+            message = f"'{name}' is ignored, and the source has no such table"
+            cure = hint(name, source.tables, "its tables are")
+            yield at(plan, ("ignored_tables", place), "unknown_table", message, cure, "warning")
+
+
+def _mapping_findings(plan: Plan, mapping: TableMapping, source: Catalog, own: Table) -> Iterator[Finding]:
+    names = [column.name for column in own.columns]
+    for place, name in enumerate(mapping.drop):
+        if name not in names:
+            message = f"'{name}' is dropped, and the source's table '{own.name}' has no such column"
+            cure = hint(name, names, "its columns are")
+            yield at(plan, ("tables", mapping.name, "drop", place), "unknown_column", message, cure)
+    siblings = [other for other in plan.tables.values() if other.from_ == mapping.from_]
+    used = {name for other in siblings for name in (*used_columns(other), *other.drop)}
+    for column in own.columns if mapping is siblings[0] else ():
+        if column.name not in used:
+            message = f"the source column '{own.name}.{column.name}' goes nowhere: no rule uses it"
+            cure = f"write a rule for it under columns, or '{column.name}' under drop"
+            yield at_mapping(plan, mapping, "columns", "column_left_out", message, cure)
+    types = SourceTypes(mapping, source.tables)
+    for place, name in enumerate(mapping.key):
+        path = ("tables", mapping.name, "key", place)
+        yield from _key_findings(plan, path, types, name)
+    for alias in mapping.join:
+        yield from _join_findings(plan, mapping, alias, types)
+
+
+def _key_findings(plan: Plan, path: tuple[str | int, ...], types: SourceTypes, name: str) -> Iterator[Finding]:
+    try:
+        column = types.column(name)
+    except RuleProblem as problem:
+        yield at(plan, path, "unknown_column", problem.message, problem.cure)
+        return
+    if column.type is None or column.type.kind not in _KEY_KINDS:
+        message = f"the key '{name}' is of the type '{column.type or column.native}'"
+        yield at(plan, path, "key_type", message, "keys are made of texts, integers and UUIDs")
+
+
+def _join_findings(plan: Plan, mapping: TableMapping, alias: str, types: SourceTypes) -> Iterator[Finding]:
+    join = mapping.join[alias]
+    here = ("tables", mapping.name, "join", alias)
+    joined = types.tables.get(join.from_)
+    if joined is None:
+        message = f"the source has no table '{join.from_}'"
+        yield at(plan, (*here, "from"), "unknown_table", message, hint(join.from_, types.tables, "its tables are"))
+        return
+    places = [(("on", column), column) for column in join.on]
+    places += [(("first", column), column) for column in join.first or ()]
+    places += [(("latest",), join.latest)] if join.latest else []
+    names = [column.name for column in joined.columns]
+    for path, name in places:
+        if name not in names:
+            message = f"the source's table '{join.from_}' has no column '{name}'"
+            yield at(plan, (*here, *path), "unknown_column", message, hint(name, names, "its columns are"))
+    for column, own in join.on.items():
+        path = (*here, "on", column)
+        try:
+            given = types.column(own)
+        except RuleProblem as problem:
+            yield at(plan, path, "unknown_column", problem.message, problem.cure)
+            continue
+        there = joined.column(column)
+        if there is not None and not _joinable(given.type, there.type):
+            message = f"'{own}' is {given.type or given.native}, '{alias}.{column}' is {there.type or there.native}"
+            yield at(plan, path, "join_type", f"{message}: they are never equal", "join columns of one type")
+
+
+def _joinable(one: LogicalType | None, other: LogicalType | None) -> bool:
+    """Say whether key texts of two types can be equal: keys are compared as text."""
+    return one is not None and other is not None and one.kind in _KEY_KINDS and other.kind in _KEY_KINDS
+
+
+def _width_findings(plan: Plan, mapping: TableMapping, source: Catalog, made: TargetTable | None) -> Iterator[Finding]:
+    """Yield copies into a column that is narrower than the source declares: rows may be rejected."""
+    types = SourceTypes(mapping, source.tables)
+    for column in made.table.columns if made else ():
+        rule = mapping.columns[column.name]
+        if not isinstance(rule, Copy) or not isinstance(rule.column, ColumnRef) or column.type is None:
+            continue
+        table, own = resolve(mapping, rule.column.name)
+        given = types.column(rule.column.name)
+        if given.type is not None and _is_wider(given.type, column.type):
+            message = f"'{table}.{own}' is {given.type}, and '{column.name}' takes {column.type}"
+            cure = "make the target column wider; a value that does not fit is a reject"
+            yield at_column(plan, mapping, column.name, "narrower", message, cure, "warning")
+
+
+def _is_wider(given: LogicalType, wanted: LogicalType) -> bool:
+    if given.kind is Kind.TEXT and wanted.kind is Kind.TEXT:
+        return wanted.length is not None and given.length is not None and given.length > wanted.length
+    if given.kind is Kind.DECIMAL and wanted.kind is Kind.DECIMAL:
+        whole, wanted_whole = ((each.precision or 0) - (each.scale or 0) for each in (given, wanted))
+        return whole > wanted_whole or (given.scale or 0) > (wanted.scale or 0)
+    return given.kind is Kind.BIGINT and wanted.kind is Kind.INT
