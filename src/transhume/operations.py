@@ -52,6 +52,12 @@ class UuidFromBytes(Operation):
     arg_types = {"this": True}
 
 
+class UuidBytes(Operation):
+    """The 16 bytes of a UUID."""
+
+    arg_types = {"this": True}
+
+
 class DecimalText(Operation):
     """Digits of a decimal, `-` before a negative one, with exactly the digits of its scale after the point."""
 
@@ -289,3 +295,21 @@ class DecimalProduct(Operation):
     """decimal(precision, scale) product of two decimals whose scales add up to `scale`; NULL if it does not fit."""
 
     arg_types = {"this": True, "expression": True, "precision": True, "scale": True}
+
+
+class DoubleSum(Operation):
+    """Sum of two doubles as IEEE 754 gives it; NULL if it is not finite."""
+
+    arg_types = {"this": True, "expression": True}
+
+
+class DoubleDifference(Operation):
+    """Difference of two doubles as IEEE 754 gives it; NULL if it is not finite."""
+
+    arg_types = {"this": True, "expression": True}
+
+
+class DoubleProduct(Operation):
+    """Product of two doubles as IEEE 754 gives it; NULL if it is not finite."""
+
+    arg_types = {"this": True, "expression": True}

@@ -27,6 +27,7 @@ _SAME_EVERYWHERE = (
     exp.Min,
     exp.Max,
     exp.RowNumber,
+    exp.Lead,
 )
 """The functions of SQLGlot that mean the same in every engine; any other must be an operation."""
 

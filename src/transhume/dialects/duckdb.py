@@ -118,7 +118,7 @@ def _concatenated(*parts: exp.Expression) -> exp.Expression:
 
 
 def _all(*conditions: exp.Expression) -> exp.Expression:
-    joined = _operand(conditions[0])
+    joined: exp.Expression = _operand(conditions[0])
     for condition in conditions[1:]:
         joined = exp.And(this=joined, expression=_operand(condition))
     return joined
@@ -320,6 +320,14 @@ def _decimal_arithmetic(kind: type[exp.Binary]) -> Lowering:
     return lowered
 
 
+def _double_arithmetic(kind: type[exp.Binary]) -> Lowering:
+    def lowered(node: op.Operation) -> exp.Expression:
+        result = _binary(kind, node.this, node.expression)
+        return _when((_call("isfinite", result), result))
+
+    return lowered
+
+
 # -- instants ---------------------------------------------------------------------------------------------
 
 
@@ -416,6 +424,11 @@ def _odd_text(node: op.Operation) -> exp.Expression:
     return _call("decode", _odd_value(node, "value", ("integer", "real", "text")))
 
 
+def _uuid_bytes(node: op.Operation) -> exp.Expression:
+    digits = _call("replace", _cast(node.this, "TEXT"), exp.Literal.string("-"), exp.Literal.string(""))
+    return _call("unhex", digits)
+
+
 def _join_reasons(node: op.Operation) -> exp.Expression:
     if not node.expressions:
         return _cast(exp.Null(), "TEXT")
@@ -436,6 +449,7 @@ DUCKDB = Dialect(
         op.IntegerText: lambda node: _cast(node.this, "TEXT"),
         op.UuidText: lambda node: _cast(node.this, "TEXT"),
         op.DecimalText: lambda node: _cast(node.this, "TEXT"),
+        op.UuidBytes: _uuid_bytes,
         op.UuidFromBytes: lambda node: _cast(_call("hex", node.this), "UUID"),
         op.ParseInteger: _parse(f"[+-]?{_DIGITS}", "BIGINT"),
         op.ParseDecimal: _parse_decimal,
@@ -474,5 +488,8 @@ DUCKDB = Dialect(
         op.DecimalSum: _decimal_arithmetic(exp.Add),
         op.DecimalDifference: _decimal_arithmetic(exp.Sub),
         op.DecimalProduct: _decimal_arithmetic(exp.Mul),
+        op.DoubleSum: _double_arithmetic(exp.Add),
+        op.DoubleDifference: _double_arithmetic(exp.Sub),
+        op.DoubleProduct: _double_arithmetic(exp.Mul),
     },
 )
