@@ -6,6 +6,7 @@ from transhume.batches import TargetTable
 from transhume.errors import Finding
 from transhume.facts import Catalog
 from transhume.plan.check import used_columns
+from transhume.plan.check_expressions import typed_expression_findings
 from transhume.plan.model import Plan, TableMapping
 from transhume.plan.places import at, at_column, at_mapping
 from transhume.plan.types import SourceTypes, resolve, target_table
@@ -37,6 +38,7 @@ def catalog_findings(
         own = source.tables.get(mapping.from_)
         if own is not None:
             findings += _mapping_findings(plan, mapping, source, own)
+            findings += typed_expression_findings(plan, mapping, source.tables, made)
         findings += _width_findings(plan, mapping, source, made)
     return tables, sorted(dict.fromkeys(findings), key=_line)
 
@@ -103,14 +105,14 @@ def _join_findings(plan: Plan, mapping: TableMapping, alias: str, types: SourceT
         message = f"the source has no table '{join.from_}'"
         yield at(plan, (*here, "from"), "unknown_table", message, hint(join.from_, types.tables, "its tables are"))
         return
-    places = [(("on", column), column) for column in join.on]
+    places: list[tuple[tuple[str, ...], str]] = [(("on", column), column) for column in join.on]
     places += [(("first", column), column) for column in join.first or ()]
     places += [(("latest",), join.latest)] if join.latest else []
     names = [column.name for column in joined.columns]
-    for path, name in places:
+    for below, name in places:
         if name not in names:
             message = f"the source's table '{join.from_}' has no column '{name}'"
-            yield at(plan, (*here, *path), "unknown_column", message, hint(name, names, "its columns are"))
+            yield at(plan, (*here, *below), "unknown_column", message, hint(name, names, "its columns are"))
     for column, own in join.on.items():
         path = (*here, "on", column)
         try:
@@ -141,7 +143,9 @@ def _width_findings(plan: Plan, mapping: TableMapping, source: Catalog, made: Ta
         if given.type is not None and _is_wider(given.type, column.type):
             message = f"'{table}.{own}' is {given.type}, and '{column.name}' takes {column.type}"
             cure = "make the target column wider; a value that does not fit is a reject"
-            yield at_column(plan, mapping, column.name, "narrower", message, cure, "warning")
+            # SQLite declares no narrower integer than bigint, so that says little about the values.
+            severity = "note" if given.type.kind is Kind.BIGINT else "warning"
+            yield at_column(plan, mapping, column.name, "narrower", message, cure, severity)
 
 
 def _is_wider(given: LogicalType, wanted: LogicalType) -> bool:

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from transhume.errors import Finding
 from transhume.plan.check_columns import column_findings
+from transhume.plan.check_expressions import condition_columns, expression_findings
 from transhume.plan.check_joins import join_findings
 from transhume.plan.model import FileLookup, NamesLookup, Plan, RejectLimit, TableMapping
 from transhume.plan.places import at, at_mapping
@@ -25,6 +26,7 @@ def check_plan(plan: Plan) -> list[Finding]:
         findings += _mapping_findings(plan, mapping)
         findings += join_findings(plan, mapping)
         findings += column_findings(plan, mapping)
+        findings += expression_findings(plan, mapping)
         findings += _limit_findings(plan, mapping)
     findings += _shared_targets(plan)
     return sorted(dict.fromkeys(findings), key=lambda each: each.position.line if each.position else 0)
@@ -113,6 +115,8 @@ def used_columns(mapping: TableMapping) -> dict[str, str]:
     for alias, join in mapping.join.items():
         for column in join.on.values():
             used.setdefault(column, f"the join '{alias}'")
+    for column in condition_columns(mapping.where) if mapping.where is not None else ():
+        used.setdefault(column, "'where'")
     return used
 
 

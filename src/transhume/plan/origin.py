@@ -25,3 +25,12 @@ class Origin:
     def position(self, path: tuple[str | int, ...], *, of_key: bool = True) -> Position | None:
         """Return the place of a key, or of its value; of the nearest enclosing one where it has none."""
         return self.document.position(path, of_key=of_key) if self.document else None
+
+    def position_in(self, path: tuple[str | int, ...], text: str, offset: int) -> Position | None:
+        """Return the place of a character of a scalar, as near as the way in which it is written allows."""
+        start = self.position(path, of_key=False)
+        if self.document is None or start is None:
+            return start
+        line = self.document.lines[start.line - 1] if start.line <= len(self.document.lines) else ""
+        found = line.find(text, start.column - 1)
+        return self.document.place(start.line - 1, found + offset) if found >= 0 else start
