@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, Final
 
 from transhume.batches import TargetTable
+from transhume.expressions import parse
 from transhume.oracle.exact import Odd, at_scale, convert, reads_text
 from transhume.plan.model import NamesLookup, Plan, TableMapping
 from transhume.plan.types import SourceTypes, resolve
@@ -200,12 +201,20 @@ class _RowScope:
             return self.argument(ColumnRef(name))
 
     def condition(self, text: str) -> Outcome:
-        """Return what a portable condition over source columns gives."""
-        raise NotImplementedError
+        """Return what a portable condition over source columns gives, with the reasons of what it reads."""
+        names = parse(text).columns()
+        outcomes = {name: self.argument(ColumnRef(name)) for name in names}
+        reasons = [reason for outcome in outcomes.values() for reason in outcome.reasons]
+        checked = parse(text).check_condition(lambda name: self.type_of(ColumnRef(name)))
+        read = _reader({name: outcome.value for name, outcome in outcomes.items()})
+        if not reasons and checked.misfit(read):
+            reasons.append(f"overflow:{next(iter(names), 'constant')}")
+        return Outcome(None if reasons else checked.evaluate(read), tuple(reasons))
 
     def is_violated(self, text: str, table: Table, values: Mapping[str, Any]) -> bool:
         """Say whether a row check is FALSE for these target values; NULL counts as passed."""
-        raise NotImplementedError
+        types = {column.name: column.type for column in table.columns}
+        return parse(text).check_condition(types.get).evaluate(_reader(values)) is False
 
     def _column(self, name: str, wanted: LogicalType | None) -> Outcome:
         _, own_name = resolve(self._oracle.mapping, name)
@@ -229,6 +238,10 @@ class _RowScope:
             return self._row[own_name]
         found = self.joined.get(name.partition(".")[0])
         return None if found is None or isinstance(found, _Mark) else found[own_name]
+
+
+def _reader(values: Mapping[str, Any]) -> Callable[[str], Any]:
+    return lambda name: values[name]
 
 
 def _odd(odd: Odd, aim: LogicalType, name: str) -> Outcome:

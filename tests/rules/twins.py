@@ -1,0 +1,279 @@
+"""Runs one rule over rows in both forms: as SQL in DuckDB, and in plain Python by the oracle.
+
+Nothing here knows a rule; the rows, the plan around the rule and the relations it joins are made by hand.
+"""
+
+import datetime
+import itertools
+import struct
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transhume.batches import TargetTable, arrow_type, extract_schema
+from transhume.compiler import compile_distinct, compile_join, compile_transform, needs, relation_columns
+from transhume.dialects import DIALECTS
+from transhume.engines.duckdb import DuckDBEngine
+from transhume.facts import ExtractedTable, Facts, Need, Relation
+from transhume.oracle import Odd, Oracle
+from transhume.plan.model import Plan, TableMapping
+from transhume.rules import parse_rule
+from transhume.rules.names import resolve
+from transhume.rules.utc import zone_columns, zone_years
+from transhume.schema import BIGINT, TEXT, UUID, Carrier, Column, Kind, LogicalType, Table, parse_type, physical_names
+
+NAMESPACE = "AI_Research_DB_Legacy"
+ZONE = "America/New_York"
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A mapping that rows refer to: its source table and key, and the fate of each of its rows by key texts."""
+
+    source: str
+    key: Mapping[str, LogicalType]
+    fates: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A rule with everything around it: columns by name, the target type, lookups, parents, joined tables."""
+
+    rule: Any
+    columns: Mapping[str, Column]
+    into: LogicalType
+    lookups: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    names: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    parents: Mapping[str, Parent] = field(default_factory=dict)
+    joins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    joined_columns: Mapping[str, Mapping[str, Column]] = field(default_factory=dict)
+    joined_rows: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    source: str = "t"
+
+    def plan(self) -> Plan:
+        """Return a plan with this rule as the column `out` of the mapping `m`."""
+        mapping = {"from": self.source, "key": ["id"], "columns": {"id": "id", "out": self.rule}, "join": self.joins}
+        tables = {"m": mapping}
+        for name, parent in self.parents.items():
+            columns = {"u": {"uuid": list(parent.key)}}
+            tables[name] = {"from": parent.source, "key": list(parent.key), "columns": columns}
+        lookups: dict[str, Any] = {name: {"file": "x.csv", "key": "k", "value": "v"} for name in self.lookups}
+        lookups |= {name: {key: list(rest) for key, rest in known.items()} for name, known in self.names.items()}
+        content = {
+            "transhume": "1",
+            "name": "twins",
+            "namespace": NAMESPACE,
+            "source": "sqlite:///x.db",
+            "target": "iceberg:./lake",
+            "lookups": lookups,
+            "tables": tables,
+        }
+        return Plan.model_validate(content, context={"parse_rule": parse_rule, "time_zone": ZONE})
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one row gives: its value, or the reasons why it has none."""
+
+    value: Any
+    reasons: tuple[str, ...] = ()
+
+    def key(self) -> Any:
+        """Return what tells results apart: doubles by their bits, booleans from numbers."""
+        value = struct.pack(">d", self.value) if isinstance(self.value, float) else self.value
+        return type(self.value).__name__, value, self.reasons
+
+
+class Bench:
+    """Runs settings over rows; one DuckDB process for all of them."""
+
+    def __init__(self, engine: DuckDBEngine, work: Path) -> None:
+        """Use this engine, whose work folder is `work`."""
+        self.engine, self.work = engine, work
+
+    def python(self, setting: Setting, rows: Sequence[Mapping[str, Any]]) -> list[Result]:
+        """Return what the oracle says of each row."""
+        plan = setting.plan()
+        mapping = plan.tables["m"]
+        fates = {name: parent.fates for name, parent in setting.parents.items()}
+        oracle = Oracle(
+            plan,
+            mapping,
+            _target(setting.into),
+            _tables(setting),
+            lookups=setting.lookups,
+            parent_fate=lambda name, key: fates[name].get(key),
+        )
+        results = []
+        for number, row in enumerate(rows):
+            joined = {alias: _joined(setting, mapping, alias, row) for alias in mapping.join}
+            expected = oracle.expected_row({"id": number, **row}, joined)
+            results.append(Result(expected.values.get("out"), expected.reasons))
+        return results
+
+    def sql(self, setting: Setting, rows: Sequence[Mapping[str, Any]]) -> list[Result]:
+        """Return what DuckDB says of each row."""
+        plan = setting.plan()
+        mapping = plan.tables["m"]
+        tables = _tables(setting)
+        extracts = {setting.source: self._extract(tables[setting.source], [{"id": n, **r} for n, r in enumerate(rows)])}
+        for name, joined in setting.joined_rows.items():
+            extracts[name] = self._extract(tables[name], joined)
+        for parent in setting.parents.values():
+            if parent.source not in extracts:
+                extracts[parent.source] = ExtractedTable(tables[parent.source], (), 0)
+        relations: dict[str, Relation] = {}
+        for need in needs(mapping):
+            facts = Facts(extracts, dict(relations))
+            relations[str(need)] = self._relation(setting, plan, mapping, need, facts)
+        facts = Facts(extracts, relations)
+        (path,) = extracts[setting.source].paths
+        select = compile_transform(plan, mapping, facts, _target(setting.into), path)
+        found = self.engine.query(DIALECTS["duckdb"].render(select))
+        by_row = sorted(found.to_pylist(), key=lambda row: row["_row"])
+        assert [row["_row"] for row in by_row] == list(range(len(rows)))
+        return [_result(row, setting.into) for row in by_row]
+
+    def _extract(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> ExtractedTable:
+        names = physical_names(column.name for column in table.columns)
+        content: list[dict[str, Any]] = []
+        odd_columns: set[str] = set()
+        for number, row in enumerate(rows):
+            line: dict[str, Any] = {"_row": number, "_odd": []}
+            for name, value in row.items():
+                if isinstance(value, Odd):
+                    line["_odd"].append({"name": name, "class": value.storage, "value": value.content})
+                    odd_columns.add(name)
+                else:
+                    line[names[name]] = value.bytes if isinstance(value, uuid.UUID) else value
+            line["_odd"] = line["_odd"] or None
+            content.append(line)
+        path = self._path()
+        pq.write_table(pa.Table.from_pylist(content, extract_schema(table)), self.work / path)
+        return ExtractedTable(table, (path,), len(rows), frozenset(odd_columns))
+
+    def _relation(self, setting: Setting, plan: Plan, mapping: TableMapping, need: Need, facts: Facts) -> Relation:
+        if need.kind == "lookup":
+            entries = setting.lookups[need.subject]
+            return self._written({"key": list(entries), "value": list(entries.values())}, {"key": TEXT, "value": TEXT})
+        if need.kind == "names":
+            select = DIALECTS["duckdb"].render(compile_distinct(plan, mapping, need, facts))
+            raw = self.engine.query(select).column("raw").to_pylist()
+            known = {name: tuple(others) for name, others in setting.names[need.subject].items()}
+            found = resolve(raw, known)
+            rows = {"raw": list(found), "canonical": list(found.values())}
+            return self._written(rows, {"raw": TEXT, "canonical": TEXT})
+        if need.kind == "zone":
+            return self._written(_zone_rows(need.subject), zone_columns())
+        if need.kind == "parents":
+            return self._parents(setting.parents[need.subject])
+        if need.kind == "join":
+            select = compile_join(plan, mapping, need.subject, facts)
+            path = self._path()
+            count = self.engine.to_parquet(DIALECTS["duckdb"].render(select), Path(path))
+            return Relation(path, relation_columns(plan, mapping, need, facts), count)
+        return Relation("none.parquet", {"k0": BIGINT}, 0)
+
+    def _parents(self, parent: Parent) -> Relation:
+        columns = {f"k{place}": LogicalType(kind.kind) for place, kind in enumerate(parent.key.values())}
+        rows: dict[str, list[Any]] = {name: [] for name in (*columns, "uuid", "fate")}
+        for key, fate in parent.fates.items():
+            for name, part, kind in zip(columns, key, columns.values(), strict=True):
+                rows[name].append(int(part) if kind.kind is not Kind.TEXT else part)
+            name = parent.source + "".join(f"|{len(part)}:{part}" for part in key)
+            space = uuid.uuid5(uuid.NAMESPACE_URL, f"transhume:{NAMESPACE}")
+            rows["uuid"].append(uuid.uuid5(space, name).bytes)
+            rows["fate"].append(fate)
+        return self._written(rows, {**columns, "uuid": UUID, "fate": TEXT})
+
+    def _written(self, rows: Mapping[str, Sequence[Any]], columns: Mapping[str, LogicalType]) -> Relation:
+        arrays = [pa.array(rows[name], arrow_type(kind)) for name, kind in columns.items()]
+        path = self._path()
+        pq.write_table(pa.table(arrays, names=list(columns)), self.work / path)
+        return Relation(path, columns, len(arrays[0]))
+
+    def _path(self) -> str:
+        return f"f{next(_numbers)}.parquet"
+
+
+_zones: dict[str, dict[str, list[int | None]]] = {}
+
+
+def _zone_rows(zone: str) -> dict[str, list[int | None]]:
+    if zone not in _zones:
+        _zones[zone] = zone_years(zone)
+    return _zones[zone]
+
+
+def _tables(setting: Setting) -> dict[str, Table]:
+    own = (Column("id", BIGINT), *setting.columns.values())
+    tables = {setting.source: Table(setting.source, own)}
+    for name, columns in setting.joined_columns.items():
+        tables[name] = Table(name, tuple(columns.values()))
+    for parent in setting.parents.values():
+        key = tuple(Column(name, kind) for name, kind in parent.key.items())
+        tables.setdefault(parent.source, Table(parent.source, key))
+    return tables
+
+
+def _target(into: LogicalType) -> TargetTable:
+    columns = (Column("id", BIGINT, nullable=False), Column("out", into))
+    return TargetTable("m", Table("target", columns), ("id",), create=True)
+
+
+def _joined(setting: Setting, mapping: TableMapping, alias: str, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    join = mapping.join[alias]
+    for other in setting.joined_rows[join.from_]:
+        if all(other[theirs] is not None and other[theirs] == row[own] for theirs, own in join.on.items()):
+            return other
+    return None
+
+
+def _result(row: Mapping[str, Any], into: LogicalType) -> Result:
+    reasons = tuple(row["_reasons"].split("\n")) if row["_reasons"] is not None else ()
+    assert (row["_fate"] == "rejected") == bool(reasons), row
+    value = row["out"]
+    if reasons:
+        return Result(None, reasons)
+    if into.kind is Kind.UUID and isinstance(value, bytes):
+        value = uuid.UUID(bytes=value)
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        value = value.astimezone(datetime.UTC)
+    return Result(value)
+
+
+def column(name: str, words: str) -> Column:
+    """Return a column from words such as `bigint` or `timestamp via text`."""
+
+
+    kind, _, carried = words.partition(" via ")
+    carrier = Carrier.TEXT if carried == "text" else Carrier.NATIVE
+    return Column(name, parse_type(kind), carrier=carrier)
+
+
+def python_value(text: str | None, kind: LogicalType, *, carrier: Carrier = Carrier.NATIVE) -> Any:
+    """Return the value that a case's text stands for."""
+    if text is None or carrier is Carrier.TEXT:
+        return text
+    readers = {
+        Kind.INT: int,
+        Kind.BIGINT: int,
+        Kind.DECIMAL: Decimal,
+        Kind.DOUBLE: float,
+        Kind.BOOLEAN: {"true": True, "false": False}.__getitem__,
+        Kind.UUID: uuid.UUID,
+        Kind.DATE: datetime.date.fromisoformat,
+        Kind.TIME: datetime.time.fromisoformat,
+        Kind.TIMESTAMP: datetime.datetime.fromisoformat,
+        Kind.TIMESTAMPTZ: datetime.datetime.fromisoformat,
+        Kind.BYTES: bytes.fromhex,
+    }
+    read = readers.get(kind.kind, str)
+    return read(text)
