@@ -1,7 +1,7 @@
 """Writes the legacy database and the answer key beside it, in one pass over the rows, at any size."""
 
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +84,7 @@ class _Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     defaults: Counter[str] = field(default_factory=Counter)
     warnings: Counter[str] = field(default_factory=Counter)
-    values: dict[str, Counter[str]] = field(default_factory=dict)
+    values: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     fates: dict[object, str] = field(default_factory=dict)
     """`parent_rejected`, `parent_filtered` or `orphan`: what a row that refers to this key is rejected for."""
 
@@ -168,7 +168,7 @@ class _Writer:
             ("deployment_status", STATUS_LABELS[str(row[_MODEL["status"]]).strip()]),
             ("primary_metric_name", metric_kinds(primary_metric(metrics))[0] if metrics else "accuracy"),
         ):
-            self.tallies[table].values.setdefault(column, Counter())[value] += 1
+            self.tallies[table].values[column][value] += 1
 
     def _settle_run(self, table: str, position: int, row: Row, plant: Plant | None) -> None:
         reasons = list(plant.defect.reasons) if plant else []
