@@ -67,7 +67,8 @@ class _Parser:
         if character == "\\":
             return _literal(self._escape()), 1
         if character in _SPECIAL and character not in "]}":
-            raise self._error(f"'{character}' outside a class")
+            construct = f"'{character}' outside a class"
+            raise self._error(construct)
         self.at += 1
         return _literal(character), 1
 
@@ -130,7 +131,8 @@ class _Parser:
         if character in _ESCAPED_CONTROLS:
             return _ESCAPED_CONTROLS[character]
         if character.isalnum():
-            raise self._error(f"'\\{character}'")
+            construct = f"'\\{character}'"
+            raise self._error(construct)
         return character
 
     def _repeat(self) -> tuple[int, str]:
@@ -153,7 +155,8 @@ class _Parser:
         if end < 0 or not all(bound.isdecimal() and bound.isascii() for bound in bounds):
             raise self._error("a repeat that is not {m} or {m,n}")
         if int(bounds[-1]) > REPEATS_MAX or int(bounds[0]) > int(bounds[-1]):
-            raise self._error(f"a repeat over {REPEATS_MAX}, or one that runs backwards")
+            construct = f"a repeat over {REPEATS_MAX}, or one that runs backwards"
+            raise self._error(construct)
         self.at = end + 1
         return int(low), "{" + ",".join(str(int(bound)) for bound in bounds) + "}"
 

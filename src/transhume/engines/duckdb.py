@@ -16,7 +16,7 @@ from transhume.engines.messages import receive, send
 from transhume.errors import EngineCrashed, EngineFailed, Interrupted
 
 CLOSE_WAIT_S = 5.0
-_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "TMPDIR", "COVERAGE_PROCESS_START")
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "TMPDIR")
 """What the child may know of the environment; it must not see credentials."""
 _OUT_OF_MEMORY = frozenset({"OutOfMemoryException", "MemoryError", "ArrowMemoryError"})
 _BROKEN = frozenset({"FatalException", "InternalException"})
@@ -159,7 +159,7 @@ class DuckDBEngine:
         ours, theirs = socket.socketpair()
         arguments = [str(theirs.fileno()), str(self._memory_limit_bytes), str(self._threads)]
         with theirs, tempfile.TemporaryFile() as complaints:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own module, numbers as arguments
                 # -P keeps the work folder, which is the current one, off the module path
                 [sys.executable, "-P", "-m", "transhume.engines.duckdb_child", *arguments],
                 cwd=self._work,

@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transhume.engines.messages import receive, send
+from transhume.engines.messages import Message, receive, send
 
 ROWS_PER_BATCH = 16_384
 """Rows of one Arrow batch: 64 k rows took 80 MB more and were no faster."""
@@ -208,7 +208,7 @@ def without_values(error: Exception) -> str:
     return text.splitlines()[0] if text else ""
 
 
-def _listen(channel: socket.socket, worker: Worker, requests: "queue.SimpleQueue[tuple[dict[str, Any], bytes]]") -> None:
+def _listen(channel: socket.socket, worker: Worker, requests: "queue.SimpleQueue[Message]") -> None:
     while (message := receive(channel)) is not None:
         header, body = message
         if header["do"] == "cancel":
@@ -254,7 +254,7 @@ def main() -> None:
     _become_expendable()
     _remove_old_spills(work)
     worker = Worker(connect(work, int(sys.argv[2]), int(sys.argv[3])))
-    requests: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[Message] = queue.SimpleQueue()
     _in_background(_listen, channel, worker, requests)
     _in_background(_watch_parent, parent)
     send(channel, {"ready": os.getpid()})

@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 _LENGTHS = struct.Struct("!IQ")
+Message = tuple[dict[str, Any], bytes]
 _PIECE_BYTES = 1 << 20
 
 
@@ -15,7 +16,7 @@ def send(channel: socket.socket, header: dict[str, Any], body: bytes = b"") -> N
     channel.sendall(_LENGTHS.pack(len(head), len(body)) + head + body)
 
 
-def receive(channel: socket.socket) -> tuple[dict[str, Any], bytes] | None:
+def receive(channel: socket.socket) -> Message | None:
     """Return the next message, None if the other side is gone."""
     try:
         lengths = _exactly(channel, _LENGTHS.size)
