@@ -1,7 +1,6 @@
 """Lakes for tests: three places (SQLite and disk, PostgreSQL and disk, PostgreSQL and S3), read by pyiceberg itself."""
 
 import datetime as dt
-import os
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +10,11 @@ from typing import Any
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.table import Table
 
 from transhume.systems.iceberg import open_target
 from transhume.systems.iceberg.target import IcebergTarget
+from transhume.testing.targets import identity
 
 S3_KEYS = {"access_key": "test", "secret_key": "test", "region": "us-east-1"}
 
@@ -28,6 +29,7 @@ class LakePlace:
     properties: dict[str, str] = field(default_factory=dict)
 
     def open(self) -> IcebergTarget:
+        """Return a new handle, as another process would get it."""
         return open_target(self.url, self.folder)
 
     def catalog(self) -> SqlCatalog:
@@ -37,22 +39,44 @@ class LakePlace:
             warehouse = f"file://{self.folder / warehouse}"
         return SqlCatalog("default", uri=self.catalog_uri, warehouse=warehouse, **self.properties)
 
-    def table(self, name: str):
+    def table(self, name: str) -> Table:
+        """Return a table as readers find it."""
         return self.catalog().load_table(("ai", name))
 
     def scan(self, name: str) -> pa.Table:
+        """Return what readers get of a table."""
         return self.table(name).scan().to_arrow()
 
     def rows(self, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return rows as pyiceberg reads them; none where the table is not there."""
         try:
             found = self.scan(table).select(list(columns))
         except NoSuchTableError:
             return []
         return [tuple(_plain(row[name]) for name in columns) for row in found.to_pylist()]
 
+    def make(self, schema: pa.Schema, rows: pa.Table | None = None, name: str = "people") -> Table:
+        """Make a table as another program does, with that program's rows."""
+        self.open().open_run(identity("making"), []).close()
+        catalog = self.catalog()
+        catalog.create_namespace_if_not_exists("ai")
+        table = catalog.create_table(("ai", name), uuid_fields(schema))
+        if rows is not None:
+            table.append(rows.cast(uuid_fields(schema)))
+        return table
+
+    def append(self, rows: pa.Table, name: str = "people") -> None:
+        """Append rows as another program does."""
+        self.table(name).append(rows.cast(uuid_fields(rows.schema)))
+
     def data_files(self, table: str) -> list[Path]:
         """Return the Parquet files of a table on disk, whether a snapshot names them or not."""
         return sorted((self.folder / "lake" / "ai" / table / "data").glob("*.parquet"))
+
+
+def uuid_fields(schema: pa.Schema) -> pa.Schema:
+    """Return a schema of ours with UUIDs as other programs write them."""
+    return pa.schema([field.with_type(pa.uuid()) if field.type == pa.binary(16) else field for field in schema])
 
 
 def local_lake(folder: Path) -> LakePlace:
@@ -102,11 +126,6 @@ def make_bucket(endpoint: str) -> str:
     )
     client.create_bucket(Bucket=name)
     return name
-
-
-def die() -> None:
-    """End this process as kill -9 does: nothing is cleaned up."""
-    os.kill(os.getpid(), 9)
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ class TestLocalLake(TargetSuite):
 
     @pytest.fixture
     def place(self, tmp_path) -> LakePlace:
+        """An empty lake of this kind."""
         return local_lake(tmp_path)
 
 
@@ -25,6 +26,7 @@ class TestSharedLake(TargetSuite):
 
     @pytest.fixture
     def place(self, tmp_path, postgres_url) -> LakePlace:
+        """An empty lake of this kind."""
         return shared_lake(tmp_path, postgres_url)
 
 
@@ -33,4 +35,5 @@ class TestS3Lake(TargetSuite):
 
     @pytest.fixture
     def place(self, tmp_path, postgres_url, s3_endpoint) -> LakePlace:
+        """An empty lake of this kind."""
         return s3_lake(tmp_path, postgres_url, s3_endpoint, make_bucket(s3_endpoint))
