@@ -4,7 +4,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -13,14 +15,16 @@ from transhume import __version__
 from transhume.batches import Event, TargetTable
 from transhume.checks import CheckResult
 from transhume.checks.counts import TableTally, tally
+from transhume.checks.plan_against_catalogs import catalog_findings
 from transhume.engines.duckdb import DuckDBEngine
 from transhume.errors import CheckFailed, Finding, LockHeld, PlanError, SystemRefused, TranshumeError, UsageError
 from transhume.facts import Catalog
 from transhume.faults import reach
 from transhume.journal import Journal, read_journal
-from transhume.plan.load import FILE_NAME, load
+from transhume.plan.check import check_plan
+from transhume.plan.load import FILE_NAME, in_file_order, load, read
 from transhume.plan.lock import plan_hash
-from transhume.plan.model import FileLookup, Plan
+from transhume.plan.model import Plan
 from transhume.stages.binding import (
     Binding,
     holder,
@@ -29,8 +33,8 @@ from transhume.stages.binding import (
     schema_fingerprint,
     target_fingerprint,
 )
-from transhume.stages.check import check_catalogs
-from transhume.stages.context import Limits, RunContext, RunFolder
+from transhume.stages.check import Prediction
+from transhume.stages.context import Limits, RunContext, RunFolder, WorkContext
 from transhume.stages.run import run as run_stages
 from transhume.stages.validate import validate_published
 from transhume.systems import open_source, open_target
@@ -38,6 +42,7 @@ from transhume.systems.system import RunIdentity, Source, Target
 
 Listener = Callable[[Event], None]
 _ENGINE_MEMORY_BYTES = 384 * 2**20
+_ENGINE_THREADS = 2
 _STATE = ".transhume"
 
 
@@ -133,8 +138,58 @@ class Project:
             target = open_target(resolve(plan.target, plan.position("target")).reveal(), self.folder)
             stack.callback(target.close)
             source_catalog, target_catalog = source.catalog(), target.catalog()
-            tables, findings = check_catalogs(plan, source_catalog, target_catalog)
+            tables, findings = catalog_findings(plan, source_catalog, target_catalog)
             yield Systems(plan, source, target, source_catalog, target_catalog, tables, tuple(findings))
+
+    def check(self, *, offline: bool = False, data: bool = True, listener: Listener | None = None) -> CheckReport:
+        """Return everything that is wrong with the plan, in file order, and what a run would reject.
+
+        `offline` looks at the files only; `data=False` looks at the databases' tables but reads no row.
+        Effects: none outside a temporary folder of the project.
+        Raises: UsageError, SystemUnavailable; never PlanError.
+        """
+        try:
+            plan, findings = read(self.folder / FILE_NAME, self._environment)
+        except PlanError as problem:
+            return CheckReport(problem.findings, None)
+        if plan is not None and not findings:
+            findings = check_plan(plan)
+        if offline or plan is None or any(finding.severity == "error" for finding in findings):
+            return CheckReport(tuple(findings), plan)
+        with self.systems(plan) as systems:
+            findings += systems.findings
+            if any(finding.severity == "error" for finding in findings):
+                return CheckReport(tuple(in_file_order(findings)), plan)
+            refusals = systems.target.refusals(list(systems.tables.values()))
+            findings += [Finding("refused", "error", sentence) for sentence in refusals]
+            if data:
+                findings += self._predict(systems, listener)
+        return CheckReport(tuple(in_file_order(findings)), plan)
+
+    def _predict(self, systems: Systems, listener: Listener | None) -> list[Finding]:
+        state = self.folder / _STATE
+        state.mkdir(exist_ok=True, mode=0o700)
+        with TemporaryDirectory(prefix="check-", dir=state) as temporary, ExitStack() as stack:
+            folder = RunFolder(Path(temporary))
+            folder.make()
+            engine = DuckDBEngine(folder.work, _ENGINE_MEMORY_BYTES, _ENGINE_THREADS)
+            stack.callback(engine.close)
+            journal = Journal(folder.journal)
+            stack.callback(journal.close)
+            context = WorkContext(
+                plan=systems.plan,
+                source_catalog=systems.source_catalog,
+                tables=systems.tables,
+                source=systems.source,
+                engine=engine,
+                folder=folder,
+                journal=journal,
+            )
+            prediction = Prediction(context)
+            for event in prediction.events():
+                if listener is not None:
+                    listener(event)
+            return prediction.findings()
 
     def run(self, *, listener: Listener | None = None, fresh: bool = False, limits: Limits | None = None) -> RunResult:
         """Migrate: extract, transform, stage, validate, publish; an unfinished run goes on where it stopped.
@@ -177,11 +232,10 @@ class Project:
         with ExitStack() as stack:
             target = systems.target.open_run(identity, list(systems.tables.values()))
             stack.callback(target.close)
-            engine = DuckDBEngine(folder.work, memory_limit_bytes=_ENGINE_MEMORY_BYTES)
+            engine = DuckDBEngine(folder.work, _ENGINE_MEMORY_BYTES, _ENGINE_THREADS)
             stack.callback(engine.close)
             context = RunContext(
                 plan=systems.plan,
-                lookups=_file_lookups(systems.plan),
                 source_catalog=systems.source_catalog,
                 tables=systems.tables,
                 source=systems.source,
@@ -248,11 +302,10 @@ class Project:
             identity = RunIdentity(result.run, binding.plan_hash, __version__, holder())
             target = systems.target.open_run(identity, list(systems.tables.values()))
             stack.callback(target.close)
-            engine = DuckDBEngine(folder.work, memory_limit_bytes=_ENGINE_MEMORY_BYTES)
+            engine = DuckDBEngine(folder.work, _ENGINE_MEMORY_BYTES, _ENGINE_THREADS)
             stack.callback(engine.close)
             context = RunContext(
                 plan=plan,
-                lookups={},
                 source_catalog=systems.source_catalog,
                 tables=systems.tables,
                 source=systems.source,
@@ -329,14 +382,6 @@ def _binding(systems: Systems) -> Binding:
     )
 
 
-def _file_lookups(plan: Plan) -> dict[str, Mapping[str, str | None]]:
-    return {
-        name: plan.origin.lookups[name].entries
-        for name, lookup in plan.lookups.items()
-        if isinstance(lookup, FileLookup) and lookup.file is not None
-    }
-
-
 def _raise_errors(findings: tuple[Finding, ...]) -> None:
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
@@ -350,8 +395,6 @@ def _state(events: list[Event]) -> str:
 
 
 def _duration(entries: list[Any]) -> float:
-    from datetime import datetime
-
     if not entries:
         return 0.0
     first, last = (datetime.fromisoformat(entry.at) for entry in (entries[0], entries[-1]))

@@ -1,10 +1,48 @@
-"""References: the SELECT of rows whose reference finds no row."""
+"""References: which ones a plan makes, and the SELECT of rows whose reference finds no row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlglot import exp
 
+from transhume.batches import TargetTable
 from transhume.operations import ParquetFiles
+from transhume.plan.model import Plan
+from transhume.plan.types import uuid_column
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Target columns of mapping `child` that point to the columns `keys` of mapping `parent`'s target table."""
+
+    child: str
+    columns: tuple[str, ...]
+    parent: str
+    keys: tuple[str, ...]
+
+
+def references(plan: Plan, tables: Mapping[str, TargetTable]) -> Iterator[Reference]:
+    """Yield every reference that the plan's rules make or that the target's tables declare, each once.
+
+    A lake declares none, so the rules count as much as the tables.
+    """
+    seen = set()
+    for name, table in tables.items():
+        mapping = plan.tables[name]
+        found = []
+        for column, rule in mapping.columns.items():
+            for need in rule.needs() if rule.verb == "ref" else ():
+                key = uuid_column(plan.tables[need.subject]) if need.kind == "parents" else None
+                if key is not None:
+                    found.append(Reference(name, (column,), need.subject, (key,)))
+        for declared in table.table.foreign_keys:
+            parent = next((each.mapping for each in tables.values() if each.table.name == declared.table), None)
+            if parent is not None:
+                found.append(Reference(name, declared.columns, parent, declared.target_columns))
+        for reference in found:
+            if reference not in seen:
+                seen.add(reference)
+                yield reference
 
 
 def orphans(child: str, columns: Sequence[str], parents: Sequence[str], keys: Sequence[str]) -> exp.Select:
@@ -18,11 +56,15 @@ def orphans(child: str, columns: Sequence[str], parents: Sequence[str], keys: Se
     ]
     present = [exp.column(column, "c", quoted=True).is_(exp.null()).not_() for column in columns]
     values = [exp.column(column, "c", quoted=True) for column in columns]
-    parent = exp.alias_(ParquetFiles(expressions=[exp.Literal.string(path) for path in parents]), "p", table=True)
-    found = exp.select("1").from_(parent).where(exp.and_(*conditions))
+    found = exp.select("1").from_(_files(parents, "p")).where(exp.and_(*conditions))
     return (
         exp.select(*values, exp.alias_(exp.Count(this=exp.Star()), "n", quoted=True))
-        .from_(exp.alias_(ParquetFiles(expressions=[exp.Literal.string(child)]), "c", table=True))
+        .from_(_files([child], "c"))
         .where(exp.and_(*present, exp.Exists(this=found).not_()))
         .group_by(*[value.copy() for value in values])
     )
+
+
+def _files(paths: Sequence[str], alias: str) -> exp.Table:
+    rows = ParquetFiles(expressions=[exp.Literal.string(path) for path in paths])
+    return exp.Table(this=rows, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))

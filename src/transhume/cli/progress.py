@@ -69,7 +69,10 @@ class Progress:
 
     def _on_table_staged(self, fields: Any) -> None:
         name = fields["mapping"]
-        self._line(f"staged {name}: {self._rows.get(name, 0):,} rows, each read back and compared")
+        if name in self._rows:
+            self._line(f"staged {name}: {self._rows[name]:,} rows, each read back and compared")
+        else:
+            self._line(f"staged {name} already")
 
     def _on_check_failed(self, fields: Any) -> None:
         self._line(

@@ -15,10 +15,10 @@ def write_private_parquet(path: Path, table: pa.Table, *, durable: bool = False)
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = path.with_suffix(".partial")
-    with partial.open("wb", opener=_private) as file:
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         pq.write_table(table, file, compression="lz4", write_statistics=False)
-        file.flush()
         if durable:
+            file.flush()
             os.fsync(file.fileno())
     digest = sha256_of(partial)
     partial.rename(path)
@@ -31,7 +31,3 @@ def sha256_of(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

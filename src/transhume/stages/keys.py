@@ -1,5 +1,154 @@
-"""Keys: what must be known of whole tables before a batch is transformed: relations, duplicates, parents' fates."""
+"""Keys: relations over whole tables, built before a batch is transformed: lookups, names, zones, joins, duplicates,
+and what became of the parents that rows reference.
+"""
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+from sqlglot import exp
+
+from transhume.batches import Event, arrow_type
+from transhume.compiler import (
+    compile_distinct,
+    compile_duplicates,
+    compile_fixpoint_step,
+    compile_join,
+    compile_parent_keys,
+    compile_row_fates,
+    is_cyclic,
+    needs,
+    relation_columns,
+)
+from transhume.compiler.transform import is_referenced
+from transhume.dialects import DIALECTS
+from transhume.facts import Need, Relation
+from transhume.plan.model import NamesLookup, TableMapping
+from transhume.rules.names import resolve
+from transhume.rules.utc import zone_columns, zone_years
+from transhume.schema import TEXT, LogicalType
+from transhume.stages.context import WorkContext
+from transhume.stages.files import write_private_parquet
+from transhume.stages.transform import fates_path
+
 _FOLDER = Path("relations")
+
+
+def group_keys(context: WorkContext, group: tuple[str, ...]) -> Iterator[Event]:
+    """Build every relation that the mappings of one group need; in a cycle of references, the fates of its keys too.
+
+    Effects: files under work/relations; `context.relations` grows.
+    Yields: relation_built, one each; fixpoint_done for a cycle.
+    """
+    deferred = frozenset(group) if is_cyclic(context.plan, group) else frozenset()
+    mappings = [context.plan.tables[name] for name in group]
+    for mapping in mappings:
+        for need in needs(mapping):
+            if str(need) in context.relations or (need.kind == "parents" and need.subject in deferred):
+                continue
+            relation = _build(context, mapping, need)
+            context.relations[str(need)] = relation
+            yield Event("relation_built", {"need": f"{need.kind}:{need.subject}", "rows": relation.row_count})
+    if deferred:
+        yield from _fixpoint(context, mappings, deferred)
+
+
+def parent_keys(context: WorkContext, mapping: TableMapping) -> Iterator[Event]:
+    """Build the relation of a loaded mapping's keys, UUIDs and fates, if any mapping references it."""
+    need = Need("parents", mapping.name)
+    if not is_referenced(context.plan, mapping) or str(need) in context.relations:
+        return
+    paths = [str(fates_path(context, mapping, segment.index)) for segment in context.segments[mapping.from_]]
+    relation = _parents(context, mapping, paths, ())
+    yield Event("relation_built", {"need": str(need), "rows": relation.row_count})
+
+
+def _build(context: WorkContext, mapping: TableMapping, need: Need) -> Relation:
+    facts = context.facts()
+    match need.kind:
+        case "lookup":
+            entries = context.plan.origin.lookups[need.subject].entries
+            rows = {"key": list(entries), "value": list(entries.values())}
+            return _write(context, need, rows, dict.fromkeys(rows, TEXT))
+        case "names":
+            lookup = context.plan.lookups[need.subject]
+            assert isinstance(lookup, NamesLookup)
+            found = context.engine.query(_render(context, compile_distinct(context.plan, mapping, need, facts)))
+            names = resolve(found.column("raw").to_pylist(), lookup.names)
+            rows = {"raw": list(names), "canonical": list(names.values())}
+            return _write(context, need, rows, dict.fromkeys(rows, TEXT))
+        case "zone":
+            return _write(context, need, zone_years(need.subject), zone_columns())
+        case "join":
+            select = compile_join(context.plan, mapping, need.subject, facts)
+        case _:
+            assert need.kind == "duplicates", need
+            select = compile_duplicates(context.plan, mapping, facts)
+    columns = relation_columns(mapping, need, facts)
+    path = _path(context, need)
+    return Relation(str(path), columns, context.engine.to_parquet(_render(context, select), path))
+
+
+def _fixpoint(context: WorkContext, group: Sequence[TableMapping], deferred: frozenset[str]) -> Iterator[Event]:
+    """Find which rows of a cycle lose their parent, until no more do; then the fates of the keys are known."""
+    facts = context.facts()
+    fates: dict[str, list[str]] = {}
+    references = {}
+    for mapping in group:
+        paths = [segment.path for segment in context.segments[mapping.from_]]
+        made = compile_row_fates(context.plan, mapping, facts, context.tables[mapping.name], paths, deferred)
+        path = _numbered(context, "row-fates", mapping)
+        context.engine.to_parquet(_render(context, made.select), path)
+        fates[mapping.name] = [str(path)]
+        references[mapping.name] = made.references
+    lost: dict[str, list[str]] = {mapping.name: [] for mapping in group}
+    newly: dict[str, list[str]] | None = None
+    steps = 0
+    while newly is None or any(newly.values()):
+        found: dict[str, list[str]] = {}
+        for mapping in group:
+            select = compile_fixpoint_step(context.plan, mapping, facts, references[mapping.name], fates, lost, newly)
+            path = _numbered(context, f"lost-{steps:04d}", mapping)
+            rows = context.engine.to_parquet(_render(context, select), path)
+            found[mapping.name] = [str(path)] if rows else []
+        for name, paths in found.items():
+            lost[name] += paths
+        newly = found
+        steps += 1
+    for mapping in group:
+        _parents(context, mapping, fates[mapping.name], lost[mapping.name])
+    yield Event("fixpoint_done", {"mappings": sorted(deferred), "steps": steps})
+
+
+def _parents(context: WorkContext, mapping: TableMapping, fates: Sequence[str], lost: Sequence[str]) -> Relation:
+    need = Need("parents", mapping.name)
+    facts = context.facts()
+    select = compile_parent_keys(mapping, facts, fates, lost)
+    columns = relation_columns(mapping, need, facts)
+    path = _path(context, need)
+    relation = Relation(str(path), columns, context.engine.to_parquet(_render(context, select), path))
+    context.relations[str(need)] = relation
+    return relation
+
+
+def _write(
+    context: WorkContext, need: Need, rows: Mapping[str, Sequence[object]], columns: Mapping[str, LogicalType]
+) -> Relation:
+    arrays = [pa.array(rows[name], arrow_type(kind)) for name, kind in columns.items()]
+    table = pa.table(arrays, names=list(columns))
+    path = _path(context, need)
+    write_private_parquet(context.folder.work / path, table)
+    return Relation(str(path), columns, table.num_rows)
+
+
+def _path(context: WorkContext, need: Need) -> Path:
+    """Return a file name that holds no text of the plan."""
+    return _FOLDER / f"{need.kind}-{len(context.relations):04d}.parquet"
+
+
+def _numbered(context: WorkContext, kind: str, mapping: TableMapping) -> Path:
+    return _FOLDER / f"{kind}-m{list(context.plan.tables).index(mapping.name):03d}.parquet"
+
+
+def _render(context: WorkContext, select: exp.Select) -> str:
+    return DIALECTS[context.engine.dialect].render(select)

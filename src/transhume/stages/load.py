@@ -5,7 +5,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -22,8 +21,7 @@ from transhume.stages.files import sha256_of, write_private_parquet
 from transhume.stages.transform import Transformed, count_lines, fates_path, transform, write_fates
 
 CONFLICT_REASON = "conflict"
-_LOADED, _CONFLICT = BUCKETS.index("loaded"), BUCKETS.index("conflict")
-_KEPT = (_CONFLICT, BUCKETS.index("rejected"))
+_KEPT = ("rejected", "conflict")
 """Buckets whose rows are kept whole for a person to look at."""
 
 
@@ -81,7 +79,7 @@ def _stage(
             "batch": segment.index,
             "read": segment.row_count,
             **_tally(buckets),
-            "reasons": count_lines(result[REASONS].filter(pa.array(buckets == BUCKETS.index("rejected")))),
+            "reasons": count_lines(result[REASONS].filter(pc.equal(buckets, "rejected"))),
             "notes": count_lines(result[WARNINGS]) if WARNINGS in result.column_names else {},
             "sha256": line.sha256,
             "fates_sha256": fates_sha256,
@@ -123,31 +121,33 @@ def _loaded_rows(result: pa.Table, target: TargetTable) -> pa.Table:
     return rows.rename_columns(list(names)).cast(target.arrow_schema)
 
 
-def _buckets(result: pa.Table, line: StagedBatch) -> np.ndarray[Any, Any]:
-    """Return the bucket of every row as its place in BUCKETS: the engine's fate, then what the target said of it."""
-    buckets = pc.index_in(result[FATE], value_set=pa.array(BUCKETS)).to_numpy().astype(np.int8)
-    loaded = np.flatnonzero(buckets == _LOADED)
-    buckets[loaded[list(line.unchanged)]] = BUCKETS.index("unchanged")
-    buckets[loaded[list(line.conflicts)]] = BUCKETS.index("conflict")
+def _buckets(result: pa.Table, line: StagedBatch) -> pa.Array:
+    """Return the bucket of every row: the engine's fate, and for loaded rows what the target said of them."""
+    buckets = result[FATE].combine_chunks()
+    loaded = pc.indices_nonzero(pc.equal(buckets, "loaded"))
+    for name, positions in (("unchanged", line.unchanged), ("conflict", line.conflicts)):
+        if positions:
+            rows = pa.array(range(len(buckets)))
+            here = pc.is_in(rows, value_set=loaded.take(pa.array(positions)).cast(rows.type))
+            buckets = pc.if_else(here, name, buckets)
     return buckets
 
 
-def _tally(buckets: np.ndarray[Any, Any]) -> dict[str, int]:
-    counts = np.bincount(buckets, minlength=len(BUCKETS)).tolist()
-    return dict(zip(BUCKETS, counts, strict=True))
+def _tally(buckets: pa.Array) -> dict[str, int]:
+    counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(buckets).to_pylist()}
+    return {name: counts.get(name, 0) for name in BUCKETS}
 
 
 def _write_rejects(
-    context: RunContext, mapping: TableMapping, segment: Segment, result: pa.Table, buckets: np.ndarray[Any, Any]
+    context: RunContext, mapping: TableMapping, segment: Segment, result: pa.Table, buckets: pa.Array
 ) -> str:
     """Keep every rejected row whole: all source columns as extracted, odd values, and all its reasons."""
-    positions = np.flatnonzero(np.isin(buckets, _KEPT))
+    positions = pc.indices_nonzero(pc.is_in(buckets, value_set=pa.array(_KEPT)))
     file = context.folder.work / segment.path
     source = pq.read_table(file) if len(positions) else pq.read_schema(file).empty_table()
     rows = source.take(pc.subtract(result[ROW].take(positions), segment.first_row))
-    reasons = pc.if_else(
-        pa.array(buckets[positions] == _CONFLICT), CONFLICT_REASON, result[REASONS].take(positions).combine_chunks()
-    )
+    is_conflict = pc.equal(buckets.take(positions), "conflict")
+    reasons = pc.if_else(is_conflict, CONFLICT_REASON, result[REASONS].combine_chunks().take(positions))
     table = rows.append_column(REASONS, reasons)
     return write_private_parquet(context.folder.rejects / rejects_path(context, mapping, segment.index), table)
 
@@ -173,6 +173,5 @@ def _write_manifest(context: RunContext, mapping: TableMapping, segment: Segment
 def _without(rows: pa.Table, positions: list[int]) -> pa.Table:
     if not positions:
         return rows
-    kept = np.ones(rows.num_rows, dtype=bool)
-    kept[positions] = False
-    return rows.filter(pa.array(kept))
+    left_out = set(positions)
+    return rows.filter(pa.array([place not in left_out for place in range(rows.num_rows)]))

@@ -6,7 +6,7 @@ from transhume.batches import Event, TargetTable
 from transhume.compiler import table_order
 from transhume.stages.context import RunContext
 from transhume.stages.extract import extract
-from transhume.stages.keys import component_keys, parent_keys
+from transhume.stages.keys import group_keys, parent_keys
 from transhume.stages.load import load_mapping
 from transhume.stages.publish import publish, verify
 from transhume.stages.validate import validate_staged
@@ -17,16 +17,16 @@ def run(context: RunContext) -> Iterator[Event]:
 
     Raises: CheckFailed (nothing published, or published and named so), Interrupted, SystemUnavailable.
     """
-    components = table_order(context.plan)
+    groups = table_order(context.plan)
     if context.target.state != "published":
         yield from extract(context)
-        for component in components:
-            yield from component_keys(context, component)
-            for mapping in component:
-                yield from load_mapping(context, context.plan.tables[mapping])
-                yield from parent_keys(context, context.plan.tables[mapping])
+        for group in groups:
+            yield from group_keys(context, group)
+            for name in group:
+                yield from load_mapping(context, context.plan.tables[name])
+                yield from parent_keys(context, context.plan.tables[name])
         yield from validate_staged(context)
-    order: list[TargetTable] = [context.tables[mapping] for component in components for mapping in component]
+    order: list[TargetTable] = [context.tables[name] for group in groups for name in group]
     yield from publish(context, order)
     yield from verify(context, order)
     yield Event("run_finished")

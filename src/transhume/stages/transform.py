@@ -7,14 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from transhume.batches import Segment
-from transhume.checks.counts import BUCKETS
 from transhume.compiler import compile_transform
 from transhume.dialects import DIALECTS
 from transhume.errors import CheckFailed
@@ -24,7 +21,7 @@ from transhume.stages.context import WorkContext
 from transhume.stages.files import write_private_parquet
 
 BUCKET = "_bucket"
-"""Column of the fates files: which of BUCKETS the row is in."""
+"""Column of the fates files: which of `checks.counts.BUCKETS` the row is in."""
 _AHEAD = 2
 """Batches that are on disk at any time: the one being taken and the one being made."""
 
@@ -91,12 +88,11 @@ def fates_path(context: WorkContext, mapping: TableMapping, index: int) -> Path:
 
 
 def write_fates(
-    context: WorkContext, mapping: TableMapping, segment: Segment, result: pa.Table, buckets: np.ndarray[Any, Any]
+    context: WorkContext, mapping: TableMapping, segment: Segment, result: pa.Table, buckets: pa.Array
 ) -> str:
     """Keep what became of each row of a batch (keys, fate, reasons, bucket) and return the file's hash."""
     kept = [name for name in result.column_names if name in BOOKKEEPING or name.startswith("_k")]
-    names = pa.DictionaryArray.from_arrays(pa.array(buckets), pa.array(BUCKETS))
-    fates = result.select(kept).append_column(BUCKET, names)
+    fates = result.select(kept).append_column(BUCKET, buckets)
     return write_private_parquet(context.folder.work / fates_path(context, mapping, segment.index), fates)
 
 

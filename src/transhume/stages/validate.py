@@ -11,7 +11,7 @@ from sqlglot import exp
 from transhume.batches import Event, TargetTable
 from transhume.checks import CheckResult, counts
 from transhume.checks.keys import duplicate_keys
-from transhume.checks.references import orphans
+from transhume.checks.references import orphans, references
 from transhume.checks.types import column_types
 from transhume.compiler import compile_accounting
 from transhume.dialects import DIALECTS
@@ -79,28 +79,25 @@ def keys_and_references(context: RunContext, own: Reader, others: Sequence[Reade
     for table in context.tables.values():
         path, names = _fetch(context, own, table, f"own-{_ordinal(context, table)}")
         yield _wrong_rows(
-            context, "unique_key", table, duplicate_keys(path, [names[name] for name in table.key]), f"key {table.key}"
+            context,
+            "unique_key",
+            table,
+            duplicate_keys(path, [names[name] for name in table.key]),
+            f"key ({', '.join(table.key)})",
         )
-    for table in context.tables.values():
-        for reference in table.table.foreign_keys:
-            parent = next((each for each in context.tables.values() if each.table.name == reference.table), None)
-            if parent is None:
-                continue
-            child, names = _fetch(context, own, table, f"own-{_ordinal(context, table)}")
-            paths = []
-            parent_names: dict[str, str] = {}
-            for number, reader in enumerate([own, *others]):
-                label = f"{'own' if number == 0 else 'others'}-{_ordinal(context, parent)}"
-                path, parent_names = _fetch(context, reader, parent, label)
-                paths.append(path)
-            select = orphans(
-                child,
-                [names[name] for name in reference.columns],
-                paths,
-                [parent_names[name] for name in reference.target_columns],
-            )
-            covered = f"{reference.columns} -> {reference.table} {reference.target_columns}"
-            yield _wrong_rows(context, "references", table, select, covered)
+    for reference in references(context.plan, context.tables):
+        table, parent = context.tables[reference.child], context.tables[reference.parent]
+        child, names = _fetch(context, own, table, f"own-{_ordinal(context, table)}")
+        parents = [_fetch(context, own, parent, f"own-{_ordinal(context, parent)}")]
+        parents += [_fetch(context, reader, parent, f"others-{_ordinal(context, parent)}") for reader in others]
+        select = orphans(
+            child,
+            [names[name] for name in reference.columns],
+            [path for path, _ in parents],
+            [parents[0][1][name] for name in reference.keys],
+        )
+        covered = f"{', '.join(reference.columns)} -> {parent.table.name} ({', '.join(reference.keys)})"
+        yield _wrong_rows(context, "references", table, select, covered)
     for path in (context.folder.work / _FOLDER).glob("*.parquet"):
         path.unlink()
 
@@ -122,7 +119,11 @@ def _wrong_rows(context: RunContext, name: str, table: TargetTable, select: exp.
 
 def _fetch(context: RunContext, reader: Reader, table: TargetTable, label: str) -> tuple[str, dict[str, str]]:
     """Read the key and reference columns of a target table into the work folder, once."""
-    columns = list(dict.fromkeys([*table.key, *_referenced(context, table), *_referring(table)]))
+    wanted = [*table.key]
+    for reference in references(context.plan, context.tables):
+        wanted += reference.columns if reference.child == table.mapping else ()
+        wanted += reference.keys if reference.parent == table.mapping else ()
+    columns = list(dict.fromkeys(wanted))
     names = physical_names(columns)
     path = _FOLDER / f"{label}.parquet"
     full = context.folder.work / path
@@ -138,27 +139,11 @@ def _fetch(context: RunContext, reader: Reader, table: TargetTable, label: str) 
     return str(path), names
 
 
-def _referring(table: TargetTable) -> list[str]:
-    return [column for reference in table.table.foreign_keys for column in reference.columns]
-
-
-def _referenced(context: RunContext, table: TargetTable) -> list[str]:
-    return [
-        column
-        for other in context.tables.values()
-        for reference in other.table.foreign_keys
-        if reference.table == table.table.name
-        for column in reference.target_columns
-    ]
-
-
 def _unaccounted(context: RunContext, mapping: str) -> int:
     """Count, row by row, what is in the extract and in no bucket, or in a bucket and not in the extract, or twice."""
-    fates = [
-        str(fates_path(context, context.plan.tables[mapping], segment.index))
-        for segment in context.segments[context.plan.tables[mapping].from_]
-    ]
-    select = compile_accounting(context.plan.tables[mapping], context.facts(), fates)
+    table = context.plan.tables[mapping]
+    fates = [str(fates_path(context, table, segment.index)) for segment in context.segments[table.from_]]
+    select = compile_accounting(table, context.facts(), fates)
     found = context.engine.query(DIALECTS[context.engine.dialect].render(select))
     return int(found.column(0)[0].as_py())
 
