@@ -1,15 +1,34 @@
 """Portable expressions of the plan inside compiled SELECTs: `where` and row checks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from transhume.rules.rule import Sql
+from transhume.expressions import ExpressionError, parse
+from transhume.rules.rule import Reason, RuleProblem, Sql
+from transhume.schema import BOOLEAN
 
 
 def condition(text: str, column: Callable[[str], Sql]) -> Sql:
-    """Return a condition of the plan over these columns, with the reasons of the columns that it reads."""
-    raise NotImplementedError
+    """Return a condition of the plan over these columns.
+
+    Its reasons are those of the columns that it reads, and `out_of_range` where a number in it does not fit.
+    Raises: RuleProblem for what is no condition over these columns.
+    """
+    try:
+        expression = parse(text)
+        read = {name: column(name) for name in expression.columns()}
+        checked = expression.check_condition(lambda name: read[name].type)
+    except ExpressionError as problem:
+        raise RuleProblem(problem.message, problem.cure) from problem
+    reasons = [reason for sql in read.values() for reason in sql.reasons]
+    misfit = checked.misfit_to_sql(lambda name: read[name].value)
+    if misfit is not None:
+        reasons.append(Reason(misfit, f"out_of_range:{next(iter(read), 'constant')}"))
+    return Sql(checked.to_sql(lambda name: read[name].value), BOOLEAN, tuple(reasons))
 
 
-def columns_of(text: str) -> Iterable[str]:
-    """Return the names of the columns that a condition reads."""
-    raise NotImplementedError
+def columns_of(text: str) -> tuple[str, ...]:
+    """Return the names of the columns that a condition reads. Raises: RuleProblem if it is not of the language."""
+    try:
+        return parse(text).columns()
+    except ExpressionError as problem:
+        raise RuleProblem(problem.message, problem.cure) from problem

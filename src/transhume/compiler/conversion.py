@@ -91,9 +91,7 @@ def parsed(text: exp.Expression, wanted: LogicalType) -> exp.Expression:
     return _CONVERSIONS[Kind.TEXT, wanted.kind].build(text, wanted)
 
 
-def for_target(
-    sql: Sql, wanted: LogicalType, column: str, bind: Bind, origin: Origin
-) -> Sql:
+def for_target(sql: Sql, wanted: LogicalType, column: str, bind: Bind, origin: Origin) -> Sql:
     """Return the value as the target column's type, held against the bounds of the target column."""
     converted = convert(sql, wanted, column, bind)
     if wanted.kind not in {Kind.TEXT, Kind.JSON} or isinstance(converted.value, exp.Null):

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from transhume import operations as op
 from transhume.compiler.conversion import convert, parse_reason, parsed, typed_null
-from transhume.compiler.layers import Layers, select_from
+from transhume.compiler.layers import Layers
 from transhume.compiler.scans import extract_columns, parquet, scan
 from transhume.facts import ExtractedTable, Facts, Need
 from transhume.plan.constants import constant_problem
@@ -120,11 +120,12 @@ class MappingScope:
             return self._deferred(need.subject, on)
         relation = self.facts.relations[str(need)]
         sides = {name: self._comparable(value, relation.columns[name]) for name, value in on.items()}
+        as_text = {name: relation.columns[name] for name, side in sides.items() if side.as_text}
         rows = parquet([relation.path])
-        if any(side.as_text for side in sides.values()):
-            as_text = {name: relation.columns[name] for name, side in sides.items() if side.as_text}
-            rows = _with_key_texts(rows, list(relation.columns), as_text)
-        return self.layers.join(rows, {name: self.bind(side.value) for name, side in sides.items()})
+        if as_text:
+            rows = _with_key_texts(rows, as_text)
+        keys = {_text_name(name) if side.as_text else name: self.bind(side.value) for name, side in sides.items()}
+        return self.layers.join(rows, keys)
 
     def key_of(self, mapping: str) -> tuple[str, tuple[str, ...]]:
         """Return source table and key columns of another table mapping."""
@@ -228,8 +229,8 @@ class MappingScope:
         odd_class = self.bind(op.OddClass(this=place.odd.copy(), name=own_name))
         odd_text = self.bind(op.OddText(this=place.odd.copy(), name=own_name.copy()))
         reasons = [
-            Reason(_is(odd_class, "invalid"), f"bad_encoding:{name}"),
-            Reason(_is(odd_class, "blob"), f"blob:{name}"),
+            Reason(self.bind(_is(odd_class, "invalid")), f"bad_encoding:{name}"),
+            Reason(self.bind(_is(odd_class, "blob")), f"blob:{name}"),
         ]
         if aim.kind is not Kind.TEXT and parse_reason(aim) is None:
             reasons.append(Reason(is_present(odd_text), f"bad_value:{name}"))
@@ -296,12 +297,17 @@ def _constant(constant: Constant, wanted: LogicalType) -> Sql:
     return Sql(parsed(literal, wanted), wanted)
 
 
-def _with_key_texts(rows: exp.Expression, columns: list[str], as_text: Mapping[str, LogicalType]) -> exp.Expression:
-    """Return the relation with these key columns as key texts."""
-    values: dict[str, exp.Expression] = {name: exp.column(name, quoted=True) for name in columns}
+def _with_key_texts(rows: exp.Expression, as_text: Mapping[str, LogicalType]) -> exp.Expression:
+    """Return the relation with the texts of these key columns beside its own columns."""
+    outputs: list[exp.Expression] = [exp.Star()]
     for name, kind in as_text.items():
-        values[name] = convert(Sql(values[name], kind), TEXT, name, _unbound).value
-    return select_from(rows, values)
+        text = convert(Sql(exp.column(name, quoted=True), kind), TEXT, name, _unbound).value
+        outputs.append(exp.Alias(this=text, alias=exp.to_identifier(_text_name(name), quoted=True)))
+    return exp.select(*outputs, copy=False).from_(exp.Table(this=rows), copy=False)
+
+
+def _text_name(name: str) -> str:
+    return f"{name} as text"
 
 
 def _unbound(expression: exp.Expression) -> exp.Column:

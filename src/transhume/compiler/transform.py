@@ -19,7 +19,7 @@ A row whose `where` cannot be read is rejected, not filtered. `null` is not said
 already. A row check sees NULL where a target value has a reason; NULL counts as passed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -113,7 +113,7 @@ def target_values(scope: MappingScope, target: TargetTable) -> dict[str, TargetV
         sql = Sql(value, sql.type, sql.reasons)
         null = None
         if not column.nullable:
-            null = Reason(every([is_null(value), none_of(sql.reasons)]), f"null:{source}")
+            null = Reason(_unless(sql.reasons, is_null(value)), f"null:{source}")
         values[name] = TargetValue(sql, null)
     return values
 
@@ -152,7 +152,7 @@ def _add_key_reasons(scope: MappingScope, reasons: Reasons) -> None:
     key = scope.key()
     for name, part in zip(scope.mapping.key, key, strict=True):
         reasons.add(part.reasons)
-        null = Reason(every([is_null(part.value), none_of(part.reasons)]), f"null_key:{name}")
+        null = Reason(_unless(part.reasons, is_null(part.value)), f"null_key:{name}")
         reasons.add_guarded(null, is_null(part.value))
     need = duplicates_need(scope.mapping)
     relation = scope.facts.relations.get(str(need))
@@ -166,8 +166,8 @@ def filtered(scope: MappingScope) -> exp.Expression | None:
     if scope.mapping.where is None:
         return None
     where = _where(scope, scope.mapping.where)
-    passed = is_true(where.value)
-    return every([negated(passed), none_of(where.reasons)])
+    passed = negated(is_true(where.value))
+    return every([passed, none_of(where.reasons)]) if where.reasons else passed
 
 
 def _where(scope: MappingScope, text: str) -> Sql:
@@ -188,8 +188,8 @@ def _join_reasons(scope: MappingScope, alias: str) -> Iterator[Reason]:
     many = is_true(joined("_k_many"))
     yield Reason(many, f"ambiguous:{alias}")
     if join.none == "reject":
-        bad_key = none_of(reason for part in parts for reason in part.reasons)
-        yield Reason(every([is_null(joined("_k0")), bad_key]), f"no_match:{alias}")
+        bad_keys = [reason for part in parts for reason in part.reasons]
+        yield Reason(_unless(bad_keys, is_null(joined("_k0"))), f"no_match:{alias}")
 
 
 def _violated(scope: MappingScope, values: Mapping[str, TargetValue], check: RowCheck) -> exp.Expression:
@@ -202,8 +202,9 @@ def _violated(scope: MappingScope, values: Mapping[str, TargetValue], check: Row
         sound = exp.Case(ifs=[exp.If(this=none_of(sql.reasons), true=sql.value.copy())])
         return Sql(scope.bind(sound), sql.type)
 
-    holds = condition(check.sql, column).value
-    return is_true(negated(holds))
+    holds = condition(check.sql, column)
+    # A number that does not fit leaves the condition unknown, and unknown would count as passed.
+    return some([is_true(negated(holds.value)), *(reason.condition for reason in holds.reasons)])
 
 
 def _warnings(scope: MappingScope, values: Mapping[str, TargetValue], fate: Fate) -> exp.Expression | None:
@@ -216,6 +217,10 @@ def _warnings(scope: MappingScope, values: Mapping[str, TargetValue], fate: Fate
         return None
     loaded = negated(some([fate.filtered, fate.bad]))
     return _only_if(loaded, op.JoinReasons(expressions=texts))
+
+
+def _unless(reasons: Sequence[Reason], condition: exp.Expression) -> exp.Expression:
+    return every([condition, none_of(reasons)]) if reasons else condition
 
 
 def _only_if(condition: exp.Expression, value: exp.Expression) -> exp.Expression:
