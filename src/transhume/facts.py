@@ -44,7 +44,7 @@ class Need:
     """A relation that a rule wants to join; the stage `keys` builds it once per table.
 
     kind and subject, and the columns of the relation:
-    ("lookup", name): key, value · ("names", lookup name; the argument's text tells maps apart): raw, canonical ·
+    ("lookup", name): key, value · ("names", lookup name; argument: mapping and column): raw, canonical ·
     ("parents", table mapping): k0, k1 .. one a key part, uuid, fate · ("zone", IANA name): as `rules/utc.py` says ·
     ("join", alias; the argument is the mapping): as `compiler/joins.py` says · ("duplicates", mapping): k0, k1 ..
     """

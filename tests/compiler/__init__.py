@@ -1,0 +1,1 @@
+"""Tests of the compiler, by executing what it makes."""

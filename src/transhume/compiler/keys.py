@@ -8,7 +8,7 @@ from transhume import operations as op
 from transhume.compiler.joins import join_columns
 from transhume.compiler.layers import Layers, select_from
 from transhume.compiler.scans import carried, parquet, scan
-from transhume.compiler.scope import MappingScope, key_types
+from transhume.compiler.scope import MappingScope, key_types, own_need
 from transhume.compiler.transform import filtered
 from transhume.facts import Facts, Need
 from transhume.plan.model import Plan, TableMapping
@@ -85,7 +85,9 @@ def compile_parent_keys(
 
 def compile_distinct(plan: Plan, mapping: TableMapping, need: Need, facts: Facts) -> exp.Select:
     """Return the SELECT of the distinct texts (`raw`) that the `names` rules behind this need will see; no NULL."""
-    rule = next(rule for rule in rules_of(mapping) if isinstance(rule, Names) and rule.need() == need)
+    rule = next(
+        rule for rule in rules_of(mapping) if isinstance(rule, Names) and own_need(mapping, rule.need()) == need
+    )
     scope = MappingScope(plan, mapping, facts, facts.extracts[mapping.from_].paths)
     raw = scope.as_text(rule.column).value
     return scope.layers.select({"raw": raw}, where=is_present(raw)).distinct(copy=False)

@@ -118,7 +118,7 @@ class MappingScope:
         """
         if need.kind == "parents" and need.subject in self.deferred:
             return self._deferred(need.subject, on)
-        relation = self.facts.relations[str(need)]
+        relation = self.facts.relations[str(own_need(self.mapping, need))]
         sides = {name: self._comparable(value, relation.columns[name]) for name, value in on.items()}
         as_text = {name: relation.columns[name] for name, side in sides.items() if side.as_text}
         rows = parquet([relation.path])
@@ -283,6 +283,13 @@ def key_types(mapping: TableMapping, facts: Facts) -> tuple[LogicalType, ...]:
 def join_need(mapping: TableMapping, alias: str) -> Need:
     """Return what names the relation of a mapping's join."""
     return Need("join", alias, mapping.name)
+
+
+def own_need(mapping: TableMapping, need: Need) -> Need:
+    """Return a rule's need as this mapping has it: a name map holds the values of one mapping's rows."""
+    if need.kind == "names":
+        return Need(need.kind, need.subject, f"{mapping.name}:{need.argument}")
+    return need
 
 
 def _constant(constant: Constant, wanted: LogicalType) -> Sql:

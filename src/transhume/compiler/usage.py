@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from transhume.compiler.conditions import columns_of
-from transhume.compiler.scope import join_need
+from transhume.compiler.scope import join_need, own_need
 from transhume.facts import Need
 from transhume.plan.model import TableMapping
 
@@ -30,6 +30,6 @@ def needs(mapping: TableMapping) -> Iterator[Need]:
         seen[join_need(mapping, alias)] = None
     for rule in mapping.columns.values():
         for need in rule.needs():
-            seen[need] = None
+            seen[own_need(mapping, need)] = None
     seen[Need("duplicates", mapping.name)] = None
     yield from seen
