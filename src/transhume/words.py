@@ -1,9 +1,17 @@
-"""Words for messages: the nearest known word, counted nouns. Nothing of transhume's own meaning stands here."""
+"""Words for messages: the nearest known word, counted nouns, what is wrong with a value's shape."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _NEAR = 0.6
+_NOT_PRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def printable(text: str) -> str:
+    """Return a text of one line as a screen or log may show it: control, direction and broken characters as `?`."""
+    return _NOT_PRINTABLE.sub("?", text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -29,4 +37,33 @@ def hint(word: str, known: Iterable[str], what: str = "known") -> str:
 
 def counted(count: int, noun: str) -> str:
     """Return `1 row`, `2,000 rows`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
+def kind_of(node: Any) -> str:
+    """Name what a node of a plan is: `a mapping`, `a list`, or the text in quotes."""
+    if isinstance(node, Mapping):
+        return "a mapping"
+    if isinstance(node, list | tuple):
+        return "a list"
+    return f"'{node}'"
+
+
+def shape_problem(name: str, kind: str, context: Mapping[str, Any], found: Any) -> tuple[str, str]:
+    """Return (what is wrong, cure) for a pydantic error of this kind and context on the value `found` of `name`."""
+    what = kind_of(found)
+    if kind == "literal_error":
+        return f"{name} cannot be {what}", f"write {context.get('expected', '')}".replace("'", "")
+    if kind == "string_pattern_mismatch":
+        return f"{name} is {what}, expected a name", "use letters, digits and '_', a letter first"
+    if kind.startswith("string"):
+        return f"{name} is {what}, expected a text", "write one value"
+    if kind in {"tuple_type", "list_type"}:
+        return f"{name} is {what}, expected a list", "write [a, b], or one '- ' line for each"
+    if kind == "too_short":
+        return f"{name} is empty", f"write {counted(context.get('min_length', 1), 'entry')}"
+    if kind == "too_long":
+        allowed = counted(context.get("max_length", 1), "entry")
+        return f"{name} has more than {allowed}", f"write {allowed}"
+    return f"{name} is {what}, expected a mapping of 'key: value' lines", "write 'key: value' lines below it"

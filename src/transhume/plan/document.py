@@ -29,13 +29,13 @@ from ruamel.yaml.reader import ReaderError
 from transhume.errors import Finding, PlanError, Position, UsageError
 from transhume.plan.credentials import masked
 from transhume.rules.rule import Text
+from transhume.words import printable
 
 SIZE_BYTES_MAX = 1_000_000
 LEVELS_MAX = 50
 NODES_MAX = 60_000
 _QUOTED_LENGTH_MAX = 160
 _LINE_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
-_NOT_PRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Path_ = tuple[str | int, ...]
 """A way through the plan: keys and list positions, such as ('tables', 'ml_models', 'key', 0)."""
@@ -113,7 +113,7 @@ class Document:
 
 def quoted(line: str, column: int = 0) -> str:
     """Return a line as a message may show it: passwords masked, not printable characters as `?`, not too long."""
-    line = _NOT_PRINTABLE.sub(lambda found: "\t" if found[0] == "\t" else "?", masked(line)).rstrip()
+    line = printable(masked(line).replace("\t", " ")).rstrip()
     if len(line) <= _QUOTED_LENGTH_MAX:
         return line
     first = max(0, min(column - _QUOTED_LENGTH_MAX // 2, len(line) - _QUOTED_LENGTH_MAX))
@@ -132,11 +132,19 @@ def read_text(path: Path, shown: str, *, size_bytes_max: int = SIZE_BYTES_MAX) -
         reason = problem.strerror.lower() if isinstance(problem, OSError) and problem.strerror else "not a file name"
         message = f"cannot read '{shown}': {reason}"
         raise UsageError(message) from None
-    with os.fdopen(descriptor, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-            raise _refusal("not_a_file", f"'{shown}' is not a regular file", "name a file", Position(shown, 1, 1))
-        raw = opened.read(size_bytes_max + 1)
+    raw = read_regular(descriptor, size_bytes_max + 1)
+    if raw is None:
+        raise _refusal("not_a_file", f"'{shown}' is not a regular file", "name a file", Position(shown, 1, 1))
     return decode(raw, shown, size_bytes_max=size_bytes_max)
+
+
+def read_regular(descriptor: int, size_bytes_max: int) -> bytes | None:
+    """Return the first bytes behind a descriptor and close it; None if it is no regular file."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    with os.fdopen(descriptor, "rb") as opened:
+        return opened.read(size_bytes_max)
 
 
 def decode(raw: bytes, shown: str, *, size_bytes_max: int = SIZE_BYTES_MAX) -> str:
@@ -246,7 +254,8 @@ class _Builder:
         if event.anchor is not None:
             self._say("anchor", f"'&{event.anchor}' is an anchor; the plan has none", "write the value out", mark)
         if event.ctag is not None:
-            self._say("tag", f"'{event.ctag}' is a tag; every value of the plan is text", "remove it", mark)
+            tag = str(event.ctag).replace("tag:yaml.org,2002:", "!!")
+            self._say("tag", f"'{tag}' is a tag; every value of the plan is text", "remove it", mark)
         if isinstance(event, ScalarEvent):
             self._place(Text(event.value, quoted=event.style is not None), mark)
             return
@@ -302,7 +311,7 @@ class _Builder:
 
     def _say(self, code: str, message: str, cure: str, mark: StreamMark, at: tuple[int, int] | None = None) -> None:
         line, column = at or (mark.line, mark.column)
-        self.findings.append(Finding(code, "error", message, cure, self.document.place(line, column)))
+        self.findings.append(Finding(code, "error", printable(message), cure, self.document.place(line, column)))
 
     def _stop(self, code: str, message: str, cure: str, mark: StreamMark) -> None:
         raise _TooMuch(Finding(code, "error", message, cure, self.document.place(mark.line, mark.column)))

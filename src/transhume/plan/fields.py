@@ -9,19 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from transhume.schema import LogicalType, parse_type
-from transhume.words import did_you_mean
+from transhume.words import did_you_mean, kind_of
 
 _CONSTRAINTS = ("primary key", "not null", "unique", "references")
 _FILE_LOOKUP_KEYS = ("file", "system", "table", "key", "value")
-
-
-def kind_of(node: Any) -> str:
-    """Name what a node is, for messages."""
-    if isinstance(node, Mapping):
-        return "a mapping"
-    if isinstance(node, list | tuple):
-        return "a list"
-    return f"'{node}'"
 
 
 def names(node: Any) -> Any:
@@ -92,6 +83,8 @@ def _type(text: str) -> LogicalType:
         known = ["uuid", "int", "bigint", "decimal(p,s)", "double", "boolean", "text", "text(n)", "date"]
         known += ["timestamp", "timestamptz", "time", "bytes", "json", "list(type)"]
         meant = _OTHER_NAMES.get(word) or did_you_mean(word, [name.split("(")[0] for name in known])
+        bounds = text.partition("(")[2].rstrip(") ")
+        meant = meant.replace("(n)", f"({bounds})" if bounds else "(n)").replace("(p,s)", f"({bounds or 'p,s'})")
         hint = f"did you mean '{meant}'?" if meant else f"the types are {', '.join(known)}"
         message = f"'{text}' is not a type; {hint}"
         raise ValueError(message) from None
@@ -99,7 +92,7 @@ def _type(text: str) -> LogicalType:
 
 _OTHER_NAMES = {
     "integer": "int", "smallint": "int", "int4": "int", "int8": "bigint", "long": "bigint", "float": "double",
-    "real": "double", "float8": "double", "varchar": "text(n)", "char": "text(n)", "string": "text",
+    "real": "double", "float8": "double", "varchar": "text(n)", "char": "text(n)", "character varying": "text(n)", "string": "text",
     "nvarchar": "text(n)", "clob": "text", "datetime": "timestamp", "bool": "boolean", "numeric": "decimal(p,s)",
     "decimal": "decimal(p,s)", "number": "decimal(p,s)", "money": "decimal(19,4)", "blob": "bytes", "bytea": "bytes",
     "binary": "bytes", "jsonb": "json", "array": "list(type)", "list": "list(type)",

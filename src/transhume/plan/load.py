@@ -185,10 +185,16 @@ def _pruned(content: Any, unread: set[Path_]) -> Any:
             kept = {key: (*path, str(key)) for key in node}
             return {key: copy(node[key], below) for key, below in kept.items() if below not in unread}
         if isinstance(node, list):
-            return [copy(value, (*path, place)) for place, value in enumerate(node) if (*path, place) not in unread]
+            below = [((*path, place), value) for place, value in enumerate(node)]
+            # Only checks are left out of a list; a dummy keeps the others in their places.
+            return [_unread_check(path) if path in unread else copy(value, path) for path, value in below]
         return node
 
     return _PLACEHOLDERS | copy(content, ())
+
+
+def _unread_check(path: Path_) -> dict[str, str]:
+    return {"name": f"unread_{path[-1]}", "sql": "true"}
 
 
 def _lookups(plan: Plan, directory: Path, document: Document) -> tuple[dict[str, LookupTable], list[Finding]]:

@@ -4,14 +4,13 @@ import csv
 import hashlib
 import io
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from transhume.errors import Finding, PlanError, Position
-from transhume.plan.document import decode, quoted
-from transhume.words import hint
+from transhume.plan.document import decode, quoted, read_regular
+from transhume.words import hint, printable
 
 SIZE_BYTES_MAX = 64 * 2**20
 _FIELD_LENGTH_MAX = 2**20
@@ -19,7 +18,7 @@ _FIELD_LENGTH_MAX = 2**20
 
 @dataclass(frozen=True, slots=True)
 class LookupTable:
-    """A lookup as read: key text to value text (None for an empty field that is not quoted), and the file's hash."""
+    """A lookup as read: key text to value text (None for an empty field), and the file's hash."""
 
     file: str
     sha256: str
@@ -38,15 +37,14 @@ def read_lookup(directory: Path, file: str, key: str, value: str, position: Posi
     if not rows:
         raise _problem("lookup_empty", f"'{file}' is empty", "write a header and rows", Position(file, 1, 1))
     header = [name.strip() for name in rows[0][1]]
-    lines = text.splitlines()
-    findings = _header_findings(file, header, key, value, lines)
+    findings = _header_findings(file, header, key, value, text.splitlines()[0])
     if findings:
         raise PlanError(findings)
     at_key, at_value = header.index(key), header.index(value)
     entries: dict[str, str | None] = {}
     seen: dict[str, int] = {}
     for line, row in rows[1:]:
-        place = Position(file, line, 1, quoted(lines[line - 1]) if line <= len(lines) else "")
+        place = Position(file, line, 1)  # the line itself is not quoted: lookups may hold personal data
         if len(row) != len(header):
             message = f"line {line} has {len(row)} fields and the header {len(header)}"
             findings.append(_finding("lookup_row", message, "put fields with commas in quotes", place))
@@ -74,10 +72,9 @@ def _read(directory: Path, file: str, position: Position | None) -> bytes:
         reason = (problem.strerror or "").lower() if isinstance(problem, OSError) else "not a file name"
         message = f"cannot read '{file}': {reason}"
         raise _problem("file", message, "paths count from the plan's folder", position) from None
-    with os.fdopen(descriptor, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-            raise _problem("file", f"'{file}' is not a regular file", "name a CSV file", position)
-        raw = opened.read(SIZE_BYTES_MAX + 1)
+    raw = read_regular(descriptor, SIZE_BYTES_MAX + 1)
+    if raw is None:
+        raise _problem("file", f"'{file}' is not a regular file", "name a CSV file", position)
     if len(raw) > SIZE_BYTES_MAX:
         message = f"'{file}' is larger than {SIZE_BYTES_MAX // 2**20} MiB"
         raise _problem("file", message, "name a table of a system instead: {system:, table:}", position)
@@ -103,8 +100,8 @@ def _rows(text: str, file: str) -> list[tuple[int, list[str]]]:
     return rows
 
 
-def _header_findings(file: str, header: list[str], key: str, value: str, lines: list[str]) -> list[Finding]:
-    place = Position(file, 1, 1, quoted(lines[0]) if lines else "")
+def _header_findings(file: str, header: list[str], key: str, value: str, line: str) -> list[Finding]:
+    place = Position(file, 1, 1, quoted(line))
     findings = [
         _finding("lookup_column", f"'{file}' has no column '{name}'", hint(name, header, "its columns are"), place)
         for name in dict.fromkeys((key, value))
@@ -118,7 +115,7 @@ def _header_findings(file: str, header: list[str], key: str, value: str, lines: 
 
 
 def _finding(code: str, message: str, cure: str, position: Position | None) -> Finding:
-    return Finding(code, "error", message, cure, position)
+    return Finding(code, "error", printable(message), printable(cure), position)
 
 
 def _problem(code: str, message: str, cure: str, position: Position | None) -> PlanError:

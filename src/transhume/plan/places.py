@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from transhume.errors import Finding
 from transhume.plan.model import Plan, TableMapping
+from transhume.words import printable
 
 
 def at(
@@ -13,7 +14,7 @@ def at(
     is_column = len(path) > 3 and path[2] == "columns"  # noqa: PLR2004 - tables, mapping, columns, column
     table = str(path[1]) if path[:1] == ("tables",) and len(path) > 1 else None
     column = str(path[3]) if is_column else None
-    return Finding(code, severity, message, cure, plan.position(*path), table, column)
+    return Finding(code, severity, printable(message), printable(cure), plan.position(*path), table, column)
 
 
 def at_mapping(

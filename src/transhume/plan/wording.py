@@ -1,6 +1,5 @@
 """What pydantic and the rules found wrong, in plain words with place and cure. No message of pydantic's goes through."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,11 +7,10 @@ from pydantic import BaseModel, ValidationError
 
 from transhume.errors import Finding
 from transhume.plan.document import Document, Path_
-from transhume.plan.fields import kind_of
 from transhume.plan.model import Defaults, FileLookup, Join, Plan, RowCheck, TableMapping
 from transhume.plan.zones import zone_problem
 from transhume.rules.rule import RuleInvalid
-from transhume.words import hint
+from transhume.words import hint, printable, shape_problem
 
 _EXAMPLES = {
     "name": "write 'name: what this migration is called'",
@@ -27,6 +25,25 @@ _EXAMPLES = {
     "on": "write 'on: {column of the joined table: own column}'",
     "sql": "write 'sql: a condition that good rows fulfil'",
 }
+RULE_EXAMPLES = {
+    "copy": "{copy: model_name}",
+    "uuid": "{uuid: model_id}",
+    "ref": "{ref: dataset_id, table: data_sources}",
+    "lookup": "{lookup: owner_id, in: identity}",
+    "names": "{names: algo_type, in: algorithms}",
+    "codes": "{codes: status, to: {D: Draft, A: Active}}",
+    "utc": "{utc: created_ts, zone: America/New_York}",
+    "path": "{path: model_path, like: '/old/{name}.{ext}', to: 's3://new/{name}.{ext}'}",
+    "prefix": "{prefix: notes, with: 'Migrated: ', when_null: prefix}",
+    "value": "{value: a text}",
+    "coalesce": "{coalesce: [a, b]}",
+    "concat": "{concat: [a, b], with: '-'}",
+    "parse": "{parse: day, format: '%d.%m.%Y'}",
+    "boolean": "{boolean: flag, true: [Y], false: [N]}",
+    "scale": "{scale: size_mb, times: 1048576}",
+    "sql": "{sql: a + b}",
+}
+"""Each rule as it may stand behind a target column."""
 _LATER = {
     "pivot": "joins of key-value tables", "ignore": "joins of key-value tables", "dedupe": "removing duplicates",
     "load": "replacing whole tables", "include": "plans in several files",
@@ -41,7 +58,11 @@ def findings_of(error: ValidationError, document: Document) -> Iterator[tuple[Pa
     """
     for path, problem, kind, context in _flat(error, ()):
         part, finding = _translated(path, problem, kind, context, document)
-        yield part, (None if kind == "missing" and path in document.key_places else finding)
+        # What is there and was left out for a problem of its own is not missing.
+        is_there = (kind == "missing" and path in document.key_places) or (
+            kind == "too_short" and bool(_node(_in_document(path, document), document))
+        )
+        yield part, (None if is_there else finding)
 
 
 def _flat(error: ValidationError, above: Path_) -> Iterator[tuple[Path_, str, str, Mapping[str, Any]]]:
@@ -77,10 +98,20 @@ def _translated(
         return known, _finding("zone", *_zone(known, document), document, known, of_key=False)
     if kind in {"rule", "value"}:
         what, _, cure = message.partition("; ")
-        if not cure and (needed := re.search(r" needs '(.+)'$", what)):
-            cure = f"write '{needed[1]}: ...' beside it"
+        cure = cure or _rule_cure(known, document)
         return known, _finding("bad_value", what, cure, document, known, of_key=False)
-    return known, _finding("bad_value", *_wrong_shape(path, kind, context, document), document, known, of_key=False)
+    what, cure = shape_problem(_named(path), kind, context, _node(known, document))
+    return known, _finding("bad_value", what, cure, document, known, of_key=False)
+
+
+def _rule_cure(path: Path_, document: Document) -> str:
+    """Return how the innermost rule around a place is written."""
+    for length in range(len(path), 0, -1):
+        node = _node(path[:length], document)
+        verb = next((key for key in node if key in RULE_EXAMPLES), None) if isinstance(node, Mapping) else None
+        if verb is not None:
+            return f"write it as in {RULE_EXAMPLES[verb]}"
+    return "see the plan that 'transhume init' writes"
 
 
 def _zone(path: Path_, document: Document) -> tuple[str, str]:
@@ -89,25 +120,6 @@ def _zone(path: Path_, document: Document) -> tuple[str, str]:
         cure = "write 'time_zone: America/New_York' under defaults, or 'zone:' here"
         return "a local time has no time zone to become UTC from", cure
     return zone_problem(written) or (f"'{written}' is no time zone", "name an IANA zone, such as 'Europe/Berlin'")
-
-
-def _wrong_shape(path: Path_, kind: str, context: Mapping[str, Any], document: Document) -> tuple[str, str]:
-    found = _node(_in_document(path, document), document)
-    name = _named(path)
-    what = kind_of(found)
-    if kind == "literal_error":
-        return f"{name} cannot be {what}", f"write {context.get('expected', '')}".replace("'", "")
-    if kind.startswith("string") and kind != "string_pattern_mismatch":
-        return f"{name} is {what}, expected a text", "write one value"
-    if kind == "string_pattern_mismatch":
-        return f"{name} is {what}, expected a name", "use letters, digits and '_', a letter first"
-    if kind in {"tuple_type", "list_type"}:
-        return f"{name} is {what}, expected a list", "write [a, b], or one '- ' line for each"
-    if kind in {"too_short", "too_long"}:
-        number = context.get("min_length", context.get("max_length", 1))
-        few = kind == "too_short"
-        return f"{name} is empty" if few else f"{name} has more than {number} entry", f"write {number} entry"
-    return f"{name} is {what}, expected a mapping of 'key: value' lines", "write 'key: value' lines below it"
 
 
 def _unknown_key(path: Path_, key: str) -> tuple[str, str]:
@@ -188,4 +200,6 @@ def _node(path: Path_, document: Document) -> Any:
 def _finding(code: str, what: str, cure: str, document: Document, path: Path_, *, of_key: bool = True) -> Finding:
     table = str(path[1]) if path[:1] == ("tables",) and len(path) > 1 else None
     column = str(path[3]) if table and path[2:3] == ("columns",) and len(path) > 3 else None  # noqa: PLR2004
-    return Finding(code, "error", what, cure, document.position(path, of_key=of_key), table, column)
+    return Finding(
+        code, "error", printable(what), printable(cure), document.position(path, of_key=of_key), table, column
+    )

@@ -23,6 +23,7 @@ from transhume.rules.sql import SqlRule
 from transhume.rules.utc import Utc
 from transhume.rules.uuid import Uuid
 from transhume.rules.value import Value
+from transhume.words import kind_of, shape_problem
 
 RULES: dict[str, type[Rule]] = {
     rule.verb: rule
@@ -63,7 +64,7 @@ def parse_rule(node: Any, context: Mapping[str, Any]) -> Rule:
         return Copy(column=ColumnRef(str(node)))
     if not isinstance(node, Mapping):
         hint = "; several columns go in by {coalesce: [a, b]} or {concat: [a, b]}" if isinstance(node, list) else ""
-        raise RuleInvalid([((), f"expected a column, a quoted text or a rule, found a {type(node).__name__}{hint}")])
+        raise RuleInvalid([((), f"expected a column, a quoted text or a rule, found {kind_of(node)}{hint}")])
     rule = RULES[_verb(node)]
     problems = [((str(key),), _unknown_key(rule, str(key))) for key in node if str(key) not in _keys(rule)]
     if problems:
@@ -115,5 +116,5 @@ def _problems(rule: type[Rule], error: ValidationError) -> Iterable[tuple[tuple[
             yield place, str(cause)
         else:
             key = f"'{place[0]}' of the rule '{rule.verb}'" if place else f"the rule '{rule.verb}'"
-            message = entry["msg"]
-            yield place, f"{key}: {message[0].lower()}{message[1:]}"
+            what, cure = shape_problem(key, entry["type"], entry.get("ctx", {}), entry["input"])
+            yield place, f"{what}; {cure}"

@@ -23,6 +23,7 @@ from transhume.rules.rule import (
     label,
 )
 from transhume.schema import TEXT, LogicalType
+from transhume.words import kind_of
 
 _SPACE = " \t\n\v\f\r"
 
@@ -38,7 +39,7 @@ def _labels(node: Any) -> dict[str, str | None]:
             message = f"the code '{trimmed}' stands twice; spaces around a code do not count"
             raise ValueError(message)
         if not isinstance(meaning, str | None):
-            message = f"the label of code '{trimmed}' is one scalar, found a {type(meaning).__name__}"
+            message = f"the label of code '{trimmed}' is one scalar, found {kind_of(meaning)}"
             raise ValueError(message)  # noqa: TRY004 - a plan's mistake is a ValueError, whatever it is
         is_null = meaning is None or (meaning == "null" and not is_quoted(meaning))
         labels[trimmed] = None if is_null else str(meaning)

@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from transhume.facts import Need
 from transhume.schema import LogicalType
+from transhume.words import kind_of
 
 
 class Text(str):
@@ -260,7 +261,7 @@ def parse_argument(node: Any, info: ValidationInfo) -> ColumnRef | Constant | Ru
             raise ValueError(message)
         rule: Rule = info.context["parse_rule"](node, info.context)
         return rule
-    message = f"expected a column, a quoted text or a rule, found {type(node).__name__}"
+    message = f"expected a column, a quoted text or a rule, found {kind_of(node)}"
     raise ValueError(message)
 
 

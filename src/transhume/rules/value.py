@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from transhume.rules.rule import Argument, Constant, Outcome, PythonScope, Rule, Sql, SqlScope, TypeScope, is_quoted
 from transhume.schema import TEXT, LogicalType
+from transhume.words import kind_of
 
 
 def _constant(node: Any) -> Constant:
@@ -14,7 +15,7 @@ def _constant(node: Any) -> Constant:
         return node
     if isinstance(node, str):
         return Constant(None if node == "null" and not is_quoted(node) else str(node))
-    message = f"a constant is one scalar, found a {type(node).__name__}"
+    message = f"a constant is one scalar, found {kind_of(node)}"
     raise ValueError(message)
 
 
