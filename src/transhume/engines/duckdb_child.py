@@ -186,6 +186,8 @@ def _storage(name: str, kind: pa.DataType) -> pa.DataType:
     if isinstance(kind, pa.BaseExtensionType):
         if getattr(kind, "extension_name", "") == "arrow.json":
             return pa.string()
+        if isinstance(kind, pa.Bool8Type):
+            return pa.bool_()
         message = f"column '{name}' has a type that has no Arrow type of its own ({kind}); cast it"
         raise StatementRefused(message)
     if pa.types.is_list(kind):
