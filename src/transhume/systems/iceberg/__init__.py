@@ -34,7 +34,7 @@ def open_target(url: str, base: Path) -> "Target":
     """
     address = parse_address(url, base)
     try:
-        from transhume.systems.iceberg.target import IcebergTarget  # noqa: PLC0415  pyiceberg takes seconds to import
+        from transhume.systems.iceberg.target import IcebergTarget  # pyiceberg takes seconds to import
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in {"pyiceberg", "sqlalchemy"}:
             raise

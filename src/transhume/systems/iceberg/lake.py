@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import sqlalchemy as sql
 from pyiceberg.catalog.sql import IcebergNamespaceProperties, IcebergTables, SqlCatalog
-from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, ValidationError
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table
 
-from transhume.errors import DriverMissing, SystemUnavailable
+from transhume.errors import DriverMissing, SystemRefused, SystemUnavailable
 from transhume.systems.iceberg.address import LakeAddress
 from transhume.systems.iceberg.files import LakeFiles
 from transhume.systems.iceberg.ledger import plain_errors
@@ -68,6 +68,10 @@ class Lake:
                 found = self.catalog.load_table((*self.namespace, name))
         except (NoSuchTableError, NoSuchNamespaceError):
             return None
+        except (ValidationError, ValueError) as error:
+            # The file is there, and it is not the metadata of a table.
+            message = f"the metadata of table '{name}' cannot be read; mend it or drop the table from the catalog"
+            raise SystemRefused(message) from error
         return Table(found.name(), found.metadata, found.metadata_location, self.files, self.catalog)
 
     def hidden_table(self, name: str, metadata_location: str) -> Table:

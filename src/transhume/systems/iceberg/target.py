@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from transhume.batches import TargetTable
-from transhume.errors import Refused, SystemRefused, SystemUnavailable
+from transhume.errors import Refused, SystemProblem, SystemRefused, SystemUnavailable
 from transhume.facts import Catalog
+from transhume.schema import Table
 from transhume.systems.iceberg.address import LakeAddress
 from transhume.systems.iceberg.existing import as_table
 from transhume.systems.iceberg.lake import Lake, storage_errors
@@ -27,12 +28,19 @@ class IcebergTarget:
         self.identity = address.identity
 
     def catalog(self) -> Catalog:
-        """Return the tables of the namespace; raises SystemUnavailable."""
+        """Return the tables of the namespace; one that cannot be read has that as its obstacle.
+
+        Raises: SystemUnavailable if the catalog cannot be read.
+        """
         tables = {}
         lake = self._existing()
         if lake is not None:
             for name in lake.table_names():
-                found = lake.table(name)
+                try:
+                    found = lake.table(name)
+                except SystemProblem as problem:
+                    tables[name] = Table(name, (), obstacles=(str(problem),))
+                    continue
                 if found is not None:
                     tables[name] = as_table(name, found)
         return Catalog(self.identity, tables)
