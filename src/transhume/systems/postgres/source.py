@@ -174,7 +174,7 @@ class PostgresSnapshot:
             expressions.append(expression)
         # A table of a plan may carry nothing but columns without a type; its rows still count.
         listed = sql.SQL(", ").join(expressions or [sql.SQL("1")])
-        # Without ONLY the rows of tables that inherit from this one would come too; those are tables of their own.
+        # Without ONLY, rows of tables that inherit from this one would come too; those are tables of their own.
         only = sql.SQL("" if seen.kind == "p" else "ONLY ")
         return sql.SQL("COPY (SELECT {} FROM {}{} AS t) TO STDOUT (FORMAT csv, FORCE_QUOTE *)").format(
             listed, only, sql.Identifier(self._address.schema, table.name)

@@ -118,13 +118,15 @@ class SqliteSnapshot:
         held: list[list[pa.Array]] = []
         try:
             for rows in self._fetched(table, columns, min(rows_max, _FETCH_ROWS_MAX), min(bytes_max, _FETCH_BYTES_MAX)):
-                if held and (held_rows + len(rows) > rows_max or held_bytes >= bytes_max):
+                part = _arrays(converters, rows)
+                part_bytes = sum(array.nbytes for array in part)
+                if held and (held_rows + len(rows) > rows_max or held_bytes + part_bytes > bytes_max):
                     yield _batch(schema, held, first_row, held_rows)
                     first_row += held_rows
                     held, held_rows, held_bytes = [], 0, 0
-                held.append(_arrays(converters, rows))
+                held.append(part)
                 held_rows += len(rows)
-                held_bytes += sum(array.nbytes for array in held[-1])
+                held_bytes += part_bytes
             if held:
                 yield _batch(schema, held, first_row, held_rows)
         except sqlite3.Error as problem:
