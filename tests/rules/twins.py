@@ -189,9 +189,14 @@ class Bench:
                 rows[name].append(int(part) if kind.kind is not Kind.TEXT else part)
             name = parent.source + "".join(f"|{len(part)}:{part}" for part in key)
             space = uuid.uuid5(uuid.NAMESPACE_URL, f"transhume:{NAMESPACE}")
-            rows["uuid"].append(uuid.uuid5(space, name).bytes)
+            rows["uuid"].append(str(uuid.uuid5(space, name)))
             rows["fate"].append(fate)
-        return self._written(rows, {**columns, "uuid": UUID, "fate": TEXT})
+        written = self._written(rows, {**columns, "uuid": TEXT, "fate": TEXT})
+        # A relation of parents comes from the engine, which writes UUIDs as such.
+        select = f"SELECT * REPLACE (CAST(uuid AS UUID) AS uuid) FROM read_parquet('{written.path}')"
+        path = self._path()
+        count = self.engine.to_parquet(select, Path(path))
+        return Relation(path, {**columns, "uuid": UUID, "fate": TEXT}, count)
 
     def _written(self, rows: Mapping[str, Sequence[Any]], columns: Mapping[str, LogicalType]) -> Relation:
         arrays = [pa.array(rows[name], arrow_type(kind)) for name, kind in columns.items()]
