@@ -142,6 +142,20 @@ def test_defaults_are_owners_without_identity_in_loaded_rows(made, judged):
     assert key.tables["ml_models"].defaults["owner_user_id"] == len(unknown)
 
 
+def test_warnings_are_loaded_models_that_were_modified_before_they_were_created(made, judged):
+    """The key counts them, and no other row has such times."""
+    path, key = made
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    times = connection.execute("SELECT rowid, created_ts, last_mod_ts FROM models").fetchall()
+    connection.close()
+    earlier = [
+        row
+        for row, created, modified in times
+        if judged["models"][row] == [] and modified and not modified.startswith("0000") and modified < created
+    ]
+    assert key.tables["ml_models"].warnings == {"modified_after_created": len(earlier)}
+
+
 def test_values_of_loaded_models_are_counted(made, judged):
     """The labels in the key add up to the loaded rows, and their counts are those of the codes in the file."""
     path, key = made

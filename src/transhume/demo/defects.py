@@ -171,7 +171,7 @@ _MODELS = (
         ),
     ),
     Defect("status_padded", 20, _each("status", ("D ", " P", "A\t", "\nR"))),
-    Defect("created_in_overlap", 10, _each("created_ts", OVERLAP_TIMES)),
+    Defect("created_in_overlap", 10, tuple({"created_ts": time, "last_mod_ts": None} for time in OVERLAP_TIMES)),
     Defect("modified_zero", 20, ({"last_mod_ts": ZERO_TIME},)),
     Defect("modified_before_created", 10, ({"last_mod_ts": "2015-06-01 12:00:00"},), warning="modified_after_created"),
     Defect("name_nfc_nfd", 10, _each("model_name", ("mod\u00e8le_{row}", "mode\u0300le_{row}"))),
