@@ -1,7 +1,7 @@
 """The library's front door: a project folder, and what can be done with it. Commands are thin over this."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from transhume import __version__
@@ -35,10 +36,13 @@ from transhume.stages.binding import (
 )
 from transhume.stages.check import Prediction
 from transhume.stages.context import Limits, RunContext, RunFolder, WorkContext
+from transhume.stages.preview import PreviewedRow, preview
 from transhume.stages.run import run as run_stages
+from transhume.stages.statements import Statement, statements
 from transhume.stages.validate import validate_published
 from transhume.systems import open_source, open_target
 from transhume.systems.system import RunIdentity, Source, Target
+from transhume.words import hint
 
 Listener = Callable[[Event], None]
 _ENGINE_MEMORY_BYTES = 384 * 2**20
@@ -167,24 +171,7 @@ class Project:
         return CheckReport(tuple(in_file_order(findings)), plan)
 
     def _predict(self, systems: Systems, listener: Listener | None) -> list[Finding]:
-        state = self.folder / _STATE
-        state.mkdir(exist_ok=True, mode=0o700)
-        with TemporaryDirectory(prefix="check-", dir=state) as temporary, ExitStack() as stack:
-            folder = RunFolder(Path(temporary))
-            folder.make()
-            engine = DuckDBEngine(folder.work, _ENGINE_MEMORY_BYTES, _ENGINE_THREADS)
-            stack.callback(engine.close)
-            journal = Journal(folder.journal)
-            stack.callback(journal.close)
-            context = WorkContext(
-                plan=systems.plan,
-                source_catalog=systems.source_catalog,
-                tables=systems.tables,
-                source=systems.source,
-                engine=engine,
-                folder=folder,
-                journal=journal,
-            )
+        with self._work(systems) as context:
             prediction = Prediction(context)
             for event in prediction.events():
                 if listener is not None:
@@ -293,13 +280,68 @@ class Project:
                 f"run '{result.run}' is {result.state}, nothing of it is published; 'transhume run' goes on with it"
             )
             raise UsageError(message)
-        folder = RunFolder(self._run_folder(result.run))
+        with self._published(result.run) as (context, catalog):
+            results = []
+            for check in validate_published(context, catalog):
+                results.append(check)
+                if listener is not None:
+                    listener(Event("check_passed" if check.passed else "check_failed", check.to_dict()))
+            return results
+
+    def read_target(self, mapping: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield columns (default: the key) of the rows that readers of a mapping's target table see now.
+
+        Raises: UsageError if nothing is published; SystemUnavailable.
+        """
+        result = self.result()
+        with self._published(result.run) as (context, _):
+            table = context.tables[mapping]
+            yield from context.target.read_present(table, columns or table.key)
+
+    def lookup_default(self, mapping: str, column: str) -> str | None:
+        """Return the text that a lookup's `else:` gives where the lookup has no entry, None where it gives none."""
+        rule = self.plan().tables[mapping].columns[column]
+        otherwise = getattr(rule, "otherwise", None)
+        return str(otherwise.text) if otherwise is not None and otherwise.action == "literal" else None
+
+    def preview(self, mapping: str, rows: int = 5) -> list[PreviewedRow]:
+        """Return some rows of a mapping before and after its rules: good ones, then one for each kind of reject.
+
+        Effects: none outside a temporary folder of the project; all source tables are read.
+        Raises: PlanError, UsageError for an unknown mapping, SystemUnavailable.
+        """
+        plan = self.plan()
+        if mapping not in plan.tables:
+            message = f"there is no table mapping '{mapping}'; {hint(mapping, plan.tables, 'mappings')}"
+            raise UsageError(message)
+        with self.systems(plan) as systems:
+            _raise_errors(systems.findings)
+            with self._work(systems) as context:
+                return preview(context, plan.tables[mapping], rows)
+
+    def sql(self, mapping: str | None = None) -> list[Statement]:
+        """Return the SELECTs of a run as its engine gets them, in order; `mapping` None: of all mappings.
+
+        Raises: PlanError, UsageError for an unknown mapping, SystemUnavailable.
+        """
+        plan = self.plan()
+        if mapping is not None and mapping not in plan.tables:
+            message = f"there is no table mapping '{mapping}'; {hint(mapping, plan.tables, 'mappings')}"
+            raise UsageError(message)
+        with self.systems(plan) as systems:
+            _raise_errors(systems.findings)
+            found = statements(plan, systems.source_catalog, systems.tables)
+            return [each for each in found if mapping in {None, each.mapping}]
+
+    @contextmanager
+    def _published(self, run: str) -> Iterator[tuple[RunContext, Catalog]]:
+        """Open a published run once more: its lock, its stage, an engine in its folder; and the target's catalog."""
+        folder = RunFolder(self._run_folder(run))
         plan = self.plan()
         with self._local_lock(), self.systems(plan) as systems, ExitStack() as stack:
             journal = Journal(folder.journal)
             stack.callback(journal.close)
-            binding = _binding(systems)
-            identity = RunIdentity(result.run, binding.plan_hash, __version__, holder())
+            identity = RunIdentity(run, _binding(systems).plan_hash, __version__, holder())
             target = systems.target.open_run(identity, list(systems.tables.values()))
             stack.callback(target.close)
             engine = DuckDBEngine(folder.work, _ENGINE_MEMORY_BYTES, _ENGINE_THREADS)
@@ -314,12 +356,29 @@ class Project:
                 folder=folder,
                 journal=journal,
             )
-            results = []
-            for check in validate_published(context, systems.target_catalog):
-                results.append(check)
-                if listener is not None:
-                    listener(Event("check_passed" if check.passed else "check_failed", check.to_dict()))
-            return results
+            yield context, systems.target_catalog
+
+    @contextmanager
+    def _work(self, systems: Systems) -> Iterator[WorkContext]:
+        """Give a temporary place to extract and transform without any target."""
+        state = self.folder / _STATE
+        state.mkdir(exist_ok=True, mode=0o700)
+        with TemporaryDirectory(prefix="look-", dir=state) as temporary, ExitStack() as stack:
+            folder = RunFolder(Path(temporary))
+            folder.make()
+            engine = DuckDBEngine(folder.work, _ENGINE_MEMORY_BYTES, _ENGINE_THREADS)
+            stack.callback(engine.close)
+            journal = Journal(folder.journal)
+            stack.callback(journal.close)
+            yield WorkContext(
+                plan=systems.plan,
+                source_catalog=systems.source_catalog,
+                tables=systems.tables,
+                source=systems.source,
+                engine=engine,
+                folder=folder,
+                journal=journal,
+            )
 
     def _run_folder(self, run: str | None) -> Path:
         folders = run_folders(self.runs)

@@ -1,4 +1,4 @@
-"""What a run looks like while it goes: bars with rate and time left on a terminal, one line a finished step elsewhere."""
+"""What a run looks like: bars with rate and time left on a terminal, one line a finished step elsewhere."""
 
 import time
 from types import TracebackType

@@ -22,7 +22,7 @@ _SAMPLE_KEYS = 3
 
 
 class Prediction:
-    """What a run would do with every row: rejects by reason, counted and with a few keys. Nothing is written outside."""
+    """What a run would do with every row: rejects by reason, counted, with a few keys."""
 
     def __init__(self, context: WorkContext) -> None:
         """Begin with nothing read."""

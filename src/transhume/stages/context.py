@@ -49,7 +49,7 @@ class Limits:
 
 @dataclass(slots=True, kw_only=True)
 class WorkContext:
-    """What extracting and transforming needs; stages add what they made (`segments`, `relations`), nothing is taken away."""
+    """What extracting and transforming needs; stages add what they made: `segments`, `relations`."""
 
     plan: Plan
     source_catalog: Catalog

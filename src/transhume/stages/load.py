@@ -98,7 +98,8 @@ def _compare(context: RunContext, target: TargetTable, batch: BatchId, rows: pa.
     if mismatches:
         shown = "; ".join(f"row {m.row} column '{m.column}'" for m in mismatches[:5])
         message = (
-            f"batch {batch} reads back differently from table '{target.table.name}' ({len(mismatches)} values, {shown}); "
+            f"batch {batch} reads back differently from table '{target.table.name}' "
+            f"({len(mismatches)} values, {shown}); "
             "nothing was published. The target changes values on the way in: look for triggers, rules or domains."
         )
         raise CheckFailed(message)
