@@ -1,17 +1,16 @@
 """Words for messages: the nearest known word, counted nouns, what is wrong with a value's shape."""
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 _NEAR = 0.6
-_NOT_PRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SPACES = "\u00a0\u3000"
 
 
 def printable(text: str) -> str:
     """Return a text of one line as a screen or log may show it: control, direction and broken characters as `?`."""
-    return _NOT_PRINTABLE.sub("?", text)
+    return "".join(each if each.isprintable() or each in _SPACES else "?" for each in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
