@@ -178,7 +178,7 @@ class Bench:
             select = compile_join(plan, mapping, need.subject, facts)
             path = self._path()
             count = self.engine.to_parquet(DIALECTS["duckdb"].render(select), Path(path))
-            return Relation(path, relation_columns(plan, mapping, need, facts), count)
+            return Relation(path, relation_columns(mapping, need, facts), count)
         return Relation("none.parquet", {"k0": BIGINT}, 0)
 
     def _parents(self, parent: Parent) -> Relation:
