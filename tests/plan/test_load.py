@@ -73,9 +73,7 @@ def test_positions(tmp_path):
 def test_an_alias_bomb_is_refused_at_once(tmp_path):
     """Aliases are refused before anything grows (A1)."""
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n"
-    bomb += "".join(
-        f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(12)
-    )
+    bomb += "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(12))
     started = time.process_time()
     codes = _codes(tmp_path, bomb)
     assert "alias" in codes
@@ -202,9 +200,7 @@ _TREES = st.recursive(
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    top=st.dictionaries(
-        st.sampled_from([*Plan.model_fields, "transhume", "x"]), _TREES, max_size=6
-    ),
+    top=st.dictionaries(st.sampled_from([*Plan.model_fields, "transhume", "x"]), _TREES, max_size=6),
     mapping=st.dictionaries(_WORDS, _TREES, max_size=6),
     rule=_TREES,
 )

@@ -12,10 +12,9 @@ from transhume.errors import DriverMissing, Finding, PlanError, Position
 _SECRET_BYTES_MAX = 65_536
 REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@]*):((?:\$\{[^{}]*\}|[^\s/?#@])*(?:@[^\s/?#@]*)*)@")
-_PARAMETER = re.compile(
-    r"(?i)([?&;\s](?:password|passwd|pwd|secret|token|sslpassword|[a-z._-]*secret[a-z._-]*)=)([^&;\s'\"]+)"
-)
+_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@]*):(?![0-9]{1,5}/)([^\s'\"]+)@")
+"""User and password of a URL. A password may wrongly hold any sign; digits and a slash are a port and a path."""
+_PARAMETER = re.compile(r"(?i)([?&;\s][a-z0-9._-]*(?:password|passwd|pwd|secret|token)[a-z0-9._-]*=)([^&;\s'\"]+)")
 
 
 def masked(text: str) -> str:
