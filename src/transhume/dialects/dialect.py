@@ -106,7 +106,7 @@ class Dialect:
 
 
 def _refuse_ambiguous(tree: exp.Expression) -> None:
-    known = isinstance(tree, (Operation, exp.Subquery, *_SAME_EVERYWHERE))
+    known = isinstance(tree, Operation) or type(tree) in _SAME_EVERYWHERE
     if (isinstance(tree, exp.Func) and not known) or isinstance(tree, _DIFFERENT):
         message = f"{type(tree).__name__} means different things in different engines; use an operation instead"
         raise LoweringError(message)

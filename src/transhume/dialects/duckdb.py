@@ -218,7 +218,7 @@ def _parse_exponent(value: exp.Expression, precision: int, scale: int) -> exp.Ex
     # decimal places by which the significant digits are moved to give a number counted in units of 10^-scale
     shift = exp.Add(
         this=exp.Add(
-            this=exp.Sub(this=_try_cast(part("exponent"), "HUGEINT"), expression=_call("length", part("fraction"))),
+            this=exp.Sub(this=_try_cast(part("exponent"), "INT"), expression=_call("length", part("fraction"))),
             expression=exp.Paren(this=dropped),
         ),
         expression=_number(scale),
@@ -251,9 +251,10 @@ def _parse_exponent(value: exp.Expression, precision: int, scale: int) -> exp.Ex
 def _parse_double(node: op.Operation) -> exp.Expression:
     value = node.this
     number = _gated(value, _NUMBER, "DOUBLE")
-    if isinstance(number, exp.TryCast) and 0 < abs(float(value.name)) < math.inf:
+    is_zero = rf"[+-]?0+(?:\.0+)?(?:[eE][+-]?{_DIGITS})?"
+    if isinstance(number, exp.TryCast) and (0 < abs(float(value.name)) < math.inf or re.fullmatch(is_zero, value.name)):
         return number
-    zero = _matches(value, rf"{_BLANK}[+-]?0+(?:\.0+)?(?:[eE][+-]?{_DIGITS})?{_BLANK}")
+    zero = _matches(value, f"{_BLANK}{is_zero}{_BLANK}")
     held = exp.Or(this=exp.Paren(this=exp.NEQ(this=number.copy(), expression=_number(0))), expression=zero)
     return _when((_all(_call("isfinite", number), exp.Paren(this=held)), number))
 
@@ -425,11 +426,6 @@ def _odd_text(node: op.Operation) -> exp.Expression:
     return _call("decode", _odd_value(node, "value", ("integer", "real", "text")))
 
 
-def _uuid_bytes(node: op.Operation) -> exp.Expression:
-    digits = _call("replace", _cast(node.this, "TEXT"), exp.Literal.string("-"), exp.Literal.string(""))
-    return _call("unhex", digits)
-
-
 def _join_reasons(node: op.Operation) -> exp.Expression:
     if not node.expressions:
         return _cast(exp.Null(), "TEXT")
@@ -450,8 +446,8 @@ DUCKDB = Dialect(
         op.IntegerText: lambda node: _cast(node.this, "TEXT"),
         op.UuidText: lambda node: _cast(node.this, "TEXT"),
         op.DecimalText: lambda node: _cast(node.this, "TEXT"),
-        op.UuidBytes: _uuid_bytes,
-        op.UuidFromBytes: lambda node: _cast(_call("hex", node.this), "UUID"),
+        op.UuidBytes: lambda node: _cast(node.this, "BLOB"),
+        op.UuidFromBytes: lambda node: _cast(node.this, "UUID"),
         op.ParseInteger: _parse(f"[+-]?{_DIGITS}", "BIGINT"),
         op.ParseDecimal: _parse_decimal,
         op.ParseDouble: _parse_double,

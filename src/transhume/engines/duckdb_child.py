@@ -183,6 +183,8 @@ def _storage(name: str, kind: pa.DataType) -> pa.DataType:
     """Return the plain Arrow type under DuckDB's extension types."""
     if isinstance(kind, pa.UuidType):
         return pa.binary(16)
+    if isinstance(kind, pa.Bool8Type):
+        return pa.bool_()
     if isinstance(kind, pa.BaseExtensionType):
         if getattr(kind, "extension_name", "") == "arrow.json":
             return pa.string()

@@ -1,0 +1,1 @@
+"""Tests of the dialects; other tests use their DuckDB."""
