@@ -143,24 +143,35 @@ class PostgresSnapshot:
                 first_row += row_count
         except psycopg.Error as problem:
             faults.reraise(problem, f"table '{table.name}' of {self._address.identity}")
+        except pa.ArrowInvalid:  # its text would quote a value
+            message = (
+                f"table '{table.name}' cannot be parsed from row {first_row} on; none of it is used; report this bug"
+            )
+            raise SystemRefused(message) from None
 
     def _require(self, table: Table) -> _Seen:
-        seen = self._seen.get(table.name)
+        """Return what the server says of a table now, or refuse one that is not what the catalog said."""
+        seen, natives = self._seen.get(table.name), self._natives[table.name]
         if seen is None:
             message = f"table '{table.name}' is not in {self._address.identity}; was it dropped or renamed?"
             raise SystemRefused(message)
-        unreadable = [name for name, (_, readable) in self._natives[table.name].items() if not readable]
         if seen.secured:
             message = (
-                f"row security hides rows of table '{table.name}' from this role; a part of the table is not the table; "
+                f"row security hides rows of table '{table.name}' from this role; a part is not the table; "
                 "read as its owner, or as a role with BYPASSRLS"
             )
             raise SystemRefused(message)
-        if wanted := [name for name in unreadable if (column := table.column(name)) and column.type is not None]:
-            message = (
-                f"no right to read table '{table.name}', columns {', '.join(map(repr, wanted))}; "
-                "ask its owner to GRANT SELECT on it"
-            )
+        carried = [column for column in table.columns if column.type is not None]
+        for column in carried:
+            if column.name not in natives or source_type(natives[column.name][0]) != (column.type, column.carrier):
+                message = (
+                    f"column '{column.name}' of table '{table.name}' is gone or has another type than a moment ago; "
+                    "nothing was read; run the same command again when nobody changes tables"
+                )
+                raise SystemRefused(message)
+        if unreadable := [column.name for column in carried if not natives[column.name][1]]:
+            names = ", ".join(f"'{name}'" for name in unreadable)
+            message = f"no right to read table '{table.name}', columns {names}; ask its owner to GRANT SELECT on it"
             raise SystemRefused(message)
         return seen
 
@@ -174,7 +185,7 @@ class PostgresSnapshot:
             expressions.append(expression)
         # A table of a plan may carry nothing but columns without a type; its rows still count.
         listed = sql.SQL(", ").join(expressions or [sql.SQL("1")])
-        # Without ONLY, rows of tables that inherit from this one would come too; those are tables of their own.
+        # Without ONLY, rows of tables that inherit from this one would come too; they are tables themselves.
         only = sql.SQL("" if seen.kind == "p" else "ONLY ")
         return sql.SQL("COPY (SELECT {} FROM {}{} AS t) TO STDOUT (FORMAT csv, FORCE_QUOTE *)").format(
             listed, only, sql.Identifier(self._address.schema, table.name)
