@@ -1,0 +1,111 @@
+"""A plan held against catalogs: what is missing there, what is left out here, what does not go together."""
+
+import pytest
+
+from tests.plan.planning import catalog, plan_of, table
+from transhume.checks.plan_against_catalogs import catalog_findings
+from transhume.errors import Finding
+
+SOURCE = (
+    table(
+        "models", "id bigint, name text(50), kind text(5), big bigint, price decimal(12,4), blob bytes, geo !geometry"
+    ),
+    table("metrics", "model_id bigint, kind text, value double, at text"),
+)
+GOOD = "u: {uuid: id}, name: name, kind: kind, big: big, price: price"
+
+
+def _findings(
+    folder, columns: str = GOOD, more: str = "drop: [blob, geo]", rest: str = "", target=None
+) -> list[Finding]:
+    tables = f"  t:\n    from: models\n    key: id\n    create: true\n    {more}\n    columns: {{{columns}}}\n{rest}"
+    plan = plan_of(folder, tables + "ignored_tables: [metrics]\n" * ("metrics" not in more))
+    return catalog_findings(plan, catalog(*SOURCE), target)[1]
+
+
+def _said(findings: list[Finding], code: str) -> str:
+    assert code in {finding.code for finding in findings}, findings
+    assert all(finding.position is not None and finding.cure for finding in findings), findings
+    return " ".join(f"{finding.message} {finding.cure}" for finding in findings if finding.code == code)
+
+
+def test_a_good_plan_has_no_finding_and_a_table(tmp_path):
+    """Nothing is said of a plan that fits."""
+    plan = plan_of(tmp_path, f"  t: {{from: models, key: id, create: true, drop: [blob, geo], columns: {{{GOOD}}}}}\n"
+                             "ignored_tables: [metrics]\n")  # fmt: skip
+    tables, findings = catalog_findings(plan, catalog(*SOURCE), catalog(identity="target"))
+    assert findings == []
+    assert [column.name for column in tables["t"].table.columns] == ["u", "name", "kind", "big", "price"]
+    assert tables["t"].create
+
+
+def test_a_column_that_goes_nowhere(tmp_path):
+    """Silence is never success: each source column is used or dropped."""
+    said = _said(_findings(tmp_path, more="drop: [blob]"), "column_left_out")
+    assert "'models.geo' goes nowhere" in said
+    assert "'geo' under drop" in said
+
+
+def test_a_table_that_goes_nowhere(tmp_path):
+    """Each source table is mapped, joined or ignored."""
+    plan = plan_of(tmp_path, f"  t: {{from: models, key: id, create: true, drop: [blob, geo], columns: {{{GOOD}}}}}\n")
+    findings = catalog_findings(plan, catalog(*SOURCE), None)[1]
+    assert "'metrics' goes nowhere" in _said(findings, "table_left_out")
+
+
+@pytest.mark.parametrize(
+    "used",
+    ["where: big = 1", "join: {m: {from: metrics, on: {model_id: big}}}"],
+)
+def test_where_and_joins_use_columns(tmp_path, used):
+    """A column that only a condition or a join reads counts as used."""
+    findings = _findings(tmp_path, GOOD.replace(", big: big", ""), f"drop: [blob, geo]\n    {used}")
+    assert not [finding for finding in findings if finding.severity == "error"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "more", "code", "said"),
+    [
+        (GOOD + ", x: nmae", "drop: [blob, geo]", "type", "did you mean 'name'?"),
+        (GOOD + ", x: geo", "drop: [blob]", "type", "'geometry'"),
+        (GOOD, "drop: [blob, geo, blub]", "unknown_column", "did you mean 'blob'?"),
+        (GOOD + ", x: {scale: name, times: 2}", "types: {x: boolean}\n    drop: [blob, geo]", "type", "boolean"),
+        (GOOD, "types: {name: text(20)}\n    drop: [blob, geo]", "narrower", "text(50)"),
+        (GOOD, "types: {price: 'decimal(10,4)'}\n    drop: [blob, geo]", "narrower", "decimal(12,4)"),
+        (GOOD, "where: name = 1\n    drop: [blob, geo]", "expression", "text"),
+        (GOOD, "where: nmae = 'x'\n    drop: [blob, geo]", "expression", "did you mean 'name'?"),
+        (GOOD, "checks: [{name: c, sql: price > 'a lot'}]\n    drop: [blob, geo]", "expression", "a lot"),
+        (GOOD, "join: {m: {from: metric, on: {model_id: id}}}\n    drop: [blob, geo]", "unknown_table", "did you mean 'metrics'?"),
+        (GOOD, "join: {m: {from: metrics, on: {modelid: id}}}\n    drop: [blob, geo]", "unknown_column", "did you mean 'model_id'?"),
+        (GOOD, "join: {m: {from: metrics, on: {model_id: idd}}}\n    drop: [blob, geo]", "unknown_column", "did you mean 'id'?"),
+        (GOOD, "join: {m: {from: metrics, on: {value: id}}}\n    drop: [blob, geo]", "join_type", "double"),
+        (GOOD, "join: {m: {from: metrics, on: {model_id: id}, latest: when}}\n    drop: [blob, geo]", "unknown_column", "'when'"),
+        (GOOD, "join: {m: {from: metrics, on: {model_id: id}, where: value = 'x'}}\n    drop: [blob, geo]", "expression", "double"),
+        (GOOD + ", x: m.val", "join: {m: {from: metrics, on: {model_id: id}}}\n    drop: [blob, geo]", "type", "did you mean 'm.value'?"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together(tmp_path, columns, more, code, said):
+    """Columns, tables and types that the source does not have, each with a cure."""
+    assert said in _said(_findings(tmp_path, columns, more), code)
+
+
+def test_keys(tmp_path):
+    """A key exists and is of a type that keys are made of."""
+    rest = "  k: {from: metrics, key: [value, valeu], create: true, columns: {x: value, y: model_id, z: kind, w: at}}\n"
+    findings = _findings(tmp_path, rest=rest)
+    assert "'value' is of the type 'double'" in _said(findings, "key_type")
+    assert "did you mean 'value'?" in _said(findings, "unknown_column")
+
+
+def test_source_and_target_are_two(tmp_path):
+    """The target may not be the source (B6)."""
+    findings = _findings(tmp_path, target=catalog(identity="source"))
+    assert "never written" in _said(findings, "same_system")
+
+
+def test_an_ignored_table_that_is_not_there(tmp_path):
+    """An exception for nothing is worth a warning: it may be a typo."""
+    plan = plan_of(tmp_path, f"  t: {{from: models, key: id, create: true, drop: [blob, geo], columns: {{{GOOD}}}}}\n"
+                             "ignored_tables: [metrics, metricz]\n")  # fmt: skip
+    findings = catalog_findings(plan, catalog(*SOURCE), None)[1]
+    assert [(finding.severity, finding.cure) for finding in findings] == [("warning", "did you mean 'metrics'?")]
