@@ -15,7 +15,7 @@ from transhume.rules.names import conflicts
 from transhume.words import hint
 
 _NAME_BYTES_MAX = 63
-"""https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS: longer names are cut silently."""
+"""Longer names are cut silently: https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS"""
 _OWN_PREFIX = "transhume_"
 
 
@@ -96,11 +96,12 @@ def _mapping_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
             message = f"two checks of '{mapping.name}' are called '{check.name}'; rejects are named after them"
             yield at(plan, ("tables", mapping.name, "checks", place), "name", message, "rename one of them")
         seen[check.name] = place
-    used = used_columns(mapping)
+    # A column that only decides (where, key, join) reaches no target column: `drop` may say so, and needs not.
+    filling = {column: name for name, rule in mapping.columns.items() for column in rule.columns()}
     for place, name in enumerate(mapping.drop):
-        if name in used:
-            message = f"the source column '{name}' is dropped, and {used[name]} uses it"
-            cure = "remove it from drop; a column that is used somewhere needs no word there"
+        if name in filling:
+            message = f"the source column '{name}' is dropped, and '{filling[name]}' is made of it"
+            cure = "remove it from drop; a column that fills another needs no word there"
             yield at(plan, ("tables", mapping.name, "drop", place), "drop_used", message, cure)
 
 
