@@ -55,21 +55,12 @@ def open_target(url: str, base: Path) -> Target:
 
 def _function(url: str, side: str) -> Callable[..., Any]:
     scheme, separator, _ = url.partition(":")
-    known = sorted(name for name, system in _systems().items() if getattr(system, side))
-    if not separator:
-        message = f"the {side} URL names no system; it starts with one of: {', '.join(known)} (as in 'sqlite:///x.db')"
-        raise UsageError(message)
-    system = _systems().get(scheme.lower())
-    if system is None:
-        # What stands before the first colon may be part of a password; only what looks like a scheme is shown.
-        shown = f"'{scheme}'" if re.fullmatch(r"[A-Za-z][A-Za-z0-9+]{0,15}", scheme) else "this"
-        close = difflib.get_close_matches(scheme.lower(), known, n=1)
-        cure = f"did you mean '{close[0]}'?" if close else f"known schemes: {', '.join(known)}"
-        message = f"{shown} is not a scheme of a {side} URL; {cure}"
-        raise UsageError(message)
+    system = SYSTEMS.get(scheme.lower()) or _added().get(scheme.lower())
+    if not separator or system is None:
+        raise UsageError(_unknown(scheme, side, has_scheme=bool(separator)))
     place = getattr(system, side)
     if place is None:
-        message = f"'{scheme}' cannot be a {side}; systems that can: {', '.join(known)}"
+        message = f"'{scheme}' cannot be a {side}; systems that can: {', '.join(_schemes(side))}"
         raise UsageError(message)
     module, _, name = place.partition(":")
     try:
@@ -84,6 +75,20 @@ def _function(url: str, side: str) -> Callable[..., Any]:
         raise DriverMissing(message) from None
 
 
-def _systems() -> dict[str, System]:
-    added = {point.name: point.load() for point in entry_points(group="transhume.systems")}
-    return {**added, **SYSTEMS}
+def _unknown(scheme: str, side: str, *, has_scheme: bool) -> str:
+    known = _schemes(side)
+    if not has_scheme:
+        return f"the {side} URL names no system; it starts with one of: {', '.join(known)} (as in 'sqlite:///x.db')"
+    # What stands before the first colon may be part of a password; only what looks like a scheme is shown.
+    shown = f"'{scheme}'" if re.fullmatch(r"[A-Za-z][A-Za-z0-9+]{0,15}", scheme) else "this"
+    close = difflib.get_close_matches(scheme.lower(), known, n=1)
+    cure = f"did you mean '{close[0]}'?" if close else f"known schemes: {', '.join(known)}"
+    return f"{shown} is not a scheme of a {side} URL; {cure}"
+
+
+def _schemes(side: str) -> list[str]:
+    return sorted(name for name, system in {**_added(), **SYSTEMS}.items() if getattr(system, side))
+
+
+def _added() -> dict[str, System]:
+    return {point.name: point.load() for point in entry_points(group="transhume.systems")}
