@@ -52,17 +52,20 @@ def kind_of(node: Any) -> str:
 def shape_problem(name: str, kind: str, context: Mapping[str, Any], found: Any) -> tuple[str, str]:
     """Return (what is wrong, cure) for a pydantic error of this kind and context on the value `found` of `name`."""
     what = kind_of(found)
+    if kind in {"too_short", "too_long"}:
+        allowed = counted(context.get("min_length") or context.get("max_length") or 1, "entry")
+        return (f"{name} is empty" if kind == "too_short" else f"{name} has more than {allowed}"), f"write {allowed}"
     if kind == "literal_error":
         return f"{name} cannot be {what}", f"write {context.get('expected', '')}".replace("'", "")
-    if kind == "string_pattern_mismatch":
-        return f"{name} is {what}, expected a name", "use letters, digits and '_', a letter first"
-    if kind.startswith("string"):
-        return f"{name} is {what}, expected a text", "write one value"
-    if kind in {"tuple_type", "list_type"}:
-        return f"{name} is {what}, expected a list", "write [a, b], or one '- ' line for each"
-    if kind == "too_short":
-        return f"{name} is empty", f"write {counted(context.get('min_length', 1), 'entry')}"
-    if kind == "too_long":
-        allowed = counted(context.get("max_length", 1), "entry")
-        return f"{name} has more than {allowed}", f"write {allowed}"
-    return f"{name} is {what}, expected a mapping of 'key: value' lines", "write 'key: value' lines below it"
+    expected, cure = next(words for pattern, *words in _SHAPES if kind.startswith(pattern))
+    return f"{name} is {what}, expected {expected}", cure
+
+
+_SHAPES = (
+    ("string_pattern", "a name", "use letters, digits and '_', a letter first"),
+    ("string", "a text", "write one value"),
+    ("tuple", "a list", "write [a, b], or one '- ' line for each"),
+    ("list", "a list", "write [a, b], or one '- ' line for each"),
+    ("", "a mapping of 'key: value' lines", "write 'key: value' lines below it"),
+)
+"""How a kind of error of pydantic begins, what was expected, and the cure; the last one fits all others."""

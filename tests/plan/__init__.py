@@ -1,0 +1,1 @@
+"""Tests of the plan: reading, checking, types, identity."""

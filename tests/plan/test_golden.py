@@ -1,4 +1,4 @@
-"""Messages about plans, word by word. `UPDATE_GOLDEN=1 pytest` writes them anew, to be read before they are committed."""
+"""Messages about plans, word by word. `UPDATE_GOLDEN=1 pytest` writes them anew; read them before a commit."""
 
 import os
 import re

@@ -82,8 +82,7 @@ def test_every_kind_that_a_row_can_get_has_a_meaning():
         for path in (SOURCE / folder).glob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
-                    if found := re.fullmatch(r"([a-z_]+):", str(node.values[0].value)):
-                        kinds.add(found[1])
+                    kinds |= set(re.findall(r"^([a-z_]+):$", str(node.values[0].value)))
                 if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_Conversion":
                     kinds |= {each.value for each in node.args if isinstance(each, ast.Constant) and each.value}
     assert kinds - {"transhume", "stop", "warn"} <= set(REASONS)

@@ -32,6 +32,10 @@ def column_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
                     for code, message, cure, severity in check(plan, mapping, each):
                         yield at_column(plan, mapping, name, code, message, cure, severity)
     yield from _type_findings(plan, mapping)
+    yield from _key_findings(plan, mapping)
+
+
+def _key_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
     for place, column in enumerate(mapping.key):
         if column.partition(".")[0] in mapping.join:
             message = f"the key '{column}' is a joined column; a key identifies a row of '{mapping.from_}'"
@@ -61,7 +65,7 @@ def _type_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
             yield at(plan, here, "references", message, "leave 'references' out: a reference here is to one column")
 
 
-def _ref_problems(plan: Plan, mapping: TableMapping, rule: Ref) -> Problems:
+def _ref_problems(plan: Plan, mapping: TableMapping, rule: Ref) -> Problems:  # noqa: ARG001
     parent = plan.tables.get(rule.table)
     if parent is None:
         message = f"'{rule.table}' is no table mapping of this plan"

@@ -1,6 +1,7 @@
 """Literals of a plan: whether a text is a value of a type. Nothing is parsed for a run here."""
 
-import datetime
+import datetime as dt
+import math
 import re
 import uuid
 from collections.abc import Callable
@@ -43,24 +44,24 @@ def _is_decimal(text: str, wanted: LogicalType) -> bool:
 
 def _is_double(text: str, _: LogicalType) -> bool:
     value = float(text) if _NUMBER.fullmatch(text) else float("nan")
-    return abs(value) != float("inf") and value == value and (value != 0 or Decimal(text) == 0)
+    return math.isfinite(value) and (value != 0 or Decimal(text) == 0)
 
 
 def _is_timestamp(text: str, wanted: LogicalType) -> bool:
     if not re.fullmatch(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d(:\d\d){0,2})?", text, re.ASCII):
         return False
-    aware = datetime.datetime.fromisoformat(text).tzinfo is not None
+    aware = dt.datetime.fromisoformat(text).tzinfo is not None
     return aware is (wanted.kind is Kind.TIMESTAMPTZ)
 
 
 def _is_time(text: str, _: LogicalType) -> bool:
     return bool(re.fullmatch(r"\d\d:\d\d:\d\d(\.\d{1,6})?", text, re.ASCII)) and bool(
-        datetime.time.fromisoformat(text) or True
+        dt.time.fromisoformat(text) or True
     )
 
 
 def _is_date(text: str, _: LogicalType) -> bool:
-    return bool(re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII)) and bool(datetime.date.fromisoformat(text))
+    return bool(re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII)) and bool(dt.date.fromisoformat(text))
 
 
 def _is_uuid(text: str, _: LogicalType) -> bool:

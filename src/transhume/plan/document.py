@@ -7,10 +7,9 @@ keys and several documents are refused, so that nothing grows, hides or is silen
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -326,12 +325,13 @@ def _syntax_finding(document: Document, problem: MarkedYAMLError) -> Finding:
         line, column = opened.line, opened.column
     for pattern, message, cure in _PLAIN_WORDS:
         if pattern in said:
-            found = document.lines[line][column : column + 1] if line < len(document.lines) else ""
-            if found == "\t":
-                message, cure = "a tab stands where only spaces indent", "replace the tab by spaces"
-            if pattern.startswith("expected ',' or") and opened is not None and opened.line != line:
-                message = f"{message}; it is opened in line {opened.line + 1}"
-            return Finding("yaml", "error", message, cure, document.place(line, column))
+            place = document.place(line, column)
+            if line < len(document.lines) and document.lines[line][column : column + 1] == "\t":
+                tab = "a tab stands where only spaces indent"
+                return Finding("yaml", "error", tab, "replace the tab by spaces", place)
+            is_far = pattern.startswith("expected ',' or") and opened is not None and opened.line != line
+            behind = f"; it is opened in line {opened.line + 1}" if is_far and opened is not None else ""
+            return Finding("yaml", "error", message + behind, cure, place)
     message = "this line is not YAML"
     cure = "write 'key: value', and put texts with special characters in quotes"
     return Finding("yaml", "error", message, cure, document.place(line, column))

@@ -79,7 +79,7 @@ def _type(text: str) -> LogicalType:
     try:
         return parse_type(text)
     except ValueError:
-        word = text.split("(")[0].strip().lower()
+        word = text.partition("(")[0].strip().lower()
         known = ["uuid", "int", "bigint", "decimal(p,s)", "double", "boolean", "text", "text(n)", "date"]
         known += ["timestamp", "timestamptz", "time", "bytes", "json", "list(type)"]
         meant = _OTHER_NAMES.get(word) or did_you_mean(word, [name.split("(")[0] for name in known])
@@ -92,7 +92,7 @@ def _type(text: str) -> LogicalType:
 
 _OTHER_NAMES = {
     "integer": "int", "smallint": "int", "int4": "int", "int8": "bigint", "long": "bigint", "float": "double",
-    "real": "double", "float8": "double", "varchar": "text(n)", "char": "text(n)", "character varying": "text(n)", "string": "text",
+    "real": "double", "float8": "double", "varchar": "text(n)", "char": "text(n)", "string": "text",
     "nvarchar": "text(n)", "clob": "text", "datetime": "timestamp", "bool": "boolean", "numeric": "decimal(p,s)",
     "decimal": "decimal(p,s)", "number": "decimal(p,s)", "money": "decimal(19,4)", "blob": "bytes", "bytea": "bytes",
     "binary": "bytes", "jsonb": "json", "array": "list(type)", "list": "list(type)",

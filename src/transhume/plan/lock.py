@@ -7,10 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from enum import Enum
 from typing import Any
-
 
 from pydantic import BaseModel
 
@@ -18,7 +15,6 @@ import transhume
 from transhume.plan.model import Plan
 from transhume.rules.copy import Copy
 from transhume.rules.rule import ColumnRef, Constant, Otherwise, Rule
-from transhume.schema import LogicalType
 
 _SHOWN_MAX = 120
 _ORDERED = frozenset({"tables", "columns", "join"})
@@ -51,29 +47,29 @@ def plan_diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _plain(value: Any, *, is_ordered: bool = False) -> Any:
-    """Return a model, rule or value as JSON values that read like the plan; mappings sorted unless their order counts."""
+    """Return a value as JSON values that read like the plan; mappings are sorted unless their order counts."""
+    if isinstance(value, Copy):
+        value = value.column
+    if isinstance(value, Mapping):
+        made = {str(key): _plain(each) for key, each in value.items()}
+        return made if is_ordered else dict(sorted(made.items()))
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, BaseModel):
+        return _model(value)
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
     match value:
-        case Copy():
-            return _plain(value.column)
         case ColumnRef():
             return value.name
         case Constant():
             return {"value": value.text}
         case Otherwise():
             return {"value": value.text} if value.action == "literal" else value.action
-        case LogicalType() | Enum():
-            return str(value)
-        case BaseModel():
-            return _model(value)
-        case Mapping():
-            made = {str(key): _plain(each) for key, each in value.items()}
-            return made if is_ordered else dict(sorted(made.items()))
-        case list() | tuple():
-            return [_plain(each) for each in value]
         case None | bool() | int() | float():
             return value
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     return str(value)
 
 

@@ -65,7 +65,7 @@ def _read(directory: Path, file: str, position: Position | None) -> bytes:
     home = os.path.realpath(directory)
     try:
         real = os.path.realpath(directory / file)
-        if "://" in file or os.path.isabs(file) or os.path.commonpath([home, real]) != home:
+        if "://" in file or Path(file).is_absolute() or os.path.commonpath([home, real]) != home:
             raise _problem("file_outside", outside, cure, position)
         descriptor = os.open(real, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
     except (OSError, ValueError) as problem:

@@ -24,39 +24,96 @@ _ELSE = "write 'else: null' or another 'else', or correct the rows in the source
 
 REASONS: Mapping[str, Meaning] = MappingProxyType(
     {
-        "null": Meaning("'{column}' is NULL, and '{target}' must not be", "give it a value by {{coalesce: [{column}, '...']}}"),
+        "null": Meaning(
+            "'{column}' is NULL, and '{target}' must not be", "give it a value by {{coalesce: [{column}, '...']}}"
+        ),
         "null_key": Meaning("the key '{column}' is NULL: nothing identifies the row", _NO_CURE),
-        "duplicate_key": Meaning("the key '{column}' is not unique", "add a column to 'key', or correct the source"),
-        "unmapped": Meaning("'{column}' holds a value that the rule does not know", "add it to the rule's list, or write 'else'"),
-        "orphan": Meaning("'{column}' refers to a row that is not in the source", "write 'else: null', or correct the source"),
-        "parent_rejected": Meaning("the row that '{column}' refers to is rejected itself", "see its own rejects, or write 'else: null'"),
-        "parent_filtered": Meaning("the row that '{column}' refers to is left out by its 'where'", "write 'else: null', or filter these rows too"),
-        "ambiguous": Meaning("the join '{column}' finds several rows", "write 'first' or 'latest' in the join"),
+        "duplicate_key": Meaning(
+            "the key '{column}' is not unique",
+            "add a column to 'key', or correct the source",
+        ),
+        "unmapped": Meaning(
+            "'{column}' holds a value that the rule does not know", "add it to the rule's list, or write 'else'"
+        ),
+        "orphan": Meaning(
+            "'{column}' refers to a row that is not in the source", "write 'else: null', or correct the source"
+        ),
+        "parent_rejected": Meaning(
+            "the row that '{column}' refers to is rejected itself", "see its own rejects, or write 'else: null'"
+        ),
+        "parent_filtered": Meaning(
+            "the row that '{column}' refers to is left out by its 'where'",
+            "write 'else: null', or filter these rows too",
+        ),
+        "ambiguous": Meaning(
+            "the join '{column}' finds several rows",
+            "write 'first' or 'latest' in the join",
+        ),
         "no_match": Meaning("the join '{column}' finds no row", "write 'none: null' in the join"),
         "bad_encoding": Meaning("'{column}' holds text that is not UTF-8", _NO_CURE),
         "blob": Meaning("'{column}' holds bytes where its column has another type", _NO_CURE),
         "bad_value": Meaning("'{column}' holds a value of another class than its column", _NO_CURE),
         "bad_integer": Meaning("'{column}' holds a text that is no whole number of 64 bits", _NO_CURE),
-        "bad_number": Meaning("'{column}' holds a text that is no number which the target holds exactly", _NO_CURE),
-        "bad_boolean": Meaning("'{column}' holds a value that is neither true nor false", "write {{boolean: {column}, true: [...], false: [...]}}"),
+        "bad_number": Meaning(
+            "'{column}' holds a text that is no number which the target holds exactly",
+            _NO_CURE,
+        ),
+        "bad_boolean": Meaning(
+            "'{column}' holds a value that is neither true nor false",
+            "write {{boolean: {column}, true: [...], false: [...]}}",
+        ),
         "bad_uuid": Meaning("'{column}' holds a text that is no UUID", _NO_CURE),
-        "bad_date": Meaning("'{column}' holds a text that is no date YYYY-MM-DD", "write {{parse: {column}, format: ...}}, or correct the rows"),
-        "bad_time": Meaning("'{column}' holds a text that is no time HH:MM:SS", "write {{parse: {column}, format: ...}}, or correct the rows"),
-        "bad_timestamp": Meaning("'{column}' holds a text that is no time stamp", "write {{parse: {column}, format: ...}}, or correct the rows"),
+        "bad_date": Meaning(
+            "'{column}' holds a text that is no date YYYY-MM-DD",
+            "write {{parse: {column}, format: ...}}, or correct the rows",
+        ),
+        "bad_time": Meaning(
+            "'{column}' holds a text that is no time HH:MM:SS",
+            "write {{parse: {column}, format: ...}}, or correct the rows",
+        ),
+        "bad_timestamp": Meaning(
+            "'{column}' holds a text that is no time stamp",
+            "write {{parse: {column}, format: ...}}, or correct the rows",
+        ),
         "bad_format": Meaning("'{column}' holds a text of another form than the rule's format", _ELSE),
-        "zero_date": Meaning("'{column}' holds a zero date (0000-00-00)", "write 'zero_date: null' or name a column to take instead"),
-        "dst_gap": Meaning("'{column}' holds a local time that the clocks skipped", "write 'on_gap: shift', or correct the rows"),
-        "dst_overlap": Meaning("'{column}' holds a local time that occurred twice", "write 'on_overlap: earlier' or 'later'"),
-        "path_no_match": Meaning("'{column}' has another form than the rule's 'like'", "add a pair of like and to under 'any', or write 'else'"),
+        "zero_date": Meaning(
+            "'{column}' holds a zero date (0000-00-00)", "write 'zero_date: null' or name a column to take instead"
+        ),
+        "dst_gap": Meaning(
+            "'{column}' holds a local time that the clocks skipped", "write 'on_gap: shift', or correct the rows"
+        ),
+        "dst_overlap": Meaning(
+            "'{column}' holds a local time that occurred twice", "write 'on_overlap: earlier' or 'later'"
+        ),
+        "path_no_match": Meaning(
+            "'{column}' has another form than the rule's 'like'",
+            "add a pair of like and to under 'any', or write 'else'",
+        ),
         "not_finite": Meaning("'{column}' holds NaN or an infinity", _NO_CURE),
-        "out_of_range": Meaning("'{column}' holds a number beyond what '{target}' takes", "make the target column wider"),
-        "overflow": Meaning("'{column}' gives a number with more digits than '{target}' takes", "make the target column wider"),
-        "inexact": Meaning("'{column}' holds a number that '{target}' would not hold exactly", "give the target column more digits, or another type"),
-        "too_long": Meaning("'{column}' gives a text longer than '{target}' takes", "make the target column longer"),
-        "nul_character": Meaning("'{column}' holds a text with the character U+0000", "take it out in the source: {{replace: ...}} is the rule for it"),
-        "check": Meaning("the check '{column}' fails", "correct the rows, or write 'then: warn' in the check"),
+        "out_of_range": Meaning(
+            "'{column}' holds a number beyond what '{target}' takes", "make the target column wider"
+        ),
+        "overflow": Meaning(
+            "'{column}' gives a number with more digits than '{target}' takes", "make the target column wider"
+        ),
+        "inexact": Meaning(
+            "'{column}' holds a number that '{target}' would not hold exactly",
+            "give the target column more digits, or another type",
+        ),
+        "too_long": Meaning(
+            "'{column}' gives a text longer than '{target}' takes",
+            "make the target column longer",
+        ),
+        "nul_character": Meaning(
+            "'{column}' holds a text with the character U+0000",
+            "take it out in the source: {{replace: ...}} is the rule for it",
+        ),
+        "check": Meaning(
+            "the check '{column}' fails",
+            "correct the rows, or write 'then: warn' in the check",
+        ),
     }
-)  # fmt: skip
+)
 """By the kind before the colon. `{column}` is what stands behind it, `{target}` the target column, or the same."""
 
 

@@ -1,4 +1,4 @@
-"""What pydantic and the rules found wrong, in plain words with place and cure. No message of pydantic's goes through."""
+"""What pydantic and the rules found wrong, in plain words with place and cure; none of pydantic's words go through."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -132,20 +132,13 @@ def _unknown_key(path: Path_, key: str) -> tuple[str, str]:
 
 
 def _model(path: Path_) -> type[BaseModel] | None:
-    match path:
-        case ():
-            return Plan
-        case ("defaults",):
-            return Defaults
-        case ("lookups", _):
-            return FileLookup
-        case ("tables", _):
-            return TableMapping
-        case ("tables", _, "join", _):
-            return Join
-        case ("tables", _, "checks", _):
-            return RowCheck
-    return None
+    if not path:
+        return Plan
+    inside: dict[tuple[str, ...], type[BaseModel]] = {
+        ("defaults",): Defaults, ("lookups", "*"): FileLookup, ("tables", "*"): TableMapping,
+        ("tables", "*", "join", "*"): Join, ("tables", "*", "checks", "*"): RowCheck,
+    }  # fmt: skip
+    return inside.get(tuple("*" if place in {1, 3} else str(part) for place, part in enumerate(path)))
 
 
 def _keys(path: Path_) -> list[str]:
@@ -155,6 +148,7 @@ def _keys(path: Path_) -> list[str]:
 
 
 def _place(path: Path_) -> str:
+    """Name a part of the plan in a sentence."""
     match path:
         case ():
             return "the plan"
@@ -180,13 +174,10 @@ def _in_document(path: Path_, document: Document) -> Path_:
     node: Any = document.content
     kept: list[str | int] = []
     for part in path:
-        if isinstance(node, Mapping) and part in node:
+        is_place = isinstance(node, list) and isinstance(part, int) and part < len(node)
+        if is_place or (isinstance(node, Mapping) and part in node):
             node = node[part]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
-            node = node[part]
-        else:
-            continue
-        kept.append(part)
+            kept.append(part)
     return tuple(kept)
 
 

@@ -1,5 +1,6 @@
 """Time zone names of a plan: IANA names of places, no abbreviations."""
 
+import re
 from types import MappingProxyType
 
 from transhume.rules.zone_years import zone_names
@@ -49,8 +50,7 @@ def zone_problem(name: str) -> tuple[str, str] | None:
         return f"'{name}' is an abbreviation, not the zone of a place", f"write {_either(places)}"
     if name in zone_names():
         return None
-    offset = name.lstrip("UTCGMTutcgmt")
-    if offset[:1] in {"+", "-"} and offset[1:2].isdigit():
+    if re.match(r"(UTC|GMT)?[+-][0-9]", name, re.IGNORECASE):
         return f"'{name}' is an offset, not a time zone", "name the zone of the place, such as 'Europe/Berlin'"
     near = did_you_mean(name, zone_names())
     cure = f"did you mean '{near}'?" if near else "name the zone of the place, such as 'America/New_York'"
