@@ -120,6 +120,17 @@ def test_unchanged_rows_that_others_remove_are_missed(place):
     run.close()
 
 
+def test_a_run_of_unchanged_rows_only_misses_them_too(place):
+    """Nothing is staged, and one of the rows that were counted as unchanged is gone: that is said."""
+    place.make(people().arrow_schema, person_rows(0, 10))
+    run, line = _staged(place, person_rows(0, 10))
+    assert line.row_count == 0
+    place.table("people").delete("name == 'person 6'")
+    with pytest.raises(CheckFailed, match="counted as unchanged"):
+        run.publish([people()])
+    run.close()
+
+
 def test_unchanged_rows_survive_a_compaction(place):
     """Others rewrite the files of unchanged rows without changing a row: the run is published."""
     place.make(people().arrow_schema, person_rows(0, 10))
