@@ -27,6 +27,8 @@ from transhume.engines.messages import Message, receive, send
 ROWS_PER_BATCH = 16_384
 """Rows of one Arrow batch: 64 k rows took 80 MB more and were no faster."""
 ROWS_PER_ROW_GROUP = 122_880
+BYTES_PER_ROW_GROUP = 16 * 1024 * 1024
+"""Bounds what writing Parquet holds: a row group of wide rows ran out of 400 MB without it."""
 QUERY_BYTES_MAX = 256 * 1024 * 1024
 PARENT_CHECK_S = 1.0
 INTERRUPT_AGAIN_S = 0.05
@@ -39,7 +41,6 @@ _NAMES_STATEMENT_OR_FILE = (
     duckdb.CatalogException,
     duckdb.IOException,
     duckdb.PermissionException,
-    duckdb.OutOfMemoryException,
 )
 
 
@@ -162,7 +163,12 @@ class Worker:
         return rows
 
     def _to_parquet(self, relation: duckdb.DuckDBPyRelation, path: Path) -> int:
-        relation.write_parquet(str(path), compression="lz4", row_group_size=ROWS_PER_ROW_GROUP)
+        relation.write_parquet(
+            str(path),
+            compression="lz4",
+            row_group_size=ROWS_PER_ROW_GROUP,
+            row_group_size_bytes=BYTES_PER_ROW_GROUP,
+        )
         with path.open("rb+") as written:
             os.fsync(written.fileno())
         return int(pq.read_metadata(str(path)).num_rows)
@@ -204,6 +210,8 @@ def without_values(error: Exception) -> str:
     what lies between the first and the last quote or parenthesis goes, and every number.
     """
     text = str(error).strip()
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return text.partition("\n")[0]  # what follows are settings that are locked
     if isinstance(error, (StatementRefused, *_NAMES_STATEMENT_OR_FILE)):
         return text
     for begin, end in (("['\"]", "['\"]"), (r"\(", r"\)")):
