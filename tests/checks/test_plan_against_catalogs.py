@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.plan.planning import catalog, plan_of, table
+from tests.plan.planning import HEAD, catalog, plan_of, table
 from transhume.checks.plan_against_catalogs import catalog_findings
 from transhume.errors import Finding
 
@@ -110,3 +110,10 @@ def test_an_ignored_table_that_is_not_there(tmp_path):
                              "ignored_tables: [metrics, metricz]\n")  # fmt: skip
     findings = catalog_findings(plan, catalog(*SOURCE), None)[1]
     assert [(finding.severity, finding.cure) for finding in findings] == [("warning", "did you mean 'metrics'?")]
+
+
+def test_a_lookup_in_another_system_is_refused(tmp_path):
+    """What this version does not read is said before a run, not by a run."""
+    head = HEAD.replace("{file: ids.csv,", '{system: "sqlite:///i.db", table: users,')
+    plan = plan_of(tmp_path, "  t: {from: metrics, key: kind, columns: {x: kind}}\n", head)
+    assert "export 'users' as CSV" in _said(catalog_findings(plan, catalog(*SOURCE), None)[1], "system_lookup")

@@ -14,13 +14,14 @@ source: sqlite:///a.db
 target: iceberg:./lake
 defaults: {time_zone: Europe/Berlin}
 lookups:
-  ids: {system: "sqlite:///i.db", table: u, key: id, value: uuid}
+  ids: {file: ids.csv, key: id, value: uuid}
   algorithms: {Random Forest: [RF]}
 """
 
 
 def plan_of(folder: Path, tables: str, head: str = HEAD) -> Plan:
     """Read a plan from its `tables:` (indented by two); its text must have no mistake."""
+    (folder / "ids.csv").write_text("id,uuid\n1,da3e586a-4bd1-55fc-925f-433257c8c5c4\n")
     (folder / "transhume.yaml").write_text(f"{head}tables:\n{tables}")
     plan, findings = read(folder, {})
     assert plan is not None, findings

@@ -171,7 +171,8 @@ def test_what_follows_from_a_mistake_is_not_said(tmp_path):
 
 _PIECES = [
     "transhume: 1\n", "tables:\n", "  t:\n", "    from: t\n", "    key: [a]\n", "    columns:\n",
-    "      a: {uuid: a}\n", "- ", ": ", "? ", "{", "}", "[", "]", "'", '"', "|", ">", "&a ", "*a ", "!t ", "#", "%", "@", "`", "\n", " ", "\t",
+    "      a: {uuid: a}\n", "- ", ": ", "? ", "{", "}", "[", "]", "'", '"', "|", ">", "&a ", "*a ",
+    "!t ", "#", "%", "@", "`", "\n", " ", "\t",
     "---", "...", "<<: ", "null", "\\", "\r", "\u2028", "\x85", "\ufeff", "${X}", "{codes: a, to: {", "join:",
 ]  # fmt: skip
 
