@@ -1,0 +1,1 @@
+"""Whole runs: killed, repeated, refused."""

@@ -1,0 +1,137 @@
+"""A small project with everything that a run can meet: several segments, references, a cycle, rejects, filters."""
+
+import hashlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from pyiceberg.catalog.sql import SqlCatalog
+
+PLAN = """\
+transhume: 1
+name: small
+namespace: small
+source: ${SOURCE_URL}
+target: ${TARGET_URL}
+defaults: {time_zone: Europe/Berlin, max_rejects: 50%}
+lookups:
+  kinds: {Tree: [tree, TREE], Bush: [bush]}
+tables:
+  places:
+    from: place
+    key: id
+    create: true
+    types: {place_id: uuid primary key, name: text(40) not null}
+    columns: {place_id: {uuid: id}, original_source_id: id, name: name}
+  plants:
+    from: plant
+    key: id
+    where: gone = 0
+    create: true
+    types: {plant_id: uuid primary key, place_id: uuid references places, parent_id: uuid references plants}
+    columns:
+      plant_id: {uuid: id}
+      original_source_id: id
+      place_id: {ref: place_id, table: places}
+      parent_id: {ref: parent_id, table: plants, else: null}
+      kind: {names: kind, in: kinds}
+      height_m: height_m
+      seen_at: {utc: seen}
+      picture_uri: {path: picture, like: "/pictures/{name}.{ext}", to: "s3://bucket/{name}.{ext}"}
+    drop: [gone]
+"""
+SEGMENT_ROWS = 40
+PLACES, PLANTS = 50, 130
+
+
+def write(folder: Path, target_url: str) -> None:
+    """Make the project with its source; rows 7, 17, 27 .. of plant are rejected, every 13th is filtered."""
+    folder.mkdir(parents=True)
+    (folder / "transhume.yaml").write_text(PLAN)
+    (folder / ".env").write_text(f"SOURCE_URL=sqlite:///source.db\nTARGET_URL={target_url}\n")
+    with sqlite3.connect(folder / "source.db") as source:
+        source.execute("CREATE TABLE place (id INTEGER PRIMARY KEY, name TEXT)")
+        source.execute(
+            "CREATE TABLE plant (id INTEGER PRIMARY KEY, place_id INTEGER, parent_id INTEGER, kind TEXT,"
+            " height_m REAL, seen DATETIME, picture TEXT, gone INTEGER)"
+        )
+        source.executemany("INSERT INTO place VALUES (?, ?)", [(n, f"place {n}") for n in range(PLACES)])
+        source.executemany("INSERT INTO plant VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [_plant(n) for n in range(PLANTS)])
+    source.close()
+
+
+def _plant(n: int) -> tuple[Any, ...]:
+    kind = "weed" if n % 10 == 7 else ("tree", "Bush ", "TREE")[n % 3]
+    parent = None if n % 4 == 0 else n // 2
+    return (
+        n,
+        n % PLACES,
+        parent,
+        kind,
+        n / 7,
+        f"2024-01-{n % 28 + 1:02d} 10:00:00",
+        f"/pictures/p{n}.png",
+        n % 13 == 0,
+    )
+
+
+def expected_buckets() -> dict[str, dict[str, int]]:
+    """Return loaded, rejected and filtered rows of each table, by the formulas that made them."""
+    filtered = sum(n % 13 == 0 for n in range(PLANTS))
+    rejected = sum(n % 13 != 0 and n % 10 == 7 for n in range(PLANTS))
+    return {
+        "places": {"loaded": PLACES, "rejected": 0, "filtered": 0},
+        "plants": {"loaded": PLANTS - filtered - rejected, "rejected": rejected, "filtered": filtered},
+    }
+
+
+def run(folder: Path, fault: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the migration in a process of its own, with small segments, and a fault planted at a point."""
+    code = (
+        "import json, sys; from transhume import Project; from transhume.stages.context import Limits;"
+        f"r = Project(sys.argv[1]).run(limits=Limits(segment_rows_max={SEGMENT_ROWS}));"
+        "print(json.dumps(r.to_dict()))"
+    )
+    environment = {**os.environ, "TRANSHUME_FAULT": fault}
+    command = [sys.executable, "-c", code, str(folder)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def buckets(result: subprocess.CompletedProcess[str]) -> dict[str, dict[str, int]]:
+    """Return loaded, rejected and filtered rows of each table as a finished run says them."""
+    tables = json.loads(result.stdout)["tables"]
+    return {table["mapping"]: {name: table[name] for name in ("loaded", "rejected", "filtered")} for table in tables}
+
+
+def postgres_content(url: str, schema: str) -> dict[str, tuple[int, str]]:
+    """Return rows and fingerprint of every table of a schema, as a reader of the server sees them."""
+    found = {}
+    with psycopg.connect(url) as reader:
+        names = reader.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY 1", [schema]).fetchall()
+        for (name,) in names:
+            query = sql.SQL("SELECT md5(record_send(t.*)) FROM {} t ORDER BY 1").format(sql.Identifier(schema, name))
+            rows = [row[0] for row in reader.execute(query).fetchall()]
+            found[name] = (len(rows), hashlib.sha256("".join(rows).encode()).hexdigest())
+    return found
+
+
+def lake_content(folder: Path, namespace: str) -> dict[str, tuple[int, str]]:
+    """Return rows and fingerprint of every table of a namespace, as pyiceberg reads them from outside.
+
+    The batch column is left out: it names the run.
+    """
+    catalog = SqlCatalog("default", uri=f"sqlite:///{folder / 'lake' / 'catalog.db'}", warehouse=str(folder / "lake"))
+    found: dict[str, tuple[int, str]] = {}
+    if not catalog.namespace_exists(namespace):
+        return found
+    for identifier in catalog.list_tables(namespace):
+        rows = catalog.load_table(identifier).scan().to_arrow().drop_columns(["migration_batch"])
+        texts = sorted(repr(sorted(row.items())) for row in rows.to_pylist())
+        found[identifier[-1]] = (len(texts), hashlib.sha256("\n".join(texts).encode()).hexdigest())
+    return found
