@@ -60,9 +60,7 @@ def _case(verb: str, node: Mapping[str, Any]) -> Case:
         parents={str(name): _parent(parent) for name, parent in node.get("parents", {}).items()},
         joins=node.get("join", {}),
         joined_columns=joined,
-        joined_rows={
-            name: [_given(row, joined[name]) for row in tables[name].get("rows", [])] for name in joined
-        },
+        joined_rows={name: [_given(row, joined[name]) for row in tables[name].get("rows", [])] for name in joined},
         source=str(node.get("source", "t")),
     )
     rows, expected = [], []

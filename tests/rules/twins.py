@@ -3,7 +3,7 @@
 Nothing here knows a rule; the rows, the plan around the rule and the relations it joins are made by hand.
 """
 
-import datetime
+import datetime as dt
 import itertools
 import struct
 import uuid
@@ -249,15 +249,13 @@ def _result(row: Mapping[str, Any], into: LogicalType) -> Result:
         return Result(None, reasons)
     if into.kind is Kind.UUID and isinstance(value, bytes):
         value = uuid.UUID(bytes=value)
-    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
-        value = value.astimezone(datetime.UTC)
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        value = value.astimezone(dt.UTC)
     return Result(value)
 
 
 def column(name: str, words: str) -> Column:
     """Return a column from words such as `bigint` or `timestamp via text`."""
-
-
     kind, _, carried = words.partition(" via ")
     carrier = Carrier.TEXT if carried == "text" else Carrier.NATIVE
     return Column(name, parse_type(kind), carrier=carrier)
@@ -274,10 +272,10 @@ def python_value(text: str | None, kind: LogicalType, *, carrier: Carrier = Carr
         Kind.DOUBLE: float,
         Kind.BOOLEAN: {"true": True, "false": False}.__getitem__,
         Kind.UUID: uuid.UUID,
-        Kind.DATE: datetime.date.fromisoformat,
-        Kind.TIME: datetime.time.fromisoformat,
-        Kind.TIMESTAMP: datetime.datetime.fromisoformat,
-        Kind.TIMESTAMPTZ: datetime.datetime.fromisoformat,
+        Kind.DATE: dt.date.fromisoformat,
+        Kind.TIME: dt.time.fromisoformat,
+        Kind.TIMESTAMP: dt.datetime.fromisoformat,
+        Kind.TIMESTAMPTZ: dt.datetime.fromisoformat,
         Kind.BYTES: bytes.fromhex,
     }
     read = readers.get(kind.kind, str)

@@ -1,6 +1,6 @@
 """Exact conversion of one Python value to a logical type, or the reason why there is none. No plan stands here."""
 
-import datetime
+import datetime as dt
 import math
 import re
 import uuid
@@ -20,6 +20,7 @@ _CLOCK = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?")
 _SHIFT = re.compile(r"([+-])([0-9]{2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
 _EXPONENT_MAX = 100_000
 _HOURS, _SIXTY = 24, 60
+_EXACT_IN_DOUBLE = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +44,18 @@ def convert(value: Any, given: LogicalType, wanted: LogicalType, column: str) ->
         raise RuleProblem(message)
     if value is None:
         return Outcome(None)
+    reason: str | None
     if given.kind is Kind.DOUBLE and not math.isfinite(value):
-        return Outcome(None, (f"not_finite:{column}",))
-    if wanted.kind is Kind.INT:
-        whole = convert(value, given, LogicalType(Kind.BIGINT), column) if given.kind is not Kind.BOOLEAN else None
-        if whole is None:
-            return Outcome(int(value))
-        if whole.value is not None and not -(2**31) <= whole.value < 2**31:
-            return Outcome(None, (f"out_of_range:{column}",))
-        return whole
-    if given.kind is wanted.kind and given.kind is not Kind.DECIMAL:
-        return Outcome(value)
-    if given.kind is Kind.TEXT:
-        parsed = parse(value, wanted)
-        return Outcome(parsed) if parsed is not None else Outcome(None, (f"{_BAD_TEXT[wanted.kind]}:{column}",))
-    result, reason = _between(value, given, wanted)
+        result, reason = None, "not_finite"
+    elif wanted.kind is Kind.INT:
+        return _to_int(value, given, column)
+    elif given.kind is wanted.kind and given.kind is not Kind.DECIMAL:
+        result, reason = value, None
+    elif given.kind is Kind.TEXT:
+        result = parse(value, wanted)
+        reason = _BAD_TEXT[wanted.kind] if result is None else None
+    else:
+        result, reason = _between(value, given, wanted)
     return Outcome(result) if reason is None else Outcome(None, (f"{reason}:{column}",))
 
 
@@ -75,32 +73,45 @@ def reads_text(wanted: LogicalType) -> bool:
 
 
 def at_scale(number: Decimal, scale: int) -> Decimal:
-    """Return the number with exactly so many fraction digits; it has no more."""
-    return number.quantize(Decimal(1).scaleb(-scale), context=_UNBOUNDED)
+    """Return the number with exactly so many fraction digits; it has no more. Zero has no sign."""
+    return Decimal(0).scaleb(-scale) if number == 0 else number.quantize(Decimal(1).scaleb(-scale), context=_UNBOUNDED)
+
+
+def _to_int(value: Any, given: LogicalType, column: str) -> Outcome:
+    if given.kind is Kind.BOOLEAN:
+        return Outcome(int(value))
+    whole = convert(value, given, LogicalType(Kind.BIGINT), column)
+    if whole.value is None or -(2**31) <= whole.value < 2**31:
+        return whole
+    return Outcome(None, (f"out_of_range:{column}",))
 
 
 def _between(value: Any, given: LogicalType, wanted: LogicalType) -> tuple[Any, str | None]:
+    """Return the value as a type of another kind (decimals: also of other bounds), or None and the reason."""
+    result: Any
+    reason = "inexact"
     match given.kind, wanted.kind:
-        case (Kind.INT | Kind.BIGINT | Kind.DECIMAL), Kind.DECIMAL:
-            fitted = _fit(Decimal(value), wanted)
-            return fitted, None if fitted is not None else "inexact"
-        case (Kind.INT | Kind.BIGINT), Kind.DOUBLE:
-            return (float(value), None) if abs(value) <= 2**53 else (None, "inexact")
-        case (Kind.INT | Kind.BIGINT), Kind.BOOLEAN:
-            return (value == 1, None) if value in {0, 1} else (None, "bad_boolean")
-        case Kind.DECIMAL, Kind.BIGINT:
-            return (int(value), None) if value == value.to_integral_value() and _is_long(value) else (None, "inexact")
-        case Kind.DOUBLE, Kind.BIGINT:
-            return (int(value), None) if value.is_integer() and _is_long(int(value)) else (None, "inexact")
-        case Kind.DECIMAL, Kind.TEXT:
-            return format(at_scale(value, given.scale or 0), "f"), None
-        case Kind.DATE, Kind.TIMESTAMP:
-            return datetime.datetime.combine(value, datetime.time()), None
-        case _, Kind.TEXT:
-            return str(value), None
-        case _, Kind.DOUBLE:
-            return float(value), None
-    return int(value), None
+        case (_, Kind.DECIMAL):
+            result = _fit(Decimal(value), wanted)
+        case ((Kind.INT | Kind.BIGINT), Kind.DOUBLE):
+            result = float(value) if abs(value) <= _EXACT_IN_DOUBLE else None
+        case (_, Kind.BOOLEAN):
+            result, reason = {1: True, 0: False}.get(value), "bad_boolean"
+        case (Kind.DECIMAL, Kind.BIGINT):
+            result = int(value) if value == value.to_integral_value() and _is_long(value) else None
+        case (Kind.DOUBLE, Kind.BIGINT):
+            result = int(value) if value.is_integer() and _is_long(int(value)) else None
+        case (Kind.DECIMAL, Kind.TEXT):
+            result = format(at_scale(value, given.scale or 0), "f")
+        case (Kind.DATE, Kind.TIMESTAMP):
+            result = dt.datetime.combine(value, dt.time())
+        case (_, Kind.TEXT):
+            result = str(value)
+        case (_, Kind.DOUBLE):
+            result = float(value)
+        case _:
+            result = int(value)
+    return result, None if result is not None else reason
 
 
 def _is_long(number: Any) -> bool:
@@ -111,7 +122,7 @@ def _fit(number: Decimal, wanted: LogicalType) -> Decimal | None:
     """Return the number at the type's scale, None if a digit other than zero has no place."""
     precision, scale = wanted.precision or 38, wanted.scale or 0
     if number == 0:
-        return Decimal(0).scaleb(-scale)
+        return at_scale(number, scale)
     least = number.normalize(_UNBOUNDED)
     exponent = least.as_tuple().exponent
     assert isinstance(exponent, int)
@@ -169,51 +180,51 @@ def _uuid(text: str) -> uuid.UUID | None:
     return uuid.UUID(text) if is_uuid else None
 
 
-def _date(text: str) -> datetime.date | None:
+def _date(text: str) -> dt.date | None:
     match = _DATE.fullmatch(text)
     try:
-        return datetime.date(int(match[1]), int(match[2]), int(match[3])) if match else None
+        return dt.date(int(match[1]), int(match[2]), int(match[3])) if match else None
     except ValueError:
         return None
 
 
-def _time(text: str) -> datetime.time | None:
+def _time(text: str) -> dt.time | None:
     match = _CLOCK.fullmatch(text)
     if match is None or (match[4] or "")[6:].strip("0"):
         return None
     micros = int((match[4] or "")[:6].ljust(6, "0"))
     try:
-        return datetime.time(int(match[1]), int(match[2]), int(match[3]), micros)
+        return dt.time(int(match[1]), int(match[2]), int(match[3]), micros)
     except ValueError:
         return None
 
 
-def _timestamp(text: str) -> datetime.datetime | None:
+def _timestamp(text: str) -> dt.datetime | None:
     day, clock = _date(text[:10]), _time(text[11:])
     if day is None or clock is None or text[10] not in " T":
         return None
-    return datetime.datetime.combine(day, clock)
+    return dt.datetime.combine(day, clock)
 
 
-def _instant(text: str) -> datetime.datetime | None:
+def _instant(text: str) -> dt.datetime | None:
     match = re.fullmatch(r"(.{19,}?)(Z|[+-][0-9:]+)", text)
     local = _timestamp(match[1]) if match else None
     if match is None or local is None:
         return None
     if match[2] == "Z":
-        return local.replace(tzinfo=datetime.UTC)
+        return local.replace(tzinfo=dt.UTC)
     shift = _SHIFT.fullmatch(match[2])
     if shift is None:
         return None
     hours, minutes, seconds = (int(shift[group] or 0) for group in (2, 3, 4))
     if hours >= _HOURS or minutes >= _SIXTY or seconds >= _SIXTY:
         return None
-    east = datetime.timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    east = dt.timedelta(hours=hours, minutes=minutes, seconds=seconds)
     try:
         moved = local - east if shift[1] == "+" else local + east
     except OverflowError:
         return None
-    return moved.replace(tzinfo=datetime.UTC)
+    return moved.replace(tzinfo=dt.UTC)
 
 
 _PARSERS: dict[Kind, Callable[[str], Any]] = {

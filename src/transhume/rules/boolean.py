@@ -58,7 +58,7 @@ class Boolean(Rule):
         if self.otherwise.action == "keep" or (
             self.otherwise.action == "literal" and self.otherwise.text not in {"true", "false"}
         ):
-            message = "else of the rule 'boolean' is reject, null, \"true\" or \"false\""
+            message = 'else of the rule \'boolean\' is reject, null, "true" or "false"'
             raise ValueError(message)
         return self
 

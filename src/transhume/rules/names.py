@@ -28,6 +28,7 @@ from transhume.rules.rule import (
 from transhume.schema import TEXT, LogicalType
 
 _MEANINGFUL = "#%&*@"
+"""Punctuation that tells names apart: C# is not C, AT&T is not AT T."""
 
 
 class Names(Rule):
@@ -82,14 +83,9 @@ class Names(Rule):
         raw = scope.as_text(self.column)
         if raw.value is None:
             return raw
-        names = scope.canonical_names(self.name)
-        for canonical, spellings in names.items():
-            if raw.value == canonical or raw.value in spellings:
-                return Outcome(canonical)
-        folded = _letters(raw.value)
-        for canonical, spellings in names.items():
-            if folded and any(_letters(spelling) == folded for spelling in (canonical, *spellings)):
-                return Outcome(canonical)
+        canonical = _canonical(raw.value, scope.canonical_names(self.name))
+        if canonical is not None:
+            return Outcome(canonical)
         match self.otherwise.action:
             case "null":
                 return Outcome(None)
@@ -108,9 +104,9 @@ def resolve(values: Iterable[str], names: Mapping[str, tuple[str, ...]]) -> dict
     exact = {spelling: canonical for canonical, others in names.items() for spelling in (canonical, *others)}
     folded = {fold(spelling): canonical for spelling, canonical in exact.items()}
     folded.pop("", None)
-    result = {}
+    result: dict[str, str] = {}
     for value in values:
-        canonical = exact.get(value) or folded.get(fold(value))
+        canonical = exact.get(value, folded.get(fold(value)))
         if canonical is not None:
             result[value] = canonical
     return result
@@ -148,6 +144,18 @@ def argument_text(argument: Argument) -> str:
     if isinstance(argument, ColumnRef):
         return argument.name
     return repr(argument.text) if isinstance(argument, Constant) else repr(argument)
+
+
+def _canonical(value: str, names: Mapping[str, tuple[str, ...]]) -> str | None:
+    """Return the name whose spellings hold a value, exactly or else folded; the Python twin's own."""
+    for canonical, spellings in names.items():
+        if value == canonical or value in spellings:
+            return canonical
+    folded = _letters(value)
+    for canonical, spellings in names.items():
+        if folded and any(_letters(spelling) == folded for spelling in (canonical, *spellings)):
+            return canonical
+    return None
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """The rule `parse`: a date or a time written in a stated format."""
 
-import datetime
+import datetime as dt
 import re
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
@@ -124,11 +124,11 @@ class Parse(Rule):
             clock = [int(fields.get(directive, "0")) for directive in "HMS"]
             try:
                 if "Y" not in fields:
-                    return Outcome(datetime.time(clock[0], clock[1], clock[2], micros))
-                day = datetime.date(int(fields["Y"]), int(fields["m"]), int(fields["d"]))
+                    return Outcome(dt.time(clock[0], clock[1], clock[2], micros))
+                day = dt.date(int(fields["Y"]), int(fields["m"]), int(fields["d"]))
                 if "H" not in fields:
                     return Outcome(day)
-                return Outcome(datetime.datetime.combine(day, datetime.time(clock[0], clock[1], clock[2], micros)))
+                return Outcome(dt.datetime.combine(day, dt.time(clock[0], clock[1], clock[2], micros)))
             except ValueError:
                 pass
         return Outcome(None, (f"bad_format:{label(self)}",) if self.otherwise.action == "reject" else ())

@@ -6,7 +6,7 @@ the scope (`SqlScope.argument`, `PythonScope.argument`). The twins of a rule sha
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
 from annotated_types import MinLen
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
@@ -23,7 +23,7 @@ class Text(str):
     __slots__ = ("quoted",)
     quoted: bool
 
-    def __new__(cls, text: str, *, quoted: bool = False) -> "Text":
+    def __new__(cls, text: str, *, quoted: bool = False) -> Self:
         """Return the text with its quoting."""
         made = super().__new__(cls, text)
         made.quoted = quoted
@@ -241,7 +241,6 @@ class Rule(BaseModel):
     def to_python(self, scope: PythonScope, wanted: LogicalType) -> Outcome:
         """Return what one row gives, by plain Python, knowing nothing of the SQL twin."""
         raise NotImplementedError(self.verb)
-
 
 
 def parse_argument(node: Any, info: ValidationInfo) -> ColumnRef | Constant | Rule:

@@ -1,6 +1,6 @@
 """The rule `utc`: a local time of a zone as an instant."""
 
-import datetime
+import datetime as dt
 import functools
 import importlib.resources
 import re
@@ -98,7 +98,9 @@ class Utc(Rule):
             if other_zero is not None:
                 others = (*others, Reason(other_zero, f"zero_date:{label(self.zero_date)}"))
             needed = trees.is_true(is_zero)
-            own = (Reason(scope.bind(trees.every([needed, trees.is_true(each.condition)])), each.text) for each in others)
+            own = (
+                Reason(scope.bind(trees.every([needed, trees.is_true(each.condition)])), each.text) for each in others
+            )
             reasons = (*reasons, *own)
             value = scope.bind(trees.case([(needed, other)], value))
         if wanted.kind is Kind.TEXT:
@@ -163,23 +165,22 @@ class Utc(Rule):
         if raw.value is None:
             return raw
         local = raw.value
-        if isinstance(local, str):
-            if local.strip(" \t\n\v\f\r").startswith("0000-00-00"):
-                return Outcome(None, (f"zero_date:{column}",))
-            local = _local_time(local)
+        if isinstance(local, str) and local.strip(" \t\n\v\f\r").startswith("0000-00-00"):
+            return Outcome(None, (f"zero_date:{column}",))
+        local = _local_time(local) if isinstance(local, str) else local
         if local is None:
             return Outcome(None, (f"bad_timestamp:{column}",))
         zone = _zone(self.zone)
         first, second = (local.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
-        if first < second and self.on_gap == "reject":
-            return Outcome(None, (f"dst_gap:{column}",))
-        if first > second and self.on_overlap == "reject":
-            return Outcome(None, (f"dst_overlap:{column}",))
+        assert first is not None
+        assert second is not None
+        if (first < second and self.on_gap == "reject") or (first > second and self.on_overlap == "reject"):
+            return Outcome(None, (f"dst_gap:{column}" if first < second else f"dst_overlap:{column}",))
         try:
             instant = local - (second if first > second and self.on_overlap == "later" else first)
         except OverflowError:
             return Outcome(None, (f"bad_timestamp:{column}",))
-        return Outcome(instant.replace(tzinfo=datetime.UTC))
+        return Outcome(instant.replace(tzinfo=dt.UTC))
 
 
 @functools.cache
@@ -195,14 +196,14 @@ _LOCAL = re.compile(
 )
 
 
-def _local_time(text: str) -> datetime.datetime | None:
+def _local_time(text: str) -> dt.datetime | None:
     match = _LOCAL.fullmatch(text)
     if match is None:
         return None
     micros = int((match[7] or "").ljust(6, "0"))
     try:
         year, month, day, hour, minute, second = (int(match[group]) for group in range(1, 7))
-        return datetime.datetime(year, month, day, hour, minute, second, micros)  # noqa: DTZ001 - local, on purpose
+        return dt.datetime(year, month, day, hour, minute, second, micros)  # noqa: DTZ001 - local, on purpose
     except ValueError:
         return None
 

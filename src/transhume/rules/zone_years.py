@@ -4,7 +4,7 @@ Read straight from the TZif files (RFC 9636), with no part of Python's zoneinfo,
 """
 
 import calendar
-import datetime
+import datetime as dt
 import functools
 import importlib.resources
 import re
@@ -21,7 +21,7 @@ CHANGES_MAX = 4
 
 _SECOND = 1_000_000
 _DAY = 86_400
-_EPOCH_ORDINAL = datetime.date(1970, 1, 1).toordinal()
+_EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 _YEAR_MAX = 9999
 
 
@@ -221,4 +221,4 @@ def _local_second(moment: str, year: int) -> int:
 
 
 def _day(year: int, month: int, day: int) -> int:
-    return datetime.date(year, month, day).toordinal() - _EPOCH_ORDINAL
+    return dt.date(year, month, day).toordinal() - _EPOCH_ORDINAL

@@ -1,0 +1,148 @@
+"""On any rows at all, the SQL twin and the Python twin of a rule give the same values and the same reasons."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.rules.nasty import rows_of
+from tests.rules.twins import Bench, Parent, Setting, column
+from transhume.rules import RULES
+from transhume.rules.rule import Text
+from transhume.schema import BIGINT, TEXT, parse_type
+
+EXAMPLES = 4
+EXAMPLES_OF_A_SWEEP = 150
+
+
+def _quoted(text: str) -> Text:
+    return Text(text, quoted=True)
+
+
+def _setting(rule: Any, columns: Mapping[str, str], into: str, **around: Any) -> Setting:
+    return Setting(rule, {name: column(name, words) for name, words in columns.items()}, parse_type(into), **around)
+
+
+_PARENT = {"p": Parent("ps", {"k": BIGINT}, {("7",): "loaded", ("8",): "rejected", ("9",): "filtered"})}
+_TEXT_PARENT = {"p": Parent("ps", {"k": TEXT, "n": BIGINT}, {("a", "7"): "loaded", ("", "8"): "filtered"})}
+_NAMES = {"l": {"Random Forest": ["RF"], "ﬁ": [], "İ": [], "a": ["ä"]}}
+_KINDS = ("bigint", "int", "double", "decimal(9,3)", "boolean", "uuid", "date", "time", "timestamp", "timestamptz")
+
+SETTINGS: dict[str, list[Setting]] = {
+    "copy": [
+        *(_setting("a", {"a": "text"}, kind) for kind in (*_KINDS, "text(3)", "text")),
+        *(_setting("a", {"a": "bigint"}, kind) for kind in ("bigint", "int", "double", "decimal(9,3)", "boolean", "text")),
+        *(_setting("a", {"a": "double"}, kind) for kind in ("double", "bigint", "int")),
+        *(_setting("a", {"a": "decimal(12,4)"}, kind) for kind in ("decimal(9,3)", "bigint", "double", "text")),
+        *(_setting("a", {"a": "decimal(12,4) via text"}, kind) for kind in ("decimal(9,3)", "bigint", "double", "text")),
+        *(_setting("a", {"a": "timestamp via text"}, kind) for kind in ("timestamp", "text")),
+        _setting("a", {"a": "date"}, "timestamp"),
+    ],
+    "uuid": [
+        _setting({"uuid": "a"}, {"a": "text"}, "uuid"),
+        _setting({"uuid": ["a", "b", "c"]}, {"a": "bigint", "b": "text", "c": "uuid"}, "uuid"),
+    ],
+    "ref": [
+        _setting({"ref": "a", "table": "p"}, {"a": "bigint"}, "uuid", parents=_PARENT),
+        _setting({"ref": "a", "table": "p", "else": "null"}, {"a": "text"}, "uuid", parents=_PARENT),
+        _setting({"ref": ["a", "b"], "table": "p"}, {"a": "text", "b": "bigint"}, "uuid", parents=_TEXT_PARENT),
+    ],
+    "lookup": [
+        _setting({"lookup": "a", "in": "l"}, {"a": "text"}, "bigint", lookups={"l": {"a": "1", "": "x", "b": None}}),
+        _setting({"lookup": "a", "in": "l", "else": "keep"}, {"a": "bigint"}, "text(5)", lookups={"l": {"7": "seven"}}),
+        _setting(
+            {"lookup": {"codes": "a", "to": {"a": "A"}}, "in": "l", "else": _quoted("?")},
+            {"a": "text"},
+            "text",
+            lookups={"l": {"A": "found"}},
+        ),
+    ],
+    "names": [
+        _setting({"names": "a", "in": "l"}, {"a": "text"}, "text", names=_NAMES),
+        _setting({"names": "a", "in": "l", "else": "keep"}, {"a": "text"}, "text(4)", names=_NAMES),
+    ],
+    "codes": [
+        _setting({"codes": "a", "to": {"a": "one", "": _quoted(""), "7": "null"}}, {"a": "text"}, "text"),
+        _setting({"codes": "a", "to": {"7": "1", "8": "x"}, "else": "keep"}, {"a": "bigint"}, "bigint"),
+    ],
+    "utc": [
+        _setting({"utc": "a"}, {"a": "timestamp via text"}, "timestamptz"),
+        _setting({"utc": "a", "on_overlap": "later", "on_gap": "shift", "zero_date": "b"}, {"a": "text", "b": "text"}, "text"),
+        _setting({"utc": "a", "zone": "Africa/Casablanca", "on_overlap": "reject"}, {"a": "timestamp"}, "timestamptz"),
+        _setting({"utc": "a", "zone": "Pacific/Apia", "zero_date": "null"}, {"a": "date"}, "timestamptz"),
+    ],
+    "path": [
+        _setting({"path": "a", "like": "/legacy/m/{v}/{m}.{e}", "to": "s3://{m}/{v}/x.{e}"}, {"a": "text"}, "text"),
+        _setting({"path": "a", "any": [{"like": "{x}", "to": "<{x}>"}], "else": "keep"}, {"a": "text"}, "text(6)"),
+        _setting({"path": "a", "like": "{x}.{y}", "to": "{y}{x}", "else": "null"}, {"a": "text"}, "text"),
+    ],
+    "prefix": [
+        _setting({"prefix": "a", "with": "p:", "when_null": "prefix"}, {"a": "text"}, "text(6)"),
+        _setting({"prefix": "a", "with": "p:", "when_null": "reject"}, {"a": "decimal(12,4)"}, "text"),
+        _setting({"prefix": {"coalesce": ["a", "b"], "skip_empty": "true"}, "with": ""}, {"a": "text", "b": "text"}, "text"),
+    ],
+    "value": [_setting({"value": _quoted(kind)}, {"a": "text"}, "text") for kind in ("", "'", "a\nb")],
+    "coalesce": [
+        _setting({"coalesce": ["a", "b"], "skip_empty": "true"}, {"a": "text", "b": "text"}, "bigint"),
+        _setting({"coalesce": ["a", "b"]}, {"a": "double", "b": "bigint"}, "double"),
+        _setting({"coalesce": ["a", "b", _quoted("none")]}, {"a": "text", "b": "bigint"}, "text(4)"),
+    ],
+    "concat": [
+        _setting({"concat": ["a", "b", "c"], "with": "|"}, {"a": "text", "b": "bigint", "c": "uuid"}, "text"),
+        _setting({"concat": ["a", "b", "c"], "with": "-", "skip_null": "true"}, dict.fromkeys("abc", "text"), "text(9)"),
+    ],
+    "parse": [
+        _setting({"parse": "a", "format": "%d.%m.%Y"}, {"a": "text"}, "date"),
+        _setting({"parse": "a", "format": "%Y-%m-%d %H:%M:%S.%f"}, {"a": "timestamp via text"}, "timestamp"),
+        _setting({"parse": "a", "format": "%Y-%m-%d %H:%M:%S", "else": "null"}, {"a": "timestamp via text"}, "timestamp"),
+        _setting({"parse": "a", "format": "%Y%m%d"}, {"a": "bigint"}, "date"),
+    ],
+    "boolean": [
+        _setting({"boolean": "a", "true": ["a", "t"], "false": ["", "b"]}, {"a": "text"}, "boolean"),
+        _setting({"boolean": "a", "true": "7", "false": "8", "else": "null"}, {"a": "bigint"}, "int"),
+    ],
+    "scale": [
+        _setting({"scale": "a", "times": "1048576"}, {"a": "decimal(12,4) via text"}, "bigint"),
+        _setting({"scale": "a", "times": "-1000"}, {"a": "bigint"}, "bigint"),
+        _setting({"scale": "a", "times": "0.01"}, {"a": "text"}, "decimal(20,4)"),
+        _setting({"scale": "a", "times": "-2.50"}, {"a": "decimal(12,4)"}, "text"),
+    ],
+    "sql": [
+        _setting({"sql": "a * b + 1"}, {"a": "bigint", "b": "bigint"}, "bigint"),
+        _setting({"sql": "a + b"}, {"a": "double", "b": "double"}, "double"),
+        _setting({"sql": "coalesce(a, 'x') || b"}, {"a": "text", "b": "text"}, "text(7)"),
+        _setting({"sql": "a < b or a like '%a_' or length(b) in (1, 2)"}, {"a": "text", "b": "text"}, "boolean"),
+        _setting({"sql": "a - 0.5"}, {"a": "decimal(12,4)"}, "decimal(14,4)"),
+    ],
+}
+
+
+def _agree(setting: Setting, rows: list[dict[str, Any]], bench: Bench) -> None:
+    pairs = zip(rows, bench.python(setting, rows), bench.sql(setting, rows), strict=True)
+    assert [(row, one, other) for row, one, other in pairs if one.key() != other.key()] == []
+
+
+def test_every_rule_has_a_property() -> None:
+    """A rule cannot be added without a property test of its twins."""
+    assert set(SETTINGS) == set(RULES)
+
+
+@pytest.mark.parametrize("verb", sorted(SETTINGS))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(data=st.data())
+def test_twins_agree_on_nasty_values(verb: str, bench: Bench, data: st.DataObject) -> None:
+    """Both twins give the same on NULL, odd values, NUL, -0.0, NaN, 2^53+1, long and strange texts."""
+    for setting in SETTINGS[verb]:
+        _agree(setting, data.draw(rows_of(setting.columns)), bench)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("verb", sorted(SETTINGS))
+@settings(max_examples=EXAMPLES_OF_A_SWEEP, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_twins_agree_on_many_nasty_values(verb: str, bench: Bench, data: st.DataObject) -> None:
+    """The same, long, and with other values each time."""
+    setting = data.draw(st.sampled_from(SETTINGS[verb]))
+    _agree(setting, data.draw(rows_of(setting.columns)), bench)
