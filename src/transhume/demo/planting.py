@@ -157,13 +157,13 @@ def _plant_primary_metrics(planting: Planting, draw: random.Random) -> None:
     """Spoil what models take from their metrics: a percentage as accuracy, a tie, a missing value."""
     sizes = planting.sizes
     kinds = (
-        ("primary_accuracy_over_one", 5, "check:accuracy_range", ("check:accuracy_range",)),
-        ("primary_metric_tied", 5, "ambiguous:metric", ()),
-        ("primary_value_missing", 5, "", ("null:metric_value",)),
+        ("primary_accuracy_over_one", 10, "check:accuracy_range", ("check:accuracy_range",)),
+        ("primary_metric_tied", 10, "ambiguous:metric", ()),
+        ("primary_value_missing", 10, "", ("null:metric_value",)),
     )
     defects = tuple(Defect(name, weight, (), own) for name, weight, _, own in kinds)
     reasons = {name: reason for name, _, reason, _ in kinds}
-    for defect, count in _counts(defects, sizes.models):
+    for defect, count in _counts(defects, sizes.metrics // METRICS_A_MODEL):
         for _ in range(count):
             metric = _primary_accuracy(planting, draw)
             if metric is None:
