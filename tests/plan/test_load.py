@@ -205,6 +205,7 @@ _TREES = st.recursive(
     mapping=st.dictionaries(_WORDS, _TREES, max_size=6),
     rule=_TREES,
 )
+@example(top={"transhume": "\ud7fc"}, mapping={}, rule=[])
 def test_any_structure_is_a_plan_or_a_plan_error(tmp_path, top, mapping, rule):
     """Any mapping of any words, in any place, gives a Plan or a PlanError."""
     good = {"transhume": "1", "name": "n", "namespace": "n", "source": "sqlite:///a", "target": "iceberg:./b"}

@@ -17,6 +17,7 @@ from transhume.plan.wording import findings_of
 from transhume.plan.zones import zone_problem
 from transhume.rules import parse_rule
 from transhume.rules.rule import is_quoted
+from transhume.words import printable
 
 FILE_NAME = "transhume.yaml"
 VERSION = "1"
@@ -99,7 +100,7 @@ def _dotenv(directory: Path) -> dict[str, str]:
 
 
 def _finding(code: str, message: str, cure: str, document: Document, path: Path_, *, of_key: bool = True) -> Finding:
-    return Finding(code, "error", message, cure, document.position(path, of_key=of_key))
+    return Finding(code, "error", printable(message), printable(cure), document.position(path, of_key=of_key))
 
 
 def _version(document: Document) -> Iterator[Finding]:
