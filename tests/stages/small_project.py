@@ -91,8 +91,8 @@ def expected_buckets() -> dict[str, dict[str, int]]:
     }
 
 
-def run(folder: Path, fault: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the migration in a process of its own, with small segments, and a fault planted at a point."""
+def start(folder: Path, fault: str = "") -> subprocess.Popen[str]:
+    """Start the migration in a process of its own, with small segments, and a fault planted at a point."""
     code = (
         "import json, sys; from transhume import Project; from transhume.stages.context import Limits;"
         f"r = Project(sys.argv[1]).run(limits=Limits(segment_rows_max={SEGMENT_ROWS}));"
@@ -100,7 +100,18 @@ def run(folder: Path, fault: str = "") -> subprocess.CompletedProcess[str]:
     )
     environment = {**os.environ, "TRANSHUME_FAULT": fault}
     command = [sys.executable, "-c", code, str(folder)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(folder: Path, fault: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the migration in a process of its own and wait for its end."""
+    return ended(start(folder, fault))
+
+
+def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """Wait for a started migration and return what it printed."""
+    out, err = process.communicate(timeout=180)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def buckets(result: subprocess.CompletedProcess[str]) -> dict[str, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""A run that is killed with SIGKILL anywhere is finished by the same command, to the same target as an undisturbed run."""
+"""A run that is killed with SIGKILL anywhere is finished by the same command, to the same target as an undisturbed one."""
 
 import json
 import signal
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.stages import small_project
+from tests.stages.commit_watch import CommitWatch
 from transhume.journal import read_journal
 
 # Every kind of event of a run, with the nth times at which the kill is planted: the first and, where a run has
@@ -30,6 +31,8 @@ NTHS = {
     "run_finished": (1,),
 }
 POINTS = [f"{side}:{kind}:{nth}" for kind, nths in NTHS.items() for nth in nths for side in ("before", "after")]
+# Around the catalog's commits of a lake: entering a batch, sealing a table, publishing.
+LAKE_COMMITS = [f"lake:{side}_commit:{nth}" for nth in (1, 2, 4, 6, 7, 8) for side in ("before", "after")]
 Content = dict[str, tuple[int, str]]
 
 
@@ -51,16 +54,21 @@ def test_no_kind_of_event_is_left_out(undisturbed):
 
 
 def _killed_and_finished(folder: Path, fault: str, visible: Callable[[], Content]) -> None:
-    """Kill a run at a point; see that nothing is half visible; finish it by the same command, twice."""
+    """Kill a run at a point and finish it by the same command."""
     killed = small_project.run(folder, fault)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
+    _finished(folder, visible, is_over=fault.startswith("after:run_finished"))
+
+
+def _finished(folder: Path, visible: Callable[[], Content], *, is_over: bool = False) -> None:
+    """See that nothing is half visible after a kill, and finish the run; `is_over`: it had ended already."""
     tables = visible()
     assert len(tables) in {0, 2}, "some tables are visible and some are not"
     finished = small_project.run(folder)
     assert finished.returncode == 0, finished.stderr
     told = json.loads(finished.stdout)
     assert told["state"] == "finished"
-    if fault.startswith("after:run_finished"):
+    if is_over:
         assert {table["unchanged"] for table in told["tables"]} == {
             row["loaded"] for row in small_project.expected_buckets().values()
         }
@@ -68,7 +76,7 @@ def _killed_and_finished(folder: Path, fault: str, visible: Callable[[], Content
         assert small_project.buckets(finished) == small_project.expected_buckets()
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [*POINTS, *LAKE_COMMITS])
 def test_a_killed_run_into_a_lake_is_finished(point, tmp_path, undisturbed):
     """Killed at any event, the lake ends as if nothing had happened."""
     folder = tmp_path / "p"
@@ -105,3 +113,21 @@ def test_a_killed_run_into_postgres_is_finished(point, tmp_path, postgres_url, u
 
     _killed_and_finished(folder, f"{point}:kill", visible)
     assert visible() == undisturbed_postgres
+
+
+@pytest.mark.parametrize("nth", range(1, 13))
+def test_a_run_killed_before_it_hears_of_its_commit_is_finished(
+    nth, tmp_path, postgres_server, postgres_url, undisturbed_postgres
+):
+    """Killed when the server has the COMMIT and the answer is on its way: nothing is lost, nothing stands twice."""
+    folder = tmp_path / "p"
+    database = postgres_url.split("?")[0].rsplit("/", 1)[1]
+    with CommitWatch(postgres_server.socket_folder, kill_at=nth) as watch:
+        small_project.write(folder, f"postgresql://postgres@/{database}?host={watch.folder}&schema=ai")
+        process = small_project.start(folder)
+        watch.client_pid = process.pid
+        killed = small_project.ended(process)
+        assert killed.returncode == -signal.SIGKILL, f"{watch.commits} commits were seen: {killed.stderr}"
+        watch.spare()
+        _finished(folder, lambda: small_project.postgres_content(postgres_url, "ai"))
+    assert small_project.postgres_content(postgres_url, "ai") == undisturbed_postgres

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from transhume.batches import BatchId, StagedBatch
 from transhume.errors import LockHeld, SystemUnavailable
+from transhume.faults import reach
 
 _METADATA = sql.MetaData()
 
@@ -163,6 +164,8 @@ class Ledger:
         with plain_errors(doing), self._engine.begin() as connection:
             self._fence(connection)
             yield connection
+            reach("lake:before_commit")
+        reach("lake:after_commit")
 
     def _fence(self, connection: sql.Connection) -> None:
         # The first statement writes, so that SQLite takes its write lock before anything is read.
