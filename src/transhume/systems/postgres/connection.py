@@ -4,6 +4,7 @@ No table, ledger or stage is known here.
 """
 
 import contextlib
+import os
 import random
 import select
 import socket
@@ -30,8 +31,11 @@ _WAKE_MS = 200
 _SESSION = (
     "SET jit = off; SET timezone = 'UTC'; SET datestyle = 'ISO'; SET bytea_output = 'hex'; "
     "SET extra_float_digits = 3; SET synchronize_seqscans = off; SET standard_conforming_strings = on; "
-    "SET search_path = pg_catalog; SET idle_in_transaction_session_timeout = '1h'; SET idle_session_timeout = 0"
+    "SET search_path = pg_catalog; SET idle_in_transaction_session_timeout = '1h'; SET idle_session_timeout = 0; "
+    # A statement of a process that was killed would otherwise run, and hold its locks, to its end.
+    "SET client_connection_check_interval = '2s'"
 )
+_ASK_BACKEND = "SELECT pg_backend_pid()"
 T = TypeVar("T")
 _EVENTS = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
 
@@ -46,8 +50,11 @@ class WatchedConnection(psycopg.Connection[Any]):
     watch: Callable[[int], str] | None = None
     silence_s: float = SILENCE_S
 
-    def wait(self, gen: Generator[Any, Any, T], interval: float = 0.1, timeout: float | None = None) -> T:
-        """Run a driver's generator to its end; raises OperationalError if the watch gives the connection up."""
+    def wait(self, gen: Generator[Any, Any, T], *_: Any, **__: Any) -> T:
+        """Run a driver's generator to its end; raises OperationalError if the watch gives the connection up.
+
+        The driver's own intervals and time limits are replaced by the watch.
+        """
         try:
             state = next(gen)
             while True:
@@ -80,9 +87,8 @@ class WatchedConnection(psycopg.Connection[Any]):
                 raise psycopg.OperationalError(message)
 
     def _cut(self) -> None:
-        with contextlib.suppress(OSError, psycopg.Error):
-            with socket.socket(fileno=socket.dup(self.pgconn.socket)) as double:
-                double.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.pgconn.socket)) as double:
+            double.shutdown(socket.SHUT_RDWR)
         self.close()
 
 
@@ -112,7 +118,7 @@ class Session:
                 try:
                     connection.execute(begin)
                     result = work(connection)
-                    transaction = connection.execute("SELECT pg_current_xact_id_if_assigned()::text").fetchone()[0]  # type: ignore[index]
+                    transaction = _transaction_id(connection)
                     self._commit(connection)
                 except psycopg.Error as problem:
                     last = attempt == RETRIES_MAX - 1
@@ -173,17 +179,16 @@ class Session:
     ) -> None:
         """Bring the session back to where `work` may run again, or raise what the problem means."""
         if faults.is_lost(problem) or connection.closed or connection.broken:
-            backend = connection.pgconn.backend_pid if not connection.closed else 0
             connection.close()
             if last:
                 faults.reraise(psycopg.OperationalError(), where)
-            self._settle(transaction, backend)
+            self._settle(transaction)
             return
         self._roll_back(connection)
         if last or not isinstance(problem, faults.RETRIED):
             faults.reraise(problem, where)
 
-    def _settle(self, transaction: str | None, backend: int) -> None:
+    def _settle(self, transaction: str | None) -> None:
         """Wait until the lost connection's transaction has ended, one way or the other.
 
         Source: https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
@@ -208,6 +213,12 @@ class Session:
                 connection.execute("ROLLBACK")
         except psycopg.Error:
             connection.close()
+
+
+def _transaction_id(connection: WatchedConnection) -> str | None:
+    """Return what the server can be asked about later, None where the transaction wrote nothing."""
+    row = connection.execute("SELECT pg_current_xact_id_if_assigned()::text").fetchone()
+    return row[0] if row else None
 
 
 def connect(address: Address, purpose: str) -> WatchedConnection:
@@ -254,7 +265,7 @@ def _accept(connection: WatchedConnection, identity: str) -> None:
     if encoding != "UTF8":
         message = f"{identity} stores text as '{encoding}'; only databases with encoding UTF8 hold every text exactly"
         raise SystemRefused(message)
-    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    row = connection.execute(_ASK_BACKEND).fetchone()
     if row is None or row[0] != connection.pgconn.backend_pid:
         # A pooler answers the start-up with a key of its own, and may give each transaction another backend.
         message = f"a connection pooler stands before {identity}: locks of a session would be lost; connect directly"

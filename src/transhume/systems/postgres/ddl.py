@@ -64,7 +64,7 @@ def create_table(schema: str, table: TargetTable) -> sql.Composed:
     for column in table.table.columns:
         assert column.type is not None
         # The type's text is made of our own words and numbers above, never of what a plan says.
-        kind = sql.SQL(type_name(column.type))  # type: ignore[arg-type]
+        kind = sql.SQL(type_name(column.type))
         tail = sql.SQL("") if column.nullable else sql.SQL(" NOT NULL")
         columns.append(sql.Identifier(column.name) + sql.SQL(" ") + kind + tail)
     return sql.SQL("CREATE TABLE {} ({})").format(qualified(schema, table.table.name), sql.SQL(", ").join(columns))

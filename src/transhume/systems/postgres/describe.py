@@ -33,7 +33,8 @@ _CONSTRAINTS = """
 SELECT o.conrelid, o.contype::text, o.condeferrable, f.relname, fn.nspname, pg_get_constraintdef(o.oid),
        (SELECT array_agg(a.attname::text ORDER BY k.ordinality) FROM unnest(o.conkey) WITH ORDINALITY k(num, ordinality)
         JOIN pg_attribute a ON a.attrelid = o.conrelid AND a.attnum = k.num),
-       (SELECT array_agg(a.attname::text ORDER BY k.ordinality) FROM unnest(o.confkey) WITH ORDINALITY k(num, ordinality)
+       (SELECT array_agg(a.attname::text ORDER BY k.ordinality)
+        FROM unnest(o.confkey) WITH ORDINALITY k(num, ordinality)
         JOIN pg_attribute a ON a.attrelid = o.confrelid AND a.attnum = k.num)
 FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_class f ON f.oid = o.confrelid LEFT JOIN pg_namespace fn ON fn.oid = f.relnamespace
@@ -48,7 +49,8 @@ WHERE n.nspname = %s AND i.indisunique AND NOT i.indisprimary AND i.indisvalid A
       AND i.indexprs IS NULL ORDER BY i.indexrelid
 """
 _TRIGGERS = """
-SELECT g.tgrelid, g.tgname FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT g.tgrelid, g.tgname FROM pg_trigger g
+JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') AND (g.tgtype & 4) <> 0 ORDER BY g.tgname
 """
 _SIMPLE = {
@@ -112,7 +114,7 @@ def read_catalog(connection: WatchedConnection, address: Address) -> Catalog:
 
 def _grouped(connection: WatchedConnection, query: str, schema: str) -> Mapping[int, list[tuple[Any, ...]]]:
     found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-    for oid, *rest in connection.execute(query, [schema]).fetchall():  # type: ignore[arg-type]
+    for oid, *rest in connection.execute(query, [schema]).fetchall():
         found[oid].append(tuple(rest))
     return found
 

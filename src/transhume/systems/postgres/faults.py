@@ -9,8 +9,12 @@ from psycopg import errors
 from transhume.errors import Finding, SystemRefused, SystemUnavailable, TranshumeError
 
 _RIGHTS = "42501"
-_SPACE = {"53100": "the disk is full", "53200": "the server is out of memory", "53300": "too many connections"}
-_READ_ONLY = "25006"
+_RESOURCES = {
+    "53100": "the disk is full; make room, then run the same command again",
+    "53200": "the server is out of memory; run the same command again",
+    "53300": "the server has too many connections; run the same command again",
+    "25006": "the server takes no writes (a replica?); name the primary server",
+}
 RETRIED = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 """Faults that the same transaction may survive when it is tried again as a whole."""
 
@@ -34,10 +38,8 @@ def explain(problem: psycopg.Error, where: str) -> TranshumeError:
         return SystemUnavailable(f"{where}: the connection is lost; run the same command again")
     if state == _RIGHTS:
         return SystemUnavailable(f"{where}: no right to do this ({_primary(problem)}); ask the owner to grant it")
-    if state in _SPACE:
-        return SystemUnavailable(f"{where}: {_SPACE[state]}; make room, then run the same command again")
-    if state == _READ_ONLY:
-        return SystemUnavailable(f"{where}: the server takes no writes (a replica?); name the primary server")
+    if state in _RESOURCES:
+        return SystemUnavailable(f"{where}: {_RESOURCES[state]}")
     if state[:2] in {"22", "23"}:
         finding = Finding("refused_value", "error", _data_fault(problem), table=problem.diag.table_name)
         return SystemRefused(f"{where}: the server refused a value", [finding])

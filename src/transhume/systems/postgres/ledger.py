@@ -184,7 +184,7 @@ def read_batches(connection: WatchedConnection, run: str, mapping: str) -> dict[
     ).fetchall()
     return {
         row[0]: StagedBatch(
-            BatchId(mapping, row[0]), row[1], row[2], tuple(_positions(row[3])), tuple(_positions(row[4]))
+            BatchId(mapping, row[0]), row[1], row[2], tuple(positions(row[3])), tuple(positions(row[4]))
         )
         for row in rows
     }
@@ -197,7 +197,7 @@ def read_batch(connection: WatchedConnection, run: str, batch: BatchId) -> Stage
         " WHERE run = %s AND mapping = %s AND batch = %s",
         [run, batch.mapping, batch.index],
     ).fetchone()
-    return row and StagedBatch(batch, row[0], row[1], tuple(_positions(row[2])), tuple(_positions(row[3])))
+    return row and StagedBatch(batch, row[0], row[1], tuple(positions(row[2])), tuple(positions(row[3])))
 
 
 def write_batch(connection: WatchedConnection, run: str, line: StagedBatch, stage_table: str) -> None:
@@ -247,7 +247,8 @@ def read_runs(connection: WatchedConnection, scope: str) -> list[dict[str, objec
             run[moment] = run[moment].isoformat() if run[moment] is not None else None
         counts = connection.execute(
             """
-            SELECT t.mapping, t.target_table, count(b.batch), coalesce(sum(b.row_count), 0)::bigint, t.inserted, t.unchanged
+            SELECT t.mapping, t.target_table, count(b.batch), coalesce(sum(b.row_count), 0)::bigint, t.inserted,
+                   t.unchanged
             FROM transhume.tables t LEFT JOIN transhume.batches b USING (run, mapping)
             WHERE run = %s GROUP BY t.run, t.mapping ORDER BY t.ordinal
             """,
@@ -278,7 +279,8 @@ def _ranges(positions: Iterable[int]) -> Multirange[int]:
     return Multirange(ranges)
 
 
-def _positions(ranges: Multirange[int]) -> Iterator[int]:
+def positions(ranges: Multirange[int]) -> Iterator[int]:
+    """Yield the positions that the ledger keeps as ranges."""
     for one in ranges:
         assert one.lower is not None
         assert one.upper is not None

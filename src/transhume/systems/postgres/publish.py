@@ -15,8 +15,12 @@ _MEMORY = "SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '256MB'
 """Per statement under way, so that joins of a batch and the building of one key stay in memory."""
 
 
-class KeysAppeared(Exception):  # noqa: N818 - a finding on the way to CheckFailed, never seen outside
-    """A row with a staged key was inserted by somebody since; `stage` is the table's."""
+_JOINED_MAX = 64
+"""Stage tables that one statement reads: each holds a lock, and more joins than needed read the target again."""
+
+
+class KeysAppeared(Exception):
+    """A row with a staged key was inserted by somebody since; becomes a CheckFailed once the keys are known."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -43,6 +47,7 @@ def publish(connection: WatchedConnection, hold: Hold, schema: str, stages: Sequ
         connection.execute(ddl.create_table(schema, stage.table))
     connection.execute("SET CONSTRAINTS ALL DEFERRED")
     for stage in stages:
+        _require_same_types(connection, stage)
         _insert(connection, stage, staged[stage.table.mapping])
     _constrain(connection, schema, created)
     for stage in stages:
@@ -127,8 +132,35 @@ def _lock(connection: WatchedConnection, schema: str, stages: Sequence[Stage], s
             if reference.table not in made:
                 modes[reference.table] = "SHARE ROW EXCLUSIVE"
     for name, mode in sorted(modes.items()):
-        statement = sql.SQL("LOCK TABLE {} IN {} MODE").format(ddl.qualified(schema, name), sql.SQL(mode))  # type: ignore[arg-type]
+        statement = sql.SQL("LOCK TABLE {} IN {} MODE").format(ddl.qualified(schema, name), sql.SQL(mode))
         connection.execute(statement)
+
+
+def _require_same_types(connection: WatchedConnection, stage: Stage) -> None:
+    """Raise CheckFailed if a column is no longer what was staged for it: an insert would convert without a word."""
+    names = ledger.stage_tables(connection, stage.run, stage.table.mapping)
+    if stage.table.create or not names:
+        return
+    staged = ddl.qualified(schema_name(stage.run), names[0]).as_string(connection)
+    target = ddl.qualified(stage.target_schema, stage.table.table.name).as_string(connection)
+    drifted = connection.execute(
+        """
+        SELECT s.attname, format_type(s.atttypid, s.atttypmod), format_type(t.atttypid, t.atttypmod)
+        FROM pg_attribute s LEFT JOIN pg_attribute t
+          ON t.attrelid = %s::regclass AND t.attname = s.attname AND NOT t.attisdropped
+        WHERE s.attrelid = %s::regclass AND s.attnum > 0
+          AND replace(format_type(t.atttypid, t.atttypmod), 'jsonb', 'json')
+              IS DISTINCT FROM format_type(s.atttypid, s.atttypmod)
+        """,
+        [target, staged],
+    ).fetchall()
+    if drifted:
+        told = "; ".join(f"'{name}' was {before}, is {after or 'gone'}" for name, before, after in drifted)
+        message = (
+            f"nothing was published: columns of '{stage.table.table.name}' changed since rows were staged for them "
+            f"({told}); begin a new run with --fresh"
+        )
+        raise CheckFailed(message)
 
 
 def _insert(connection: WatchedConnection, stage: Stage, rows: int) -> None:
@@ -139,7 +171,7 @@ def _insert(connection: WatchedConnection, stage: Stage, rows: int) -> None:
         sql.SQL("SELECT {} FROM {} s").format(stage.values("s"), ddl.qualified(schema_name(stage.run), name))
         for name in tables
     ]
-    order = sql.SQL("")
+    order = sql.Composed([])
     if not stage.table.create:
         # Rows in the order of a standing key touch each of its pages once.
         order = sql.SQL(" ORDER BY ") + sql.SQL(", ").join(
@@ -161,8 +193,8 @@ def _insert(connection: WatchedConnection, stage: Stage, rows: int) -> None:
             raise _failed(problem) from None
     if inserted != rows:
         message = (
-            f"nothing was published: {rows} rows of '{stage.table.mapping}' are staged, but the server inserted {inserted}; "
-            f"look for rules or triggers on '{stage.table.table.name}'"
+            f"nothing was published: {rows} rows of '{stage.table.mapping}' are staged, but the server inserted "
+            f"{inserted}; look for rules or triggers on '{stage.table.table.name}'"
         )
         raise CheckFailed(message)
 
@@ -217,34 +249,46 @@ def verify(connection: WatchedConnection, stage: Stage) -> list[Mismatch]:
     """Compare the rows that readers now see with the staged ones, whole records, bit by bit, in the server."""
     mismatches: list[Mismatch] = []
     connection.execute(_MEMORY)
-    for name in ledger.stage_tables(connection, stage.run, stage.table.mapping):
-        mismatches += _verify_batch(connection, stage, name, MISMATCHES_MAX - len(mismatches))
-        if len(mismatches) >= MISMATCHES_MAX:
-            break
+    names = ledger.stage_tables(connection, stage.run, stage.table.mapping)
+    for first in range(0, len(names), _JOINED_MAX):
+        if len(mismatches) < MISMATCHES_MAX:
+            mismatches += _verify_batches(
+                connection, stage, names[first : first + _JOINED_MAX], MISMATCHES_MAX - len(mismatches)
+            )
     return mismatches
 
 
-def _verify_batch(connection: WatchedConnection, stage: Stage, name: str, limit: int) -> list[Mismatch]:
-    joined = sql.SQL("FROM {} s LEFT JOIN {} t ON {} WHERE {} *<> {}").format(
-        ddl.qualified(schema_name(stage.run), name),
-        ddl.qualified(stage.target_schema, stage.table.table.name),
-        ddl.same_key(stage.table.key, "s", "t"),
-        stage.record("s"),
-        ddl.record(ddl.names(stage.columns, "t")),
+def _verify_batches(connection: WatchedConnection, stage: Stage, names: list[str], limit: int) -> list[Mismatch]:
+    """Return what differs in these batches; one join for many of them, because each join reads the whole target."""
+    staged = sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT {} FROM {} s").format(stage.values("s"), ddl.qualified(schema_name(stage.run), name))
+        for name in names
     )
+    joined = sql.SQL(
+        "FROM ({staged}) s ({columns}) LEFT JOIN {target} t ON {same_key} WHERE {ours} *<> {theirs}"
+    ).format(
+        staged=staged,
+        columns=ddl.names(stage.columns),
+        target=ddl.qualified(stage.target_schema, stage.table.table.name),
+        same_key=ddl.same_key(stage.table.key, "s", "t"),
+        ours=ddl.record(ddl.names(stage.columns, "s")),
+        theirs=ddl.record(ddl.names(stage.columns, "t")),
+    )
+    # Counted first: a LIMIT makes the planner believe that the first differences come soon, and walk the index.
+    counted = connection.execute(sql.SQL("SELECT count(*) ") + joined).fetchone()
+    if counted == (0,):
+        return []
+    absent = sql.SQL(" AND ").join(sql.SQL("{} IS NULL").format(sql.Identifier("t", name)) for name in stage.table.key)
     texts = [
         sql.SQL("{}::text").format(sql.Identifier(alias, column)) for alias in ("s", "t") for column in stage.columns
     ]
-    absent = sql.SQL(" AND ").join(
-        sql.SQL("{} IS NULL").format(sql.Identifier("t", column)) for column in stage.table.key
-    )
     statement = sql.SQL("SELECT {}, {} {} LIMIT {}").format(
         absent, sql.SQL(", ").join(texts), joined, sql.Literal(limit)
     )
     mismatches: list[Mismatch] = []
     for missing, *values in connection.execute(statement).fetchall():
-        staged, found = values[: len(stage.columns)], values[len(stage.columns) :]
-        mismatches += _differences(stage, missing=missing, staged=staged, found=found)
+        width = len(stage.columns)
+        mismatches += _differences(stage, missing=missing, staged=values[:width], found=values[width:])
     return mismatches[:limit]
 
 

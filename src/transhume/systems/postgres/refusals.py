@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-
 from transhume.batches import TargetTable
 from transhume.facts import Catalog
 from transhume.schema import Column, Kind, LogicalType, Table
@@ -51,7 +50,8 @@ def _width(table: TargetTable) -> Iterator[str]:
     types = [column.type for column in table.table.columns if column.type is not None]
     narrowest = sum(_BYTES_MIN.get(logical.kind, 8) for logical in types) + len(types) // 8
     if narrowest > _ROW_BYTES_MAX:
-        yield f"a row of '{table.table.name}' needs at least {narrowest} bytes; PostgreSQL holds {_ROW_BYTES_MAX} in a page"
+        needs = f"a row of '{table.table.name}' needs at least {narrowest} bytes"
+        yield f"{needs}; PostgreSQL holds {_ROW_BYTES_MAX} in a page"
 
 
 def _existing(table: TargetTable, found: Table) -> Iterator[str]:
@@ -127,16 +127,15 @@ def _rights_on_database(connection: WatchedConnection, schema: str, tables: Sequ
     row = connection.execute(
         """
         SELECT has_database_privilege(current_database(), 'CREATE'), current_database(), current_user,
-               to_regnamespace(quote_ident('transhume')) IS NOT NULL,
                (SELECT has_schema_privilege(n.oid, 'CREATE') FROM pg_namespace n WHERE n.nspname = %(schema)s),
                (SELECT has_schema_privilege(n.oid, 'USAGE') FROM pg_namespace n WHERE n.nspname = %(schema)s)
         """,
         {"schema": schema},
     ).fetchone()
     assert row is not None
-    may_create, database, role, _, may_create_tables, may_use = row
+    may_create, database, role, may_create_tables, may_use = row
     if not may_create:
-        yield f"role '{role}' may not create schemas in database '{database}' (GRANT CREATE ON DATABASE), needed for the stage"
+        yield f"role '{role}' may not create schemas in database '{database}' (GRANT CREATE ON DATABASE), as a stage is"
     if may_use is False:
         yield f"role '{role}' may not use schema '{schema}' (GRANT USAGE ON SCHEMA)"
     if may_create_tables is False and any(table.create for table in tables):

@@ -35,7 +35,8 @@ class PostgresTarget:
         self.identity = address.identity
         self._address = address
         self._session = Session(address, "transhume")
-        require_writable(self._session.connection(), self.identity)
+        with self._session.reading(self.identity) as connection:
+            require_writable(connection, self.identity)
 
     def catalog(self) -> Catalog:
         """Return the schema's tables with constraints and obstacles; none if the schema is not there."""

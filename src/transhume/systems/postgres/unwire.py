@@ -25,6 +25,7 @@ _FIXED: dict[Kind, tuple[str, int]] = {
     Kind.TIMESTAMPTZ: ("q", _EPOCH_US),
 }
 """Python's array code for the value's bytes, and what lies between PostgreSQL's zero and Arrow's."""
+_SMALLINT_BYTES = 2
 _STORAGE = {"h": pa.int16(), "i": pa.int32(), "q": pa.int64()}
 _INFINITE = {Kind.DATE: (-(2**31), 2**31 - 1), Kind.TIMESTAMP: (-(2**63), 2**63 - 1)}
 _INFINITE[Kind.TIMESTAMPTZ] = _INFINITE[Kind.TIMESTAMP]
@@ -68,7 +69,7 @@ def to_text(value: bytes | None, logical: LogicalType, place: str) -> str:
 
 def _fixed(values: Values, logical: LogicalType, place: str) -> pa.Array:
     code, shift = _FIXED[logical.kind]
-    if logical.kind is Kind.INT and any(value is not None and len(value) == 2 for value in values):
+    if logical.kind is Kind.INT and any(value is not None and len(value) == _SMALLINT_BYTES for value in values):
         code = "h"
     numbers = array(code)
     zero = bytes(numbers.itemsize)
