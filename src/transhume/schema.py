@@ -211,9 +211,11 @@ def physical_names(names: Iterable[str]) -> dict[str, str]:
     taken = {name.casefold() for name in BOOKKEEPING}
     result: dict[str, str] = {}
     for ordinal, name in enumerate(names, start=1):
-        physical = name
-        while physical.casefold() in taken or physical.startswith("_k"):
-            physical = f"{name} #{ordinal}" if physical == name else f"{physical}#"
+        # `_k0`, `_k1` .. are the key parts of fates and relations.
+        free = f"#{name}" if name.casefold().startswith("_k") else name
+        physical = free
+        while physical.casefold() in taken:
+            physical = f"{free} #{ordinal}" if physical == free else f"{physical}#"
         taken.add(physical.casefold())
         result[name] = physical
     return result

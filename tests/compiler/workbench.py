@@ -132,6 +132,10 @@ class Workbench:
         found = connection.sql(self.sql(tree))
         return found.to_arrow_table().to_pylist()
 
+    def query_plan(self, tree: Any) -> str:
+        """Return the engine's own plan of a tree."""
+        return str(_connect().execute(f"EXPLAIN {self.sql(tree)}").fetchall()[0][1])
+
     def write(self, name: str, tree: Any) -> Path:
         """Write the rows of a tree as a relation's file."""
         path = self.folder / f"{name.replace('/', '_').replace(':', '_')}.parquet"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from transhume.compiler.conditions import condition
-from transhume.compiler.layers import select_from
+from transhume.compiler.layers import select_from, sorted_by
 from transhume.compiler.reasons import none_of
 from transhume.compiler.scope import MappingScope, key_type
 from transhume.compiler.usage import columns_read
@@ -44,12 +44,14 @@ def compile_join(plan: Plan, mapping: TableMapping, alias: str, facts: Facts) ->
     values: dict[str, exp.Expression] = {name: part.value for name, part in keys.items()}
     if _is_unique(join, facts):
         many = order.get(_DOUBT, exp.false())
-        return scope.layers.select({**values, _MANY: many, **kept}, where=every(usable))
+        unique = scope.layers.select({**values, _MANY: many, **kept}, where=every(usable))
+        return sorted_by(unique, list(keys))
     candidates = scope.layers.select({**values, **order, ROW: scope.row, **kept}, where=every(usable))
     ranked = _ranked(candidates, list(keys), set(order), list(kept))
     names = [*keys, _MANY, *kept]
     chosen = select_from(ranked, {name: exp.column(name, quoted=True) for name in names}, "ranked")
-    return chosen.where(exp.column(_PLACE, quoted=True).eq(exp.Literal.number(1)), copy=False)
+    chosen = chosen.where(exp.column(_PLACE, quoted=True).eq(exp.Literal.number(1)), copy=False)
+    return sorted_by(chosen, list(keys))
 
 
 def join_columns(mapping: TableMapping, alias: str, facts: Facts) -> dict[str, LogicalType]:

@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from transhume import operations as op
 from transhume.compiler.joins import join_columns
-from transhume.compiler.layers import Layers, select_from
+from transhume.compiler.layers import Layers, select_from, sorted_by
 from transhume.compiler.scans import carried, parquet, scan
 from transhume.compiler.scope import MappingScope, key_types, own_need
 from transhume.compiler.transform import filtered
@@ -80,7 +80,8 @@ def compile_parent_keys(
     ]
     made = exp.Min(this=exp.column("uuid", quoted=True))
     query = select_from(rows, {**columns, "uuid": made, "fate": exp.Case(ifs=names)}, "keyed")
-    return query.group_by(*(column.copy() for column in columns.values()), copy=False)
+    query = query.group_by(*(column.copy() for column in columns.values()), copy=False)
+    return sorted_by(query, keys)
 
 
 def compile_distinct(plan: Plan, mapping: TableMapping, need: Need, facts: Facts) -> exp.Select:

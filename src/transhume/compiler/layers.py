@@ -9,6 +9,8 @@ from functools import reduce
 
 from sqlglot import exp
 
+from transhume import operations as op
+
 
 @dataclass(slots=True)
 class _Join:
@@ -56,12 +58,12 @@ class Layers:
             return expression.copy()
         name = self._bound.get(expression)
         if name is None:
-            kept = expression.copy()
+            kept = self._with_captures_named(expression.copy())
             name = self._fresh("v")
             depth = self._depth_of([kept]) + 1
             self._layer(depth).values[name] = kept
             self._depths[name] = depth
-            self._bound[kept] = name
+            self._bound[expression.copy()] = name
             self._origins[name] = kept
         return exp.column(name, quoted=True)
 
@@ -145,6 +147,17 @@ class Layers:
             query = query.join(_as(join.relation.copy(), join.alias), on=_all(conditions), join_type="left", copy=False)
         return query
 
+    def _with_captures_named(self, expression: exp.Expression) -> exp.Expression:
+        """Name the captures inside an expression, so that those of one pattern stand side by side.
+
+        Engines share the work of equal calls in one SELECT list, but not of calls in the branches of a CASE.
+        """
+        if isinstance(expression, op.RegexCapture):
+            return expression
+        for capture in list(expression.find_all(op.RegexCapture)):
+            capture.replace(self.bind(capture))
+        return expression
+
     def _layer(self, depth: int) -> _Layer:
         while len(self._layers) < depth:
             self._layers.append(_Layer())
@@ -164,6 +177,15 @@ class Layers:
 def select_from(rows: exp.Expression, outputs: Mapping[str, exp.Expression], alias: str = "l0") -> exp.Select:
     """Return the SELECT of these columns over one table expression or query."""
     return exp.select(*_aliased(outputs), copy=False).from_(_as(rows, alias), copy=False)
+
+
+def sorted_by(query: exp.Select, names: Sequence[str]) -> exp.Select:
+    """Return the query with its rows in the order of these columns; NULL has no place in them.
+
+    A relation that lies in the order of its key is read in part by a batch whose rows lie in that order too.
+    """
+    columns = [exp.Ordered(this=exp.column(name, quoted=True), desc=False, nulls_first=False) for name in names]
+    return query.order_by(*columns, copy=False)
 
 
 def _as(rows: exp.Expression, alias: str) -> exp.Expression:
