@@ -49,7 +49,7 @@ def tables() -> Iterator[Table]:
                 operands = case["in"] if len(types) > 1 else [case["in"]]
                 values = tuple(value_of(text, kind) for text, kind in zip(operands, types, strict=True))
                 rows.append((values, value_of(case["out"], gives)))
-            yield Table(getattr(op, name), types, gives, dict(body.get("arguments", {})), tuple(rows))
+            yield Table(getattr(op, name.partition(" ")[0]), types, gives, dict(body.get("arguments", {})), tuple(rows))
 
 
 def _joined(parts: list[str]) -> list[str]:

@@ -322,10 +322,22 @@ def _decimal_arithmetic(kind: type[exp.Expression]) -> Lowering:
     return lowered
 
 
+def _decimal_product(node: op.Operation) -> exp.Expression:
+    """DuckDB keeps the product of two decimals of up to 18 digits within 18; one of 19 makes room for 38."""
+    wide_one = exp.Cast(this=_number(1), to=_decimal_type(19, 0))
+    node.set("this", exp.Paren(this=_binary(exp.Mul, wide_one, node.this)))
+    return _decimal_arithmetic(exp.Mul)(node)
+
+
 def _double_arithmetic(kind: type[exp.Expression]) -> Lowering:
+    """By way of a list of one: a result that stood twice would double the text with every nested operation."""
+
     def lowered(node: op.Operation) -> exp.Expression:
-        result = _binary(kind, node.this, node.expression)
-        return _when((_call("isfinite", result), result))
+        value = exp.to_identifier("d", quoted=True)
+        finite = _when((_call("isfinite", value), value))
+        each = exp.Lambda(this=finite, expressions=[value.copy()], colon=True)
+        result = exp.Array(expressions=[_binary(kind, node.this, node.expression)])
+        return _call("array_extract", _call("list_transform", result, each), _number(1))
 
     return lowered
 
@@ -484,7 +496,7 @@ DUCKDB = Dialect(
         op.IntegerProduct: _integer_arithmetic(exp.Mul),
         op.DecimalSum: _decimal_arithmetic(exp.Add),
         op.DecimalDifference: _decimal_arithmetic(exp.Sub),
-        op.DecimalProduct: _decimal_arithmetic(exp.Mul),
+        op.DecimalProduct: _decimal_product,
         op.DoubleSum: _double_arithmetic(exp.Add),
         op.DoubleDifference: _double_arithmetic(exp.Sub),
         op.DoubleProduct: _double_arithmetic(exp.Mul),

@@ -199,7 +199,7 @@ def _logic(node: Call, operands: tuple[Typed, ...]) -> Typed:
 
 
 def _is_null(node: Call, operands: tuple[Typed, ...]) -> Typed:
-    return Typed(node, BOOLEAN, operands)
+    return Typed(node, BOOLEAN, (settle(operands[0], None),))
 
 
 def _on_texts(node: Call, operands: tuple[Typed, ...]) -> Typed:

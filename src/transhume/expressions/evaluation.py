@@ -19,7 +19,6 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_COMPUTE: dict[str, Callable[[Any, Any], Any]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 _EXACT_IN_DOUBLE = 2**53
 _BITS_64 = 2**63
 _DIGITS_ENOUGH = 80
@@ -39,31 +38,43 @@ class Evaluation:
             return self._column(typed.node.name)
         if not typed.operands:
             return typed.value
+        if typed.name in _CALCULATE:
+            number, known = self._calculated(typed)
+            self.misfit = self.misfit or (known and number is None)
+            return number
         values = [self.value(operand) for operand in typed.operands]
         if typed.name in _OF_NULLS:
             return _OF_NULLS[typed.name](values)
-        if None in values:
-            return None
-        if typed.name in _OF_VALUES:
-            return _OF_VALUES[typed.name](values)
-        return self._fitting(_number(typed, values))
+        return None if None in values else _OF_VALUES[typed.name](values)
 
-    def _fitting(self, value: Any) -> Any:
-        self.misfit = self.misfit or value is None
-        return value
+    def _calculated(self, typed: Typed) -> tuple[Any, bool]:
+        """Return the number of a calculation, and whether nothing that it starts from is NULL."""
+        numbers, known = [], True
+        for operand in typed.operands:
+            if operand.name in _CALCULATE:
+                number, operand_known = self._calculated(operand)
+            else:
+                number = self.value(operand)
+                operand_known = number is not None
+            numbers.append(number)
+            known = known and operand_known
+        if None in numbers:
+            return None, known
+        with localcontext(prec=_DIGITS_ENOUGH):
+            return _fitting(_CALCULATE[typed.name](*numbers), typed), known
 
 
-def _number(typed: Typed, values: list[Any]) -> Any:
-    """Return a number that may not fit its type, None if it does not."""
-    if typed.name == "double":
-        return float(values[0]) if abs(values[0]) <= _EXACT_IN_DOUBLE else None
-    with localcontext(prec=_DIGITS_ENOUGH):
-        number = -values[0] if typed.name == "neg" else _COMPUTE[typed.name](*values)
+def _fitting(number: Any, typed: Typed) -> Any:
+    """Return a number, None if it does not fit the type."""
     if isinstance(number, float):
         return number if math.isfinite(number) or typed.name == "neg" else None
     if typed.type is not None and typed.type.kind is Kind.BIGINT:
         return number if -_BITS_64 <= number < _BITS_64 else None
     return number
+
+
+def _as_double(number: int) -> float | None:
+    return float(number) if abs(number) <= _EXACT_IN_DOUBLE else None
 
 
 def _strongest(values: Sequence[bool | None], *, decisive: bool) -> bool | None:
@@ -132,5 +143,13 @@ _OF_VALUES: dict[str, Callable[[list[Any]], Any]] = {
     "like": lambda values: _is_like(values[0], values[1]),
     "||": "".join,
     "length": lambda values: len(values[0]),
-    "decimal": lambda values: Decimal(values[0]),
+}
+
+_CALCULATE: dict[str, Callable[..., Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "neg": operator.neg,
+    "double": _as_double,
+    "decimal": Decimal,
 }

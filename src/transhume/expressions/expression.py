@@ -58,7 +58,8 @@ class CheckedExpression:
 
     Arithmetic on integers is exact within 64 bits, on decimals always, on doubles as IEEE 754 says. A result
     outside 64 bits, a double that is not finite, or an integer beyond 2^53 beside a double does not fit: it
-    counts as NULL, and `misfit` is true of the row, so that whoever uses the expression can reject it.
+    counts as NULL, and `misfit` is true of the row, so that whoever uses the expression can reject it. A
+    calculation with a NULL among what it starts from is NULL and no misfit.
     Texts are compared by code points, NaN equals NaN and is above all numbers.
     """
 

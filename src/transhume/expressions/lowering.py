@@ -1,12 +1,11 @@
 """The SQL twin of an expression: a tree of portable operations."""
 
 from collections.abc import Callable, Iterator
-from functools import reduce
 
 from sqlglot import exp
 
 from transhume import operations as op
-from transhume.expressions.tree import WHITE, Column, Null, Number, Quoted, Typed
+from transhume.expressions.tree import WHITE, Column, Null, Number, Quoted, Typed, calculations, inputs
 from transhume.schema import DECIMAL_PRECISION_MAX, Kind, LogicalType
 
 Columns = Callable[[str], exp.Expression]
@@ -54,26 +53,13 @@ def _tree(typed: Typed, column: Columns) -> exp.Expression:
 
 
 def misfits(typed: Typed, column: Columns) -> Iterator[exp.Expression]:
-    """Yield, for each number of the expression that may not fit its type, the condition that it does not."""
-    for operand in typed.operands:
-        yield from misfits(operand, column)
-    if can_misfit(typed):
-        unknown: exp.Expression = _is_null(_tree(typed, column))
-        for operand in typed.operands:
-            known = exp.Not(this=_is_null(_tree(operand, column)))
-            unknown = exp.And(this=known, expression=unknown)
-        yield unknown
-
-
-def can_misfit(typed: Typed) -> bool:
-    """Say whether the node itself may give NULL for operands that are not; decimals are given room enough."""
-    if typed.type is None or typed.is_literal or not typed.operands:
-        return False
-    if typed.name == "double":
-        return typed.operands[0].type is not None and typed.operands[0].type.kind is Kind.BIGINT
-    if typed.name in _INTEGERS:
-        return typed.type.kind in {Kind.BIGINT, Kind.DOUBLE}
-    return typed.name == "neg" and typed.type.kind is Kind.BIGINT
+    """Yield, for each calculation of the expression, the condition that its number does not fit its type."""
+    for calculation in calculations(typed):
+        condition: exp.Expression = _is_null(_tree(calculation, column))
+        for operand in inputs(calculation):
+            if not operand.is_literal:
+                condition = exp.And(this=exp.Not(this=_is_null(_tree(operand, column))), expression=condition)
+        yield condition
 
 
 def _literal(typed: Typed) -> exp.Expression:
@@ -123,7 +109,15 @@ def _negated(typed: Typed, operands: list[exp.Expression]) -> exp.Expression:
 
 
 def _chain(kind: type[exp.Expression]) -> "_Build":
-    return lambda _, operands: reduce(lambda left, right: kind(this=left, expression=right), operands)
+    """A balanced tree: the operators are associative, and a long chain must not become a deep tree."""
+
+    def build(_: Typed, operands: list[exp.Expression]) -> exp.Expression:
+        while len(operands) > 1:
+            pairs = [operands[at : at + 2] for at in range(0, len(operands), 2)]
+            operands = [kind(this=pair[0], expression=pair[1]) if len(pair) > 1 else pair[0] for pair in pairs]
+        return operands[0]
+
+    return build
 
 
 def _coalesce(typed: Typed, operands: list[exp.Expression]) -> exp.Expression:

@@ -12,8 +12,10 @@ from transhume.expressions.tree import Call, Column, ExpressionError, Node, Null
 
 CHARACTERS_MAX = 20_000
 TOKENS_MAX = 4_000
-DEPTH_MAX = 30
-"""Nested parentheses and signs; chains of AND, OR and `||` do not nest."""
+JOINED_MAX = 100
+PARENTHESES_MAX = 30
+DEPTH_MAX = 40
+"""Operators within operators; chains of AND, OR and `||` do not nest, of `+`, `-` and `*` they do."""
 
 _CALLED = frozenset({"coalesce", "length"})
 _BEFORE_PARENTHESIS = _CALLED | {"and", "or", "not", "in", "between", "like"}
@@ -116,7 +118,7 @@ def _check_tokens(text: str, found: list[Token]) -> None:
         if token.comments:
             raise ExpressionError("the expression holds a comment", "write it beside the expression", token.start)
         depth += {"(": 1, ")": -1}.get(written, 0)
-        if depth > DEPTH_MAX:
+        if depth > PARENTHESES_MAX:
             raise ExpressionError("the expression is nested too deeply", "write it in simpler parts", token.start)
         if token.token_type is TokenType.SEMICOLON:
             raise ExpressionError("the expression holds ';'", "write one expression", token.start)
@@ -148,9 +150,12 @@ class _Reader:
     def node(self, tree: exp.Expression, depth: int) -> Node:
         self._check(tree, depth)
         if isinstance(tree, exp.Paren):
-            return self.node(tree.this, depth + 1)
+            return self.node(tree.this, depth)
         if type(tree) in _CHAINED:
             operands = tuple(self.node(operand, depth + 1) for operand in _chain(tree, type(tree)))
+            if isinstance(tree, exp.DPipe) and len(operands) > JOINED_MAX:
+                message = f"'||' joins {len(operands)} texts; at most {JOINED_MAX} are read"
+                raise ExpressionError(message, "use the rule 'concat'", _offset(tree))
             return Call(_offset(tree), _CHAINED[type(tree)], operands)
         if type(tree) in _BINARY:
             return self._call(_BINARY[type(tree)], tree, depth, tree.this, tree.expression)
@@ -159,7 +164,7 @@ class _Reader:
         return read
 
     def _check(self, tree: exp.Expression, depth: int) -> None:
-        if depth > DEPTH_MAX * 4:
+        if depth > DEPTH_MAX:
             raise ExpressionError("the expression is nested too deeply", "write it in simpler parts", _offset(tree))
         allowed = _ARGUMENTS.get(type(tree))
         extra = set() if allowed is None else {name for name, value in tree.args.items() if value} - allowed

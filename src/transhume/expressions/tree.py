@@ -1,9 +1,10 @@
 """The nodes of an expression, as they were written and with their types; no meaning stands here."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from transhume.schema import LogicalType
+from transhume.schema import Kind, LogicalType
 
 WHITE = "\t\n\v\f\r "
 """White space around a literal that is read as a date, a number and the like."""
@@ -97,3 +98,41 @@ class Typed:
     def is_literal(self) -> bool:
         """Whether the node is a literal other than NULL."""
         return isinstance(self.node, Number | Quoted | Truth)
+
+
+_CALCULATING = frozenset({"+", "-", "*", "neg", "double", "decimal"})
+
+
+def calculations(typed: Typed) -> Iterator[Typed]:
+    """Yield the largest parts of an expression that only calculate and whose number may not fit its type.
+
+    Decimals are given room enough by their type, so that a part without integers and doubles always fits.
+    """
+    for operand in inputs(typed):
+        yield from calculations(operand)
+    if typed.name in _CALCULATING and _may_misfit(typed):
+        yield typed
+
+
+def inputs(typed: Typed) -> Iterator[Typed]:
+    """Yield what a calculation starts from: operands of its operators that are none themselves.
+
+    Of a node that does not calculate, the operands.
+    """
+    for operand in typed.operands:
+        if typed.name in _CALCULATING and operand.name in _CALCULATING:
+            yield from inputs(operand)
+        else:
+            yield operand
+
+
+def _may_misfit(typed: Typed) -> bool:
+    if typed.name not in _CALCULATING or typed.type is None:
+        return False
+    widened = typed.operands[0].type if typed.name == "double" else None
+    own = typed.type.kind in {Kind.BIGINT, Kind.DOUBLE}
+    if typed.name == "double":
+        own = widened is not None and widened.kind is not Kind.INT
+    elif typed.name == "neg":
+        own = typed.type.kind is Kind.BIGINT
+    return own or any(_may_misfit(operand) for operand in typed.operands)

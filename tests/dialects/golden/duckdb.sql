@@ -11,16 +11,16 @@ CASE WHEN REGEXP_FULL_MATCH(CAST("v"."x" AS TEXT), '-?[0-9]+(?:\.[0-9]{1,2}0*)?'
 TRY_CAST("v"."x" AS DECIMAL(10, 2));
 
 -- DecimalProduct
-TRY_CAST(TRY("v"."x" * "v"."y") AS DECIMAL(38, 5));
+TRY_CAST(TRY((CAST(1 AS DECIMAL(19, 0)) * "v"."x") * "v"."y") AS DECIMAL(20, 4));
 
 -- DecimalSum
-TRY_CAST(TRY("v"."x" + "v"."y") AS DECIMAL(11, 2));
+TRY_CAST(TRY("v"."x" + "v"."y") AS DECIMAL(18, 2));
 
 -- DecimalText
 CAST("v"."x" AS TEXT);
 
 -- DoubleDifference
-CASE WHEN ISFINITE("v"."x" - "v"."y") THEN "v"."x" - "v"."y" END;
+ARRAY_EXTRACT(LIST_TRANSFORM(["v"."x" - "v"."y"], LAMBDA "d" : CASE WHEN ISFINITE("d") THEN "d" END), 1);
 
 -- DoubleFromDecimal
 CAST(CAST("v"."x" AS TEXT) AS DOUBLE);
@@ -29,10 +29,10 @@ CAST(CAST("v"."x" AS TEXT) AS DOUBLE);
 CASE WHEN "v"."x" BETWEEN -9007199254740992 AND 9007199254740992 THEN CAST("v"."x" AS DOUBLE) END;
 
 -- DoubleProduct
-CASE WHEN ISFINITE("v"."x" * "v"."y") THEN "v"."x" * "v"."y" END;
+ARRAY_EXTRACT(LIST_TRANSFORM(["v"."x" * "v"."y"], LAMBDA "d" : CASE WHEN ISFINITE("d") THEN "d" END), 1);
 
 -- DoubleSum
-CASE WHEN ISFINITE("v"."x" + "v"."y") THEN "v"."x" + "v"."y" END;
+ARRAY_EXTRACT(LIST_TRANSFORM(["v"."x" + "v"."y"], LAMBDA "d" : CASE WHEN ISFINITE("d") THEN "d" END), 1);
 
 -- FitsInt
 "v"."x" BETWEEN -2147483648 AND 2147483647;
