@@ -22,8 +22,7 @@ from transhume.errors import CheckFailed, Finding, LockHeld, PlanError, SystemRe
 from transhume.facts import Catalog
 from transhume.faults import reach
 from transhume.journal import Journal, read_journal
-from transhume.plan.check import check_plan
-from transhume.plan.load import FILE_NAME, in_file_order, load, read
+from transhume.plan.load import FILE_NAME, check_files, find_project, in_file_order, load
 from transhume.plan.lock import plan_hash
 from transhume.plan.model import Plan
 from transhume.stages.binding import (
@@ -84,7 +83,6 @@ class CheckReport:
     """Everything that is wrong with a plan, or worth knowing."""
 
     findings: tuple[Finding, ...]
-    plan: Plan | None
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -113,7 +111,7 @@ class Project:
 
         Raises: UsageError if there is none.
         """
-        self.folder = _find(Path(folder))
+        self.folder = find_project(folder)
         self._environment = os.environ if environment is None else environment
 
     @property
@@ -152,23 +150,18 @@ class Project:
         Effects: none outside a temporary folder of the project.
         Raises: UsageError, SystemUnavailable; never PlanError.
         """
-        try:
-            plan, findings = read(self.folder / FILE_NAME, self._environment)
-        except PlanError as problem:
-            return CheckReport(problem.findings, None)
-        if plan is not None and not findings:
-            findings = check_plan(plan)
-        if offline or plan is None or any(finding.severity == "error" for finding in findings):
-            return CheckReport(tuple(findings), plan)
-        with self.systems(plan) as systems:
+        findings = list(check_files(self.folder, self._environment))
+        if offline or any(finding.severity == "error" for finding in findings):
+            return CheckReport(tuple(findings))
+        with self.systems(self.plan()) as systems:
             findings += systems.findings
             if any(finding.severity == "error" for finding in findings):
-                return CheckReport(tuple(in_file_order(findings)), plan)
+                return CheckReport(tuple(in_file_order(findings)))
             refusals = systems.target.refusals(list(systems.tables.values()))
             findings += [Finding("refused", "error", sentence) for sentence in refusals]
             if data:
                 findings += self._predict(systems, listener)
-        return CheckReport(tuple(in_file_order(findings)), plan)
+        return CheckReport(tuple(in_file_order(findings)))
 
     def _predict(self, systems: Systems, listener: Listener | None) -> list[Finding]:
         with self._work(systems) as context:
@@ -406,15 +399,6 @@ class Project:
                 f"project '{self.folder}' is in use by {who}; wait for it, or follow it with 'transhume status --watch'"
             )
             raise LockHeld(message) from None
-
-
-def _find(folder: Path) -> Path:
-    start = folder.resolve()
-    for candidate in (start, *start.parents):
-        if (candidate / FILE_NAME).is_file():
-            return candidate
-    message = f"no {FILE_NAME} in '{start}' or above it; make a project with 'transhume demo DIR' and look around"
-    raise UsageError(message)
 
 
 def _teller(journal: Journal, listener: Listener | None) -> Listener:

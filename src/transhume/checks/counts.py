@@ -1,7 +1,7 @@
 """Counts: every source row is in exactly one bucket, and rejects stay within the plan's limit."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,33 +105,32 @@ def conflicts(table: TableTally) -> CheckResult:
 
 def reject_limit(table: TableTally, limit: RejectLimit) -> CheckResult:
     """Return by how many rows the rejects are over the plan's `max_rejects`."""
-    over, details = _over(table, table.rejected, limit, "rejects")
-    return CheckResult("reject_limit", table.mapping, over, "rejects against max_rejects", detail="; ".join(details))
+    over = list(_exceeded(table, table.rejected, limit, "rejects"))
+    detail = "; ".join(sentence for _, sentence in over) or f"{table.rejected} rejects of {table.read} rows are allowed"
+    return CheckResult(
+        "reject_limit", table.mapping, max((rows for rows, _ in over), default=0), "max_rejects", detail=detail
+    )
 
 
-def _over(table: TableTally, found: int, limit: RejectLimit, name: str) -> tuple[int, list[str]]:
-    over, details = 0, []
-    if limit.count is not None:
-        over = max(over, found - limit.count)
-        details.append(f"{found} {name}, allowed {limit.count}")
-    if limit.share is not None:
-        allowed = int(limit.share * table.read)
-        over = max(over, found - allowed)
-        details.append(f"{found} {name}, allowed {limit.share:.2%} of {table.read} = {allowed}")
-    if limit.by_reason is not None:
-        for kind, inner in limit.by_reason.items():
-            count = sum(n for reason, n in table.reasons.items() if kind in {reason, reason.partition(":")[0]})
-            inner_over, inner_details = _over(table, count, inner, f"'{kind}'")
-            over, details = max(over, inner_over), details + inner_details
-        unlisted = {
-            reason: count
-            for reason, count in table.reasons.items()
-            if not {reason, reason.partition(":")[0]} & set(limit.by_reason)
-        }
-        if unlisted and limit.count is None and limit.share is None:
-            over = max(over, sum(unlisted.values()))
-            details.append(f"reasons without a limit of their own: {', '.join(sorted(unlisted))}")
-    return over, details
+def _exceeded(table: TableTally, found: int, limit: RejectLimit, name: str) -> Iterator[tuple[int, str]]:
+    """Yield each limit that is exceeded: by how many rows, and a sentence."""
+    if limit.count is not None and found > limit.count:
+        yield found - limit.count, f"{found} {name}, allowed {limit.count}"
+    if limit.share is not None and found > (allowed := int(limit.share * table.read)):
+        yield found - allowed, f"{found} {name}, allowed {limit.share:.2%} of {table.read} rows = {allowed}"
+    limited = limit.by_reason or {}
+    for kind, inner in limited.items():
+        count = sum(rows for reason, rows in table.reasons.items() if kind in _names(reason))
+        yield from _exceeded(table, count, inner, f"'{kind}'")
+    if limit.by_reason is not None and limit.count is None and limit.share is None:
+        for reason, rows in sorted(table.reasons.items()):
+            if not _names(reason) & set(limited):
+                yield rows, f"{rows} '{reason}', which has no limit of its own"
+
+
+def _names(reason: str) -> set[str]:
+    """Return the names by which a plan may speak of a reason: the whole, or its kind."""
+    return {reason, reason.partition(":")[0]}
 
 
 def stopped(table: TableTally) -> CheckResult:

@@ -23,6 +23,16 @@ COMMANDS = {
 
 
 class _Commands(click.Group):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Let the global switches stand behind the command as well: `transhume run --json`."""
+        switches = {
+            name for parameter in self.params for name in parameter.opts if getattr(parameter, "is_flag", False)
+        }
+        known = switches - {"--version", "--help", "-h"}
+        limit = args.index("--") if "--" in args else len(args)
+        hoisted = [word for word in args[:limit] if word in known]
+        return super().parse_args(ctx, [*hoisted, *(word for word in args[:limit] if word not in known), *args[limit:]])
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
         return list(COMMANDS)

@@ -1,8 +1,11 @@
 """`transhume check`: everything that is wrong with the plan, at once."""
 
+import os
+
 import click
 
 from transhume.cli.output import Output, finding_dict
+from transhume.plan.load import check_files, find_project
 
 
 @click.command("check")
@@ -14,13 +17,19 @@ def command(output: Output, offline: bool, schemas: bool) -> int:
 
     Errors make a run impossible (exit 3); warnings say how many rows would be rejected, and why.
     """
-    from transhume.project import Project
+    if offline:
+        # Without the library's front door, which brings drivers and engine: an editor calls this on every save.
+        findings = check_files(find_project(output.folder), os.environ)
+    else:
+        from transhume.cli.progress import Progress
+        from transhume.project import Project
 
-    report = Project(output.folder).check(offline=offline, data=not schemas)
-    output.findings(report.findings)
-    errors = len(report.errors)
-    warnings = sum(finding.severity == "warning" for finding in report.findings)
+        with Progress(output) as progress:
+            findings = Project(output.folder).check(data=not schemas, listener=progress).findings
+    output.findings(findings)
+    errors = sum(finding.severity == "error" for finding in findings)
+    warnings = sum(finding.severity == "warning" for finding in findings)
     seen = "files only" if offline else "files and tables" if schemas else "files, tables, all rows"
     output.result(f"{errors} errors, {warnings} warnings ({seen})", style="red" if errors else "green")
-    output.emit({"errors": errors, "warnings": warnings, "findings": [finding_dict(f) for f in report.findings]})
+    output.emit({"errors": errors, "warnings": warnings, "findings": [finding_dict(f) for f in findings]})
     return 3 if errors else 0

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 EXIT_INTERRUPTED = 5
+_WIDTH_OF_FILES = 240
 EXIT_USAGE = 2
 EXIT_BUG = 70
 

@@ -75,6 +75,33 @@ def read(path: Path, environment: Mapping[str, str]) -> tuple[Plan | None, list[
     return (None if findings else plan), in_file_order(findings)
 
 
+def check_files(folder: Path, environment: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Return everything that is wrong with a project's files, in file order; no database is looked at.
+
+    Raises: UsageError if there is no plan.
+    """
+    try:
+        plan, findings = read(folder, environment)
+    except PlanError as problem:
+        return problem.findings
+    if plan is not None and not findings:
+        findings = check_plan(plan)
+    return tuple(in_file_order(findings))
+
+
+def find_project(folder: str | Path) -> Path:
+    """Return the folder, or the nearest one above it, that holds a plan.
+
+    Raises: UsageError if there is none.
+    """
+    start = Path(folder).resolve()
+    for candidate in (start, *start.parents):
+        if (candidate / FILE_NAME).is_file():
+            return candidate
+    message = f"no {FILE_NAME} in '{start}' or above it; make a project with 'transhume demo DIR' and look around"
+    raise UsageError(message)
+
+
 def in_file_order(findings: Iterable[Finding]) -> list[Finding]:
     """Return findings sorted by file and place, each once."""
     return sorted(dict.fromkeys(findings), key=_order)

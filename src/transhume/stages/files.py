@@ -16,7 +16,8 @@ def write_private_parquet(path: Path, table: pa.Table, *, durable: bool = False)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = path.with_suffix(".partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        pq.write_table(table, file, compression="lz4", write_statistics=False)
+        # Written once, read once or twice, whole: dictionaries and statistics would cost more than they save.
+        pq.write_table(table, file, compression="lz4", write_statistics=False, use_dictionary=False)
         if durable:
             file.flush()
             os.fsync(file.fileno())

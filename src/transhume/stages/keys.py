@@ -1,4 +1,4 @@
-"""Keys: relations over whole tables, built before a batch is transformed: lookups, names, zones, joins, duplicates,
+"""Keys: what must be known of whole tables before a batch is transformed: relations, fates of parents."""
 and what became of the parents that rows reference.
 """
 

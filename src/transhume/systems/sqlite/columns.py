@@ -117,20 +117,21 @@ class Converter:
 
     def convert(self, values: Sequence[Any]) -> tuple[pa.Array, dict[int, OddValue]]:
         """Return the array and the odd values by position; odd values are NULL in the array."""
-        if self.accepts.issuperset(map(type, values)):
-            try:
-                return self.to_array(values), {}
-            except pa.ArrowInvalid:
-                pass
-        kept: list[Any] = []
+        kept = values
         odd: dict[int, OddValue] = {}
-        for position, value in enumerate(values):
-            if value is None or (type(value) in self.accepts and self.keeps(value)):
-                kept.append(value)
-            else:
-                kept.append(None)
-                odd[position] = odd_value(value)
-        return self.to_array(kept), odd
+        if not self.accepts.issuperset(map(type, values)):
+            odd = {place: odd_value(value) for place, value in enumerate(values) if type(value) not in self.accepts}
+            kept = _without(values, odd)
+        try:
+            return self.to_array(kept), odd
+        except pa.ArrowInvalid:
+            # Only now is each value looked at: nearly all batches are sound.
+            odd |= {
+                place: odd_value(value)
+                for place, value in enumerate(kept)
+                if value is not None and not self.keeps(value)
+            }
+            return self.to_array(_without(kept, odd)), odd
 
 
 def odd_value(value: Any) -> OddValue:
@@ -172,6 +173,13 @@ def _is_utf8(value: bytes | bytearray) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _without(values: Sequence[Any], odd: Mapping[int, OddValue]) -> list[Any]:
+    kept = list(values)
+    for place in odd:
+        kept[place] = None
+    return kept
 
 
 def _always(_: Any) -> bool:
