@@ -28,7 +28,7 @@ _DOUBLES = [0.0, -0.0, 0.1, 1.0, -1.5, 2.0**53, 2.0**63, -(2.0**63), 5e-324, 1.7
 def rows_of(columns: Mapping[str, Column]) -> st.SearchStrategy[list[dict[str, Any]]]:
     """Draw rows of a table, many at once: DuckDB is called once for all of them."""
     row = st.fixed_dictionaries({name: _values(column) for name, column in columns.items()})
-    return st.lists(row, min_size=20, max_size=60)
+    return st.lists(row, min_size=10, max_size=30)
 
 
 def _values(column: Column) -> st.SearchStrategy[Any]:

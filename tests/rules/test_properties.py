@@ -13,8 +13,8 @@ from transhume.rules import RULES
 from transhume.rules.rule import Text
 from transhume.schema import BIGINT, TEXT, parse_type
 
-EXAMPLES = 4
-EXAMPLES_OF_A_SWEEP = 150
+EXAMPLES = 3
+EXAMPLES_OF_A_SWEEP = 60
 
 
 def _quoted(text: str) -> Text:
@@ -129,20 +129,23 @@ def test_every_rule_has_a_property() -> None:
     assert set(SETTINGS) == set(RULES)
 
 
-@pytest.mark.parametrize("verb", sorted(SETTINGS))
+_EACH = [(verb, place) for verb in sorted(SETTINGS) for place in range(len(SETTINGS[verb]))]
+
+
+@pytest.mark.parametrize(("verb", "place"), _EACH)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
-def test_twins_agree_on_nasty_values(verb: str, bench: Bench, data: st.DataObject) -> None:
+def test_twins_agree_on_nasty_values(verb: str, place: int, bench: Bench, data: st.DataObject) -> None:
     """Both twins give the same on NULL, odd values, NUL, -0.0, NaN, 2^53+1, long and strange texts."""
-    for setting in SETTINGS[verb]:
-        _agree(setting, data.draw(rows_of(setting.columns)), bench)
+    setting = SETTINGS[verb][place]
+    _agree(setting, data.draw(rows_of(setting.columns)), bench)
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("verb", sorted(SETTINGS))
+@pytest.mark.parametrize(("verb", "place"), _EACH)
 @settings(max_examples=EXAMPLES_OF_A_SWEEP, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_twins_agree_on_many_nasty_values(verb: str, bench: Bench, data: st.DataObject) -> None:
-    """The same, long, and with other values each time."""
-    setting = data.draw(st.sampled_from(SETTINGS[verb]))
+def test_twins_agree_on_many_nasty_values(verb: str, place: int, bench: Bench, data: st.DataObject) -> None:
+    """Both twins give the same in a long run, on other values each time."""
+    setting = SETTINGS[verb][place]
     _agree(setting, data.draw(rows_of(setting.columns)), bench)

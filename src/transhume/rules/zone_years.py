@@ -12,7 +12,6 @@ import struct
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 from transhume.schema import BIGINT, LogicalType
 
@@ -21,6 +20,8 @@ CHANGES_MAX = 4
 
 _SECOND = 1_000_000
 _DAY = 86_400
+_YEAR = 31_556_952
+"""Seconds of a mean Gregorian year."""
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 _YEAR_MAX = 9999
 
@@ -44,19 +45,26 @@ def zone_years(zone: str, years: Iterable[int] = range(1, _YEAR_MAX + 1)) -> dic
 
     Raises: ValueError for an unknown zone, or a year outside 1-9999 or with more than CHANGES_MAX changes.
     """
-    table = _read(zone)
+    wanted = list(years)
     columns: dict[str, list[int | None]] = {name: [] for name in zone_columns()}
-    for year in years:
-        if not 1 <= year <= _YEAR_MAX:
-            message = f"the year {year} is outside 1-{_YEAR_MAX}"
-            raise ValueError(message)
-        offset, changes = table.year(year)
-        if len(changes) > CHANGES_MAX:
-            message = f"'{zone}' changes its offset {len(changes)} times in {year}; at most {CHANGES_MAX} are supported"
-            raise ValueError(message)
+    if wanted and not 1 <= min(wanted) <= max(wanted) <= _YEAR_MAX:
+        message = f"the years {min(wanted)} to {max(wanted)} are not within 1-{_YEAR_MAX}"
+        raise ValueError(message)
+    table = _read(zone)
+    changes = table.changes(max(wanted, default=1))
+    ends = [change.end for change in changes]
+    for year in wanted:
+        start, next_start = _day(year, 1, 1) * _DAY, (_day(year, 12, 31) + 1) * _DAY
+        place = bisect_right(ends, start)
+        offset = changes[place - 1].after if place else table.first_offset
         row: list[int | None] = [year, offset * _SECOND]
-        for change in changes:
+        while place < len(changes) and changes[place].begin < next_start:
+            change = changes[place]
             row += [change.begin * _SECOND, change.end * _SECOND, change.after * _SECOND]
+            place += 1
+        if len(row) > len(columns):
+            message = f"'{zone}' changes its offset more than {CHANGES_MAX} times in {year}"
+            raise ValueError(message)
         row += [None] * (len(columns) - len(row))
         for values, value in zip(columns.values(), row, strict=True):
             values.append(value)
@@ -89,39 +97,24 @@ class _Change:
 @dataclass(frozen=True, slots=True)
 class _Zone:
     first_offset: int
-    changes: tuple[_Change, ...]
-    """The listed changes, in order."""
+    listed: tuple[_Change, ...]
+    """The changes that the file lists, in order."""
     rule: "_Rule"
     rule_from: int
     """The instant after which `rule` makes the changes."""
 
-    def year(self, year: int) -> tuple[int, list[_Change]]:
-        """Return the offset at the start of a local year and the changes that touch it."""
-        start = _day(year, 1, 1) * _DAY
-        end = (_day(year, 12, 31) + 1) * _DAY
-        upto = bisect_right(self.changes, start, key=lambda change: change.end)
-        listed = list(self.changes[upto : upto + 2 * CHANGES_MAX])
-        offset = self.changes[upto - 1].after if upto else self.first_offset
-        if upto + len(listed) == len(self.changes):
-            for change in self._ruled(year):
-                if change.end <= start:
-                    offset = change.after
-                else:
-                    listed.append(change)
-        return offset, [change for change in listed if change.begin < end]
-
-    def _ruled(self, year: int) -> list[_Change]:
-        """Return the changes that the rule makes near a year."""
-        points: list[tuple[int, int]] = []
-        for near in range(max(year - 2, 1), min(year + 1, _YEAR_MAX) + 1):
-            points += [point for point in self.rule.points(near) if point[0] > self.rule_from]
-        # What holds before the first point matters only where the listed changes end nearby: then it is theirs.
-        first = (self.rule_from, self.changes[-1].after if self.changes else self.first_offset)
-        return [
-            _Change(instant, before, after)
-            for (_, before), (instant, after) in pairwise([first, *sorted(points)])
-            if before != after
-        ]
+    def changes(self, year_max: int) -> list[_Change]:
+        """Return every change until the end of a year, and a little beyond."""
+        first_ruled = max(1, 1970 + self.rule_from // _YEAR - 1)
+        years = range(first_ruled, min(year_max + 1, _YEAR_MAX) + 1)
+        points = sorted(point for year in years for point in self.rule.points(year) if point[0] > self.rule_from)
+        before = self.listed[-1].after if self.listed else self.first_offset
+        changes = list(self.listed)
+        for instant, after in points:
+            if after != before:
+                changes.append(_Change(instant, before, after))
+            before = after
+        return changes
 
 
 @dataclass(frozen=True, slots=True)
