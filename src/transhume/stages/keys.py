@@ -1,6 +1,4 @@
 """Keys: what must be known of whole tables before a batch is transformed: relations, fates of parents."""
-and what became of the parents that rows reference.
-"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
