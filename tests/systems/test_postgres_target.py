@@ -111,7 +111,7 @@ def test_wire_values_are_the_servers_own(postgres_url: str) -> None:
     assert [str(unwire.decimal(bytes(one), "n")) for one in sent] == [str(one) for one in numbers]
 
 
-_NUMBERS = [f"{sign}{digits}" for sign in ("", "-") for digits in ("0", "1", "10", "9999", "10000", "10001", "0.1")]
+_NUMBERS = ["0", *(f"{sign}{digits}" for sign in ("", "-") for digits in ("1", "10", "9999", "10000", "10001", "0.1"))]
 _NUMBERS += ["0.000001", "12345678.000100", "99990000.999900", "1e31", "123456789012345678901234567890.5"]
 
 
