@@ -13,7 +13,22 @@ from transhume.plan.model import Plan
 from transhume.rules.copy import Copy
 from transhume.rules.rule import ColumnRef, RuleProblem
 
-_NAMES = ["it's", 'say "hi"', "two words", "Case", "case", "_row", "_odd", "_k0", "l0", "v1", "r1", "a;b--", "ключ", "%s {x}"]
+_NAMES = [
+    "it's",
+    'say "hi"',
+    "two words",
+    "Case",
+    "case",
+    "_row",
+    "_odd",
+    "_k0",
+    "l0",
+    "v1",
+    "r1",
+    "a;b--",
+    "ключ",
+    "%s {x}",
+]
 
 
 def _bench(folder: Path, plan: str, columns: dict[str, str], rows: list[Row]) -> Workbench:
@@ -39,7 +54,10 @@ tables:
 
 def test_hostile_names_are_only_names(tmp_path: Path) -> None:
     """Columns whose names hold quotes, spaces, our own names or differ in case only keep their values apart."""
-    plan = "tables:\n  t:\n    from: s\n    key: id\n    create: true\n    types: {id: bigint primary key}\n    columns:\n      id: id\n"
+    plan = """
+tables:
+  t: {from: s, key: id, create: true, types: {id: bigint primary key}, columns: {id: id}}
+"""
     bench = Workbench(tmp_path, _with_copies(plan_of(plan), _NAMES))
     row = {"id": 1, **{name: f"<{name}>" for name in _NAMES}}
     bench.table("s", [column("id", "bigint"), *(column(name, "text") for name in _NAMES)], [row])
@@ -272,7 +290,8 @@ def test_a_rule_that_does_not_fit_is_refused_before_any_row(tmp_path: Path) -> N
     """A join, rule or condition over types that do not go together raises, naming the column."""
     bench = _bench(
         tmp_path,
-        "tables: {t: {from: s, key: id, create: true, where: id = 'x', types: {id: bigint primary key}, columns: {id: id}}}",
+        "tables: {t: {from: s, key: id, create: true, where: id = 'x', "
+        "types: {id: bigint primary key}, columns: {id: id}}}",
         {"id": "bigint"},
         [{"id": 1}],
     )

@@ -148,6 +148,29 @@ class Workbench:
             if str(need) not in self.relations:
                 self._build(self.plan.tables[mapping], need)
 
+    def build_relation(self, mapping: str, kind: str) -> None:
+        """Build the relations of one kind that a mapping needs."""
+        for need in needs(self.plan.tables[mapping]):
+            if need.kind == kind:
+                self._build_once(self.plan.tables[mapping], need)
+
+    def tree(self, mapping: str) -> Any:
+        """Return the SELECT of a mapping's first segment."""
+        plan, target = self.plan.tables[mapping], self.target(mapping)
+        return compile_transform(self.plan, plan, self.facts, target, self.extracts[plan.from_].paths[0])
+
+    def fates_file(self, rows: Sequence[tuple[int, Any, str]]) -> str:
+        """Write a fates file of rows, integer keys and fates, each with some UUID."""
+        some = uuid.UUID(int=7).bytes
+        columns = {ROW: [row for row, _, _ in rows], "_k0": [key for _, key, _ in rows]}
+        fields = [pa.field(ROW, pa.int64()), pa.field("_k0", pa.int64())]
+        table = pa.table({**columns}, schema=pa.schema(fields))
+        table = table.append_column("_uuid", pa.array([some] * len(rows), pa.binary(16)))
+        table = table.append_column(FATE, pa.array([fate for _, _, fate in rows], pa.string()))
+        path = self.folder / f"fates_{len(list(self.folder.iterdir()))}.parquet"
+        pq.write_table(table, path)
+        return str(path)
+
     def transform(self, mapping: str) -> list[dict[str, Any]]:
         """Build what a mapping needs and return its rows, in the extract's order."""
         self.build(mapping)
