@@ -35,7 +35,11 @@ def _values(column: Column) -> st.SearchStrategy[Any]:
     assert column.type is not None
     kind = Kind.TEXT if column.carrier is Carrier.TEXT else column.type.kind
     own = _dated() if column.carrier is Carrier.TEXT and column.type.kind is Kind.TIMESTAMP else _OWN[kind]
-    return st.one_of(own, own, st.none(), _ODD) if kind in {Kind.TEXT, Kind.BIGINT, Kind.DOUBLE} else st.one_of(own, st.none())
+    return (
+        st.one_of(own, own, st.none(), _ODD)
+        if kind in {Kind.TEXT, Kind.BIGINT, Kind.DOUBLE}
+        else st.one_of(own, st.none())
+    )
 
 
 def _dated() -> st.SearchStrategy[str]:

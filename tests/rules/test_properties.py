@@ -33,10 +33,16 @@ _KINDS = ("bigint", "int", "double", "decimal(9,3)", "boolean", "uuid", "date", 
 SETTINGS: dict[str, list[Setting]] = {
     "copy": [
         *(_setting("a", {"a": "text"}, kind) for kind in (*_KINDS, "text(3)", "text")),
-        *(_setting("a", {"a": "bigint"}, kind) for kind in ("bigint", "int", "double", "decimal(9,3)", "boolean", "text")),
+        *(
+            _setting("a", {"a": "bigint"}, kind)
+            for kind in ("bigint", "int", "double", "decimal(9,3)", "boolean", "text")
+        ),
         *(_setting("a", {"a": "double"}, kind) for kind in ("double", "bigint", "int")),
         *(_setting("a", {"a": "decimal(12,4)"}, kind) for kind in ("decimal(9,3)", "bigint", "double", "text")),
-        *(_setting("a", {"a": "decimal(12,4) via text"}, kind) for kind in ("decimal(9,3)", "bigint", "double", "text")),
+        *(
+            _setting("a", {"a": "decimal(12,4) via text"}, kind)
+            for kind in ("decimal(9,3)", "bigint", "double", "text")
+        ),
         *(_setting("a", {"a": "timestamp via text"}, kind) for kind in ("timestamp", "text")),
         _setting("a", {"a": "date"}, "timestamp"),
     ],
@@ -69,7 +75,9 @@ SETTINGS: dict[str, list[Setting]] = {
     ],
     "utc": [
         _setting({"utc": "a"}, {"a": "timestamp via text"}, "timestamptz"),
-        _setting({"utc": "a", "on_overlap": "later", "on_gap": "shift", "zero_date": "b"}, {"a": "text", "b": "text"}, "text"),
+        _setting(
+            {"utc": "a", "on_overlap": "later", "on_gap": "shift", "zero_date": "b"}, {"a": "text", "b": "text"}, "text"
+        ),
         _setting({"utc": "a", "zone": "Africa/Casablanca", "on_overlap": "reject"}, {"a": "timestamp"}, "timestamptz"),
         _setting({"utc": "a", "zone": "Pacific/Apia", "zero_date": "null"}, {"a": "date"}, "timestamptz"),
     ],
@@ -81,7 +89,9 @@ SETTINGS: dict[str, list[Setting]] = {
     "prefix": [
         _setting({"prefix": "a", "with": "p:", "when_null": "prefix"}, {"a": "text"}, "text(6)"),
         _setting({"prefix": "a", "with": "p:", "when_null": "reject"}, {"a": "decimal(12,4)"}, "text"),
-        _setting({"prefix": {"coalesce": ["a", "b"], "skip_empty": "true"}, "with": ""}, {"a": "text", "b": "text"}, "text"),
+        _setting(
+            {"prefix": {"coalesce": ["a", "b"], "skip_empty": "true"}, "with": ""}, {"a": "text", "b": "text"}, "text"
+        ),
     ],
     "value": [_setting({"value": _quoted(kind)}, {"a": "text"}, "text") for kind in ("", "'", "a\nb")],
     "coalesce": [
@@ -91,12 +101,16 @@ SETTINGS: dict[str, list[Setting]] = {
     ],
     "concat": [
         _setting({"concat": ["a", "b", "c"], "with": "|"}, {"a": "text", "b": "bigint", "c": "uuid"}, "text"),
-        _setting({"concat": ["a", "b", "c"], "with": "-", "skip_null": "true"}, dict.fromkeys("abc", "text"), "text(9)"),
+        _setting(
+            {"concat": ["a", "b", "c"], "with": "-", "skip_null": "true"}, dict.fromkeys("abc", "text"), "text(9)"
+        ),
     ],
     "parse": [
         _setting({"parse": "a", "format": "%d.%m.%Y"}, {"a": "text"}, "date"),
         _setting({"parse": "a", "format": "%Y-%m-%d %H:%M:%S.%f"}, {"a": "timestamp via text"}, "timestamp"),
-        _setting({"parse": "a", "format": "%Y-%m-%d %H:%M:%S", "else": "null"}, {"a": "timestamp via text"}, "timestamp"),
+        _setting(
+            {"parse": "a", "format": "%Y-%m-%d %H:%M:%S", "else": "null"}, {"a": "timestamp via text"}, "timestamp"
+        ),
         _setting({"parse": "a", "format": "%Y%m%d"}, {"a": "bigint"}, "date"),
     ],
     "boolean": [

@@ -146,11 +146,14 @@ class Path(Rule):
         for form in self.forms():
             pattern, groups = _pattern(form)
             matches = scope.bind(op.RegexMatches(this=raw.value.copy(), pattern=trees.text(pattern)))
+            # bound, because inside a CASE an engine searches once per capture, and beside one another once in all
             parts = [
-                op.RegexCapture(
-                    this=raw.value.copy(),
-                    pattern=trees.text(pattern),
-                    group=exp.Literal.number(groups[piece.text]),
+                scope.bind(
+                    op.RegexCapture(
+                        this=raw.value.copy(),
+                        pattern=trees.text(pattern),
+                        group=exp.Literal.number(groups[piece.text]),
+                    )
                 )
                 if piece.capture
                 else trees.text(piece.text)

@@ -70,7 +70,7 @@ class Scale(Rule):
         if own.kind in {Kind.INT, Kind.BIGINT}:
             operand = LogicalType(Kind.DECIMAL, precision=_INTEGER_DIGITS, scale=0)
             number = trees.named(scope, scope.argument(self.column, operand))
-            product = exp.Mul(this=number.value.copy(), expression=factor)
+            product = _times(number.value, factor, self._product(operand))
             if "." in self.times:
                 return Sql(product, self._product(operand), number.reasons)
             value = scope.bind(op.IntegerFromDecimal(this=product))
@@ -84,7 +84,7 @@ class Scale(Rule):
         )
         decimal = scope.bind(parsed)
         bad = trees.every([trees.is_present(raw.value), trees.is_null(decimal)])
-        product = exp.Mul(this=decimal.copy(), expression=factor)
+        product = _times(decimal, factor, self._product(operand))
         return Sql(product, self._product(operand), (*raw.reasons, Reason(bad, f"bad_number:{label(self)}")))
 
     def to_python(self, scope: PythonScope, wanted: LogicalType) -> Outcome:  # noqa: ARG002
@@ -143,6 +143,15 @@ class Scale(Rule):
             precision=exp.Literal.number(self._digits()),
             scale=exp.Literal.number(fraction),
         )
+
+
+def _times(number: exp.Expression, factor: exp.Expression, product: LogicalType) -> exp.Expression:
+    return op.DecimalProduct(
+        this=number.copy(),
+        expression=factor,
+        precision=exp.Literal.number(product.precision or 0),
+        scale=exp.Literal.number(product.scale or 0),
+    )
 
 
 def _lowest(number: Decimal) -> int:
