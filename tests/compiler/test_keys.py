@@ -3,8 +3,10 @@
 import uuid
 from pathlib import Path
 
+import pytest
+
 from tests.compiler.workbench import Workbench, column, fates, plan_of
-from transhume.compiler import compile_distinct, compile_parent_keys, needs, relation_columns
+from transhume.compiler import compile_distinct, compile_parent_keys, needs, relation_columns, scope
 from transhume.facts import Need
 from transhume.schema import BIGINT, TEXT, UUID
 
@@ -156,3 +158,24 @@ tables:
     raw = bench.query(compile_distinct(plan, plan.tables["one"], need, bench.facts))
     assert raw == [{"raw": "rf"}]
     assert BIGINT in relation_columns(plan.tables["one"], Need("duplicates", "one"), bench.facts).values()
+
+
+def test_large_relations_give_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cutting a relation to the keys of a batch, and computing in small ones, changes no row."""
+    found = []
+    for limits in ((0, 10**9), (10**9, -1)):
+        monkeypatch.setattr(scope, "SMALL_ROWS_MAX", limits[0])
+        monkeypatch.setattr(scope, "LARGE_ROWS_MIN", limits[1])
+        folder = tmp_path / str(limits[0])
+        folder.mkdir()
+        bench = _family(folder)
+        bench.table(
+            "p",
+            [column("id", "bigint"), column("n", "bigint"), column("live", "boolean")],
+            [{"id": key, "n": 1 if key % 3 else None, "live": key % 5 != 0} for key in range(40)],
+        )
+        rows = [{"id": place, "p": str(place * 7 % 50)} for place in range(30)]
+        bench.table("c", [column("id", "bigint"), column("p", "text")], rows, segment_rows=10)
+        found.append(bench.run())
+    assert found[0] == found[1]
+    assert {fate for fate, _ in fates(found[0]["child"])} == {"loaded", "rejected"}

@@ -80,3 +80,28 @@ def test_an_unknown_column_is_a_bug() -> None:
     """A column that the scan does not have cannot be referenced."""
     with pytest.raises(AssertionError):
         _layers("a").column("b")
+
+
+def test_work_on_a_small_relation_is_done_in_it() -> None:
+    """An operation on a small relation's column, also in a branch of a CASE, is computed in the relation."""
+    layers = _layers("a")
+    output = layers.join(parquet(["lookup"]), {"key": layers.column("a")}, is_small=True)
+    fallback = exp.Case(ifs=[exp.If(this=exp.true(), true=output("value"))], default=exp.Literal.string("x"))
+    parsed = layers.bind(op.ParseUuid(this=layers.bind(fallback)))
+    again = layers.bind(op.ParseUuid(this=output("value")))
+    tree = layers.select({"out": parsed, "plain": again})
+    in_relation, of_literal = sorted(tree.find_all(op.ParseUuid), key=lambda node: isinstance(node.this, exp.Literal))
+    assert isinstance(in_relation.this, exp.Column)
+    assert in_relation.find_ancestor(exp.Join) is not None
+    assert of_literal.this == exp.Literal.string("x")
+
+
+def test_only_the_keys_of_the_batch_are_held_of_a_large_relation() -> None:
+    """A large relation is cut to the keys that occur in the scan; keys computed higher up do not cut it."""
+    layers = _layers("a", "b")
+    key = layers.bind(_trim(layers.bind(_trim(layers.column("b")))))
+    output = layers.join(parquet(["parents"]), {"k0": layers.column("a"), "k1": key}, is_large=True)
+    tree = layers.select({"out": output("uuid")})
+    (condition,) = tree.find_all(exp.In)
+    assert condition.this == exp.column("k0", quoted=True)
+    assert len(list(tree.find_all(op.ParquetFiles))) == 3

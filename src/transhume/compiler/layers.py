@@ -5,7 +5,7 @@ Nothing here knows a plan, a rule or a type.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 
 from sqlglot import exp
 
@@ -17,8 +17,16 @@ class _Join:
     relation: exp.Expression
     on: Mapping[str, exp.Expression]
     alias: str
+    is_small: bool
     outputs: dict[str, str] = field(default_factory=dict)
     """Column of the relation to the name under which the layer hands it on."""
+    computed: dict[str, exp.Expression] = field(default_factory=dict)
+    """Further columns of the relation: operations on its own columns."""
+
+    def rows(self, wanted: set[str]) -> exp.Expression:
+        """Return the relation with those of the computed columns that are wanted."""
+        computed = {name: value for name, value in self.computed.items() if self.outputs[name] in wanted}
+        return with_columns(self.relation, computed) if computed else self.relation.copy()
 
 
 @dataclass(slots=True)
@@ -46,6 +54,7 @@ class Layers:
         self._bound: dict[exp.Expression, str] = {}
         self._joined: dict[tuple[exp.Expression, frozenset[tuple[str, exp.Expression]]], _Join] = {}
         self._origins: dict[str, exp.Expression] = {}
+        self._joined_names: dict[str, tuple[_Join, str]] = {}
 
     def column(self, name: str) -> exp.Column:
         """Return a reference to a column of the scan."""
@@ -57,8 +66,10 @@ class Layers:
         if isinstance(expression, exp.Column) and expression.name in self._depths:
             return expression.copy()
         name = self._bound.get(expression)
+        if name is None and (pushed := self._pushed(expression)) is not None:
+            return pushed
         if name is None:
-            kept = self._with_captures_named(expression.copy())
+            kept = self._with_captures_named(self._with_branches_pushed(expression.copy()))
             name = self._fresh("v")
             depth = self._depth_of([kept]) + 1
             self._layer(depth).values[name] = kept
@@ -67,27 +78,31 @@ class Layers:
             self._origins[name] = kept
         return exp.column(name, quoted=True)
 
-    def join(self, relation: exp.Expression, on: Mapping[str, exp.Expression]) -> Callable[[str], exp.Column]:
+    def join(
+        self,
+        relation: exp.Expression,
+        on: Mapping[str, exp.Expression],
+        *,
+        is_small: bool = False,
+        is_large: bool = False,
+    ) -> Callable[[str], exp.Column]:
         """Left-join a table expression that has at most one row per key on its columns being equal.
 
         Returns a function from a column of the relation to a reference.
+        `is_small`: it has far fewer rows than the scan, so an operation on one of its columns is computed there.
+        `is_large`: it has more rows than the scan, so the engine is told to hold only those whose key occurs.
         """
+        if is_large:
+            relation = self._restricted(relation, on)
         key = (relation, frozenset(on.items()))
         made = self._joined.get(key)
         if made is None:
-            made = _Join(relation.copy(), {name: value.copy() for name, value in on.items()}, self._fresh("r"))
+            keys = {name: value.copy() for name, value in on.items()}
+            made = _Join(relation.copy(), keys, self._fresh("r"), is_small)
             depth = self._depth_of(made.on.values()) + 1
             self._layer(depth).joins.append(made)
             self._joined[key] = made
-        depth = self._depth_of(made.on.values()) + 1
-
-        def output(column: str) -> exp.Column:
-            if column not in made.outputs:
-                made.outputs[column] = self._fresh("v")
-                self._depths[made.outputs[column]] = depth
-            return exp.column(made.outputs[column], quoted=True)
-
-        return output
+        return partial(self._output, made)
 
     def origin(self, expression: exp.Expression) -> exp.Expression:
         """Return the expression that a name stands for; anything else is its own origin."""
@@ -144,8 +159,66 @@ class Layers:
                 exp.column(column, table=join.alias, quoted=True).eq(_qualified(value, below))
                 for column, value in join.on.items()
             ]
-            query = query.join(_as(join.relation.copy(), join.alias), on=_all(conditions), join_type="left", copy=False)
+            query = query.join(_as(join.rows(names), join.alias), on=_all(conditions), join_type="left", copy=False)
         return query
+
+    def _output(self, join: _Join, column: str) -> exp.Column:
+        name = join.outputs.get(column)
+        if name is None:
+            name = join.outputs[column] = self._fresh("v")
+            self._depths[name] = self._depth_of(join.on.values()) + 1
+            self._joined_names[name] = (join, column)
+        return exp.column(name, quoted=True)
+
+    def _pushed(self, expression: exp.Expression) -> exp.Column | None:
+        """Return the value of an operation on a small relation's column, computed in the relation; else None.
+
+        Operations give NULL for NULL, so a row without a match has NULL either way.
+        """
+        if not isinstance(expression, op.Operation) or not isinstance(expression.this, exp.Column):
+            return None
+        join, column = self._joined_names.get(expression.this.name, (None, ""))
+        if join is None or not join.is_small or len(_names_in([expression])) > 1:
+            return None
+        inside = expression.copy()
+        inside.set("this", exp.column(column, quoted=True))
+        known = next((name for name, value in join.computed.items() if value == inside), None)
+        if known is None:
+            known = f"{column} #{len(join.computed)}"
+            join.computed[known] = inside
+        return self._output(join, known)
+
+    def _with_branches_pushed(self, expression: exp.Expression) -> exp.Expression:
+        """Return an operation on a CASE as a CASE of operations, where a branch is a small relation's column."""
+        if not isinstance(expression, op.Operation) or not isinstance(expression.this, exp.Column):
+            return expression
+        choice = self._origins.get(expression.this.name)
+        if not isinstance(choice, exp.Case):
+            return expression
+
+        def apply(value: exp.Expression) -> exp.Expression:
+            inside = expression.copy()
+            inside.set("this", value.copy())
+            return self._pushed(inside) or inside
+
+        branches = [branch.args["true"] for branch in choice.args["ifs"]]
+        joins = [self._joined_names[value.name][0] for value in branches if value.name in self._joined_names]
+        if not any(join.is_small for join in joins):
+            return expression
+        ifs = [exp.If(this=branch.this.copy(), true=apply(branch.args["true"])) for branch in choice.args["ifs"]]
+        default = choice.args.get("default")
+        return exp.Case(ifs=ifs, default=None if default is None else apply(default))
+
+    def _restricted(self, relation: exp.Expression, on: Mapping[str, exp.Expression]) -> exp.Expression:
+        """Return the rows of a relation whose keys occur in the scan, as far as keys are columns of the scan."""
+        conditions: list[exp.Expression] = []
+        for name, value in on.items():
+            key = self.origin(value)
+            plain = key.this if isinstance(key, op.Operation) else key
+            if isinstance(plain, exp.Column) and self._depths[plain.name] == 0:
+                keys = exp.Subquery(this=select_from(self._rows.copy(), {"key": key}))
+                conditions.append(exp.In(this=exp.column(name, quoted=True), query=keys))
+        return with_columns(relation, {}).where(_all(conditions), copy=False) if conditions else relation
 
     def _with_captures_named(self, expression: exp.Expression) -> exp.Expression:
         """Name the captures inside an expression, so that those of one pattern stand side by side.
@@ -177,6 +250,14 @@ class Layers:
 def select_from(rows: exp.Expression, outputs: Mapping[str, exp.Expression], alias: str = "l0") -> exp.Select:
     """Return the SELECT of these columns over one table expression or query."""
     return exp.select(*_aliased(outputs), copy=False).from_(_as(rows, alias), copy=False)
+
+
+def with_columns(rows: exp.Expression, columns: Mapping[str, exp.Expression]) -> exp.Select:
+    """Return all columns of a table expression or query, and these further ones behind them."""
+    aliased = [
+        exp.Alias(this=value.copy(), alias=exp.to_identifier(name, quoted=True)) for name, value in columns.items()
+    ]
+    return exp.select(exp.Star(), *aliased, copy=False).from_(_as(rows.copy(), "every"), copy=False)
 
 
 def sorted_by(query: exp.Select, names: Sequence[str]) -> exp.Select:

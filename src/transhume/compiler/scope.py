@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from transhume import operations as op
 from transhume.compiler.conversion import convert, parse_reason, parsed, typed_null
-from transhume.compiler.layers import Layers
+from transhume.compiler.layers import Layers, with_columns
 from transhume.compiler.scans import extract_columns, parquet, scan
 from transhume.facts import ExtractedTable, Facts, Need
 from transhume.plan.constants import constant_problem
@@ -22,6 +22,10 @@ _KEY_KINDS = frozenset({Kind.TEXT, Kind.INT, Kind.BIGINT, Kind.UUID})
 _INTEGERS = frozenset({Kind.INT, Kind.BIGINT})
 _READ_AS_WANTED = frozenset({Kind.TEXT, Kind.DOUBLE, Kind.DECIMAL})
 """Kinds that an exact number's text is read as at once, because the way over the column's own type would lose."""
+SMALL_ROWS_MAX = 10_000
+"""Rows of a relation up to which operations on its columns are computed in it, once a batch."""
+LARGE_ROWS_MIN = 50_000
+"""Rows of a relation above which a batch holds only the rows whose keys it has, so that memory stays bounded."""
 _ABSENT = uuid.UUID(int=0)
 
 
@@ -76,6 +80,7 @@ class MappingScope:
             name: physical_names(column.name for column in extract.table.columns)
             for name, extract in facts.extracts.items()
         }
+        self._is_one_segment = len(paths) == 1
         columns = extract_columns(self.source.table)
         self.layers = Layers(scan(paths, columns), columns)
         self.references: list[tuple[DeferredReference, tuple[exp.Expression, ...]]] = []
@@ -125,7 +130,12 @@ class MappingScope:
         if as_text:
             rows = _with_key_texts(rows, as_text)
         keys = {_text_name(name) if side.as_text else name: self.bind(side.value) for name, side in sides.items()}
-        return self.layers.join(rows, keys)
+        return self.layers.join(
+            rows,
+            keys,
+            is_small=relation.row_count <= SMALL_ROWS_MAX,
+            is_large=relation.row_count > LARGE_ROWS_MIN and self._is_one_segment,
+        )
 
     def key_of(self, mapping: str) -> tuple[str, tuple[str, ...]]:
         """Return source table and key columns of another table mapping."""
@@ -306,11 +316,11 @@ def _constant(constant: Constant, wanted: LogicalType) -> Sql:
 
 def _with_key_texts(rows: exp.Expression, as_text: Mapping[str, LogicalType]) -> exp.Expression:
     """Return the relation with the texts of these key columns beside its own columns."""
-    outputs: list[exp.Expression] = [exp.Star()]
-    for name, kind in as_text.items():
-        text = convert(Sql(exp.column(name, quoted=True), kind), TEXT, name, _unbound).value
-        outputs.append(exp.Alias(this=text, alias=exp.to_identifier(_text_name(name), quoted=True)))
-    return exp.select(*outputs, copy=False).from_(exp.Table(this=rows), copy=False)
+    texts = {
+        _text_name(name): convert(Sql(exp.column(name, quoted=True), kind), TEXT, name, _unbound).value
+        for name, kind in as_text.items()
+    }
+    return with_columns(rows, texts)
 
 
 def _text_name(name: str) -> str:

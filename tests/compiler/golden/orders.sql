@@ -311,7 +311,7 @@ FROM (
                 INTEGER_TEXT("k0") AS "k0 as text"
               FROM PARQUET_FILES(
                 'parents_clients.parquet'
-              )
+              ) AS "every"
             ) AS "r22"
               ON "r22"."k0 as text" = "l0"."client"
           ) AS "l1"
