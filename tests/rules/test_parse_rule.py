@@ -49,7 +49,7 @@ def test_rules_nest_where_columns_stand() -> None:
     assert isinstance(rule, Coalesce)
     assert isinstance(rule.choices[1], Names)
     assert list(rule.columns()) == ["a", "b", "c.d"]
-    assert [str(need) for need in rule.needs()][0].startswith("names:l:Concat")
+    assert str(next(iter(rule.needs()))).startswith("names:l:Concat")
     assert label(rule) == "a"
 
 

@@ -28,6 +28,8 @@ def _setting(rule: Any, columns: Mapping[str, str], into: str, **around: Any) ->
 _PARENT = {"p": Parent("ps", {"k": BIGINT}, {("7",): "loaded", ("8",): "rejected", ("9",): "filtered"})}
 _TEXT_PARENT = {"p": Parent("ps", {"k": TEXT, "n": BIGINT}, {("a", "7"): "loaded", ("", "8"): "filtered"})}
 _NAMES = {"l": {"Random Forest": ["RF"], "ﬁ": [], "İ": [], "a": ["ä"]}}
+_NUMBERS = ("bigint", "int", "double", "decimal(9,3)", "boolean", "text")
+_DECIMALS = ("decimal(9,3)", "bigint", "double", "text")
 _KINDS = ("bigint", "int", "double", "decimal(9,3)", "boolean", "uuid", "date", "time", "timestamp", "timestamptz")
 
 SETTINGS: dict[str, list[Setting]] = {
@@ -38,7 +40,7 @@ SETTINGS: dict[str, list[Setting]] = {
             for kind in ("bigint", "int", "double", "decimal(9,3)", "boolean", "text")
         ),
         *(_setting("a", {"a": "double"}, kind) for kind in ("double", "bigint", "int")),
-        *(_setting("a", {"a": "decimal(12,4)"}, kind) for kind in ("decimal(9,3)", "bigint", "double", "text")),
+        *(_setting("a", {"a": "decimal(12,4)"}, kind) for kind in _DECIMALS),
         *(
             _setting("a", {"a": "decimal(12,4) via text"}, kind)
             for kind in ("decimal(9,3)", "bigint", "double", "text")

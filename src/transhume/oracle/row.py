@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, Final
 
 from transhume.batches import TargetTable
-from transhume.expressions import parse
+from transhume.expressions import CheckedExpression, parse
 from transhume.oracle.exact import Odd, at_scale, convert, reads_text
 from transhume.plan.model import NamesLookup, Plan, TableMapping
 from transhume.plan.types import SourceTypes, resolve
@@ -60,6 +60,7 @@ class Oracle:
         self.plan, self.mapping, self.target = plan, mapping, target
         self.types = SourceTypes(mapping, sources)
         self._results: dict[tuple[int, LogicalType | None], LogicalType] = {}
+        self._conditions: dict[str, CheckedExpression] = {}
         self.lookups = lookups or {}
         self.parent_fate = parent_fate or (lambda _mapping, _key: None)
 
@@ -104,6 +105,13 @@ class Oracle:
         known = self._results.get((id(rule), wanted))
         if known is None:
             known = self._results[id(rule), wanted] = rule.result(self.types, wanted)
+        return known
+
+    def condition(self, text: str, types: Callable[[str], LogicalType | None]) -> CheckedExpression:
+        """Return a condition of the plan with its types; read once for all rows."""
+        known = self._conditions.get(text)
+        if known is None:
+            known = self._conditions[text] = parse(text).check_condition(types)
         return known
 
     def _key_reasons(self, scope: "_RowScope", duplicate: bool) -> Iterator[str]:
@@ -202,19 +210,23 @@ class _RowScope:
 
     def condition(self, text: str) -> Outcome:
         """Return what a portable condition over source columns gives, with the reasons of what it reads."""
-        names = parse(text).columns()
+        checked = self._oracle.condition(text, lambda name: self.type_of(ColumnRef(name)))
+        names = checked.expression.columns()
         outcomes = {name: self.argument(ColumnRef(name)) for name in names}
         reasons = [reason for outcome in outcomes.values() for reason in outcome.reasons]
-        checked = parse(text).check_condition(lambda name: self.type_of(ColumnRef(name)))
         read = _reader({name: outcome.value for name, outcome in outcomes.items()})
         if not reasons and checked.misfit(read):
-            reasons.append(f"overflow:{next(iter(names), 'constant')}")
+            reasons.append(f"out_of_range:{next(iter(names), 'constant')}")
         return Outcome(None if reasons else checked.evaluate(read), tuple(reasons))
 
     def is_violated(self, text: str, table: Table, values: Mapping[str, Any]) -> bool:
-        """Say whether a row check is FALSE for these target values; NULL counts as passed."""
+        """Say whether a row check is FALSE for these target values, or holds a number that does not fit.
+
+        NULL counts as passed.
+        """
         types = {column.name: column.type for column in table.columns}
-        return parse(text).check_condition(types.get).evaluate(_reader(values)) is False
+        check, read = self._oracle.condition(text, types.get), _reader(values)
+        return check.evaluate(read) is False or check.misfit(read)
 
     def _column(self, name: str, wanted: LogicalType | None) -> Outcome:
         _, own_name = resolve(self._oracle.mapping, name)
