@@ -132,17 +132,22 @@ def postgres_content(url: str, schema: str) -> dict[str, tuple[int, str]]:
     return found
 
 
+def catalog(folder: Path) -> SqlCatalog:
+    """Return the lake's catalog as any other program opens it."""
+    return SqlCatalog("default", uri=f"sqlite:///{folder / 'lake' / 'catalog.db'}", warehouse=str(folder / "lake"))
+
+
 def lake_content(folder: Path, namespace: str) -> dict[str, tuple[int, str]]:
     """Return rows and fingerprint of every table of a namespace, as pyiceberg reads them from outside.
 
     The batch column is left out: it names the run.
     """
-    catalog = SqlCatalog("default", uri=f"sqlite:///{folder / 'lake' / 'catalog.db'}", warehouse=str(folder / "lake"))
+    lake = catalog(folder)
     found: dict[str, tuple[int, str]] = {}
-    if not catalog.namespace_exists(namespace):
+    if not lake.namespace_exists(namespace):
         return found
-    for identifier in catalog.list_tables(namespace):
-        rows = catalog.load_table(identifier).scan().to_arrow().drop_columns(["migration_batch"])
+    for identifier in lake.list_tables(namespace):
+        rows = lake.load_table(identifier).scan().to_arrow().drop_columns(["migration_batch"])
         texts = sorted(repr(sorted(row.items())) for row in rows.to_pylist())
         found[identifier[-1]] = (len(texts), hashlib.sha256("\n".join(texts).encode()).hexdigest())
     return found

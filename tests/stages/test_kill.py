@@ -1,4 +1,4 @@
-"""A run that is killed with SIGKILL anywhere is finished by the same command, to the same target as an undisturbed one."""
+"""A run killed with SIGKILL anywhere is finished by the same command, to the same target as an undisturbed run."""
 
 import json
 import signal

@@ -66,15 +66,15 @@ def _build(context: WorkContext, mapping: TableMapping, need: Need) -> Relation:
     match need.kind:
         case "lookup":
             entries = context.plan.origin.lookups[need.subject].entries
-            rows = {"key": list(entries), "value": list(entries.values())}
+            rows: dict[str, Sequence[object]] = {"key": list(entries), "value": list(entries.values())}
             return _write(context, need, rows, dict.fromkeys(rows, TEXT))
         case "names":
             lookup = context.plan.lookups[need.subject]
             assert isinstance(lookup, NamesLookup)
             found = context.engine.query(_render(context, compile_distinct(context.plan, mapping, need, facts)))
             names = resolve(found.column("raw").to_pylist(), lookup.names)
-            rows = {"raw": list(names), "canonical": list(names.values())}
-            return _write(context, need, rows, dict.fromkeys(rows, TEXT))
+            pairs: dict[str, Sequence[object]] = {"raw": list(names), "canonical": list(names.values())}
+            return _write(context, need, pairs, dict.fromkeys(pairs, TEXT))
         case "zone":
             return _write(context, need, zone_years(need.subject), zone_columns())
         case "join":

@@ -1,6 +1,7 @@
 """Load: transform each segment, split good rows from rejects, stage the good ones, read them back and compare."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -37,8 +38,18 @@ def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
     ledger = context.target.staged(target)
     yield Event("mapping_started", {"mapping": mapping.name, "rows": sum(segment.row_count for segment in segments)})
     open_segments = [segment for segment in segments if not _is_done(context, mapping, segment, ledger)]
-    for transformed in transform(context, mapping, open_segments):
-        yield from _stage(context, mapping, target, transformed)
+    with ThreadPoolExecutor(1, "compare") as reader:
+        comparing: Future[Event] | None = None
+        for transformed in transform(context, mapping, open_segments):
+            with transformed.open() as result:
+                staged, line, rows = _stage(context, mapping, target, transformed, result)
+            # A batch is read back while the next one is staged; two are in memory at any time.
+            if comparing is not None:
+                yield comparing.result()
+            yield staged
+            comparing = reader.submit(_compare, context, target, BatchId(mapping.name, line.batch.index), rows, line)
+        if comparing is not None:
+            yield comparing.result()
     context.target.seal(target, len(segments))
     yield Event("table_staged", {"mapping": mapping.name, "batches": len(segments)})
 
@@ -57,44 +68,41 @@ def _is_done(context: RunContext, mapping: TableMapping, segment: Segment, ledge
         return False
     fates = context.folder.work / fates_path(context, mapping, segment.index)
     rejects = context.folder.rejects / rejects_path(context, mapping, segment.index)
-    return sha256_of(fates) == staged.fields["fates_sha256"] and sha256_of(rejects) == staged.fields["rejects_sha256"]
+    known = (str(staged.fields["fates_sha256"]), str(staged.fields["rejects_sha256"]))
+    return (sha256_of(fates), sha256_of(rejects)) == known
 
 
 def _stage(
-    context: RunContext, mapping: TableMapping, target: TargetTable, transformed: Transformed
-) -> Iterator[Event]:
+    context: RunContext, mapping: TableMapping, target: TargetTable, transformed: Transformed, result: pa.Table
+) -> tuple[Event, StagedBatch, pa.Table]:
+    """Stage the loaded rows of one batch; return what to tell of it, the ledger's line, and the rows for comparing."""
     segment = transformed.segment
-    batch = BatchId(mapping.name, segment.index)
-    with transformed.open() as result:
-        rows = _loaded_rows(result, target)
-        started = monotonic()
-        line = context.target.stage(target, batch, rows)
-        staged_s = monotonic() - started
-        buckets = _buckets(result, line)
-        fates_sha256 = write_fates(context, mapping, segment, result, buckets)
-        rejects_sha256 = _write_rejects(context, mapping, segment, result, buckets)
-        _write_manifest(context, mapping, segment, result)
-        fields: dict[str, Any] = {
-            "mapping": mapping.name,
-            "batch": segment.index,
-            "read": segment.row_count,
-            **_tally(buckets),
-            "reasons": count_lines(result[REASONS].filter(pc.equal(buckets, "rejected"))),
-            "notes": count_lines(result[WARNINGS]) if WARNINGS in result.column_names else {},
-            "sha256": line.sha256,
-            "fates_sha256": fates_sha256,
-            "rejects_sha256": rejects_sha256,
-            "transform_s": round(transformed.duration_s, 3),
-            "stage_s": round(staged_s, 3),
-        }
-        yield Event("batch_staged", fields)
-        yield _compare(context, target, batch, rows, line)
+    rows = _loaded_rows(result, target)
+    started = monotonic()
+    line = context.target.stage(target, BatchId(mapping.name, segment.index), rows)
+    staged_s = monotonic() - started
+    buckets = _buckets(result, line)
+    fields: dict[str, Any] = {
+        "mapping": mapping.name,
+        "batch": segment.index,
+        "read": segment.row_count,
+        **_tally(buckets),
+        "reasons": count_lines(result[REASONS].filter(pc.equal(buckets, "rejected"))),
+        "notes": count_lines(result[WARNINGS]) if WARNINGS in result.column_names else {},
+        "sha256": line.sha256,
+        "fates_sha256": write_fates(context, mapping, segment, result, buckets),
+        "rejects_sha256": _write_rejects(context, mapping, segment, result, buckets),
+        "transform_s": round(transformed.duration_s, 3),
+        "stage_s": round(staged_s, 3),
+    }
+    _write_manifest(context, mapping, segment, result)
+    return Event("batch_staged", fields), line, rows
 
 
 def _compare(context: RunContext, target: TargetTable, batch: BatchId, rows: pa.Table, line: StagedBatch) -> Event:
+    """Read one staged batch back and compare every value with what was sent. Raises: CheckFailed."""
     started = monotonic()
-    staged = _without(rows, [*line.unchanged, *line.conflicts])
-    mismatches = context.target.compare(target, batch, staged)
+    mismatches = context.target.compare(target, batch, rows)
     if mismatches:
         shown = "; ".join(f"row {m.row} column '{m.column}'" for m in mismatches[:5])
         message = (
@@ -106,8 +114,8 @@ def _compare(context: RunContext, target: TargetTable, batch: BatchId, rows: pa.
     fields = {
         "mapping": batch.mapping,
         "batch": batch.index,
-        "rows": staged.num_rows,
-        "values": staged.num_rows * staged.num_columns,
+        "rows": line.row_count,
+        "values": line.row_count * rows.num_columns,
         "compare_s": round(monotonic() - started, 3),
     }
     return Event("batch_compared", fields)
@@ -169,10 +177,3 @@ def _write_manifest(context: RunContext, mapping: TableMapping, segment: Segment
         folder = context.folder.root / "artifacts" / f"{mapping.name}.{column}".replace("/", "_")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         pyarrow.csv.write_csv(pairs, folder / f"{segment.index:06d}.csv")
-
-
-def _without(rows: pa.Table, positions: list[int]) -> pa.Table:
-    if not positions:
-        return rows
-    left_out = set(positions)
-    return rows.filter(pa.array([place not in left_out for place in range(rows.num_rows)]))

@@ -79,7 +79,7 @@ def _make_fates(context: WorkContext, mapping: TableMapping) -> None:
 
 def _interesting(result: pa.Table, seen: set[str]) -> list[int]:
     """Return the places of the loaded rows, and of the first row of each fate and set of reasons not seen before."""
-    places = pc.indices_nonzero(pc.equal(result[FATE], "loaded")).to_pylist()[:100]
+    places: list[int] = pc.indices_nonzero(pc.equal(result[FATE], "loaded")).to_pylist()[:100]
     others = result.select([FATE, REASONS]).filter(pc.not_equal(result[FATE], "loaded"))
     positions = pc.indices_nonzero(pc.not_equal(result[FATE], "loaded")).to_pylist()
     for place, pair in zip(positions, others.to_pylist(), strict=True):

@@ -98,8 +98,8 @@ def keys_and_references(context: RunContext, own: Reader, others: Sequence[Reade
         )
         covered = f"{', '.join(reference.columns)} -> {parent.table.name} ({', '.join(reference.keys)})"
         yield _wrong_rows(context, "references", table, select, covered)
-    for path in (context.folder.work / _FOLDER).glob("*.parquet"):
-        path.unlink()
+    for fetched in (context.folder.work / _FOLDER).glob("*.parquet"):
+        fetched.unlink()
 
 
 def _wrong_rows(context: RunContext, name: str, table: TargetTable, select: exp.Select, covered: str) -> CheckResult:
