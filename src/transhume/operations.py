@@ -116,13 +116,16 @@ class ParseTimestamp(Operation):
 
 
 class ParseInstant(Operation):
-    """TIMESTAMPTZ of ParseTimestamp's text followed by `Z`, `+HH`, `+HH:MM` or `+HH:MM:SS` (or `-`); NULL otherwise."""
+    """TIMESTAMPTZ of ParseTimestamp's text followed by `Z`, `+HH`, `+HH:MM` or `+HH:MM:SS` (or `-`); NULL otherwise.
+
+    Offsets are below 24 hours; an instant outside the years 0001-9999 of UTC is NULL.
+    """
 
     arg_types = {"this": True}
 
 
 class IsZeroDate(Operation):
-    """TRUE for a text whose date part after TrimAscii is `0000-00-00`."""
+    """TRUE for a text that after TrimAscii is `0000-00-00`, alone or with a time: space or `T`, `dd:dd:dd[.d+]`."""
 
     arg_types = {"this": True}
 
@@ -222,7 +225,10 @@ class RegexMatches(Operation):
 
 
 class RegexCapture(Operation):
-    """What group number `group` of `pattern` holds if the whole text matches (RegexMatches), else NULL."""
+    """What group number `group` of `pattern` holds if the whole text matches (RegexMatches), else NULL.
+
+    A group that the match left out is NULL; one that may be left out and may be empty is refused.
+    """
 
     arg_types = {"this": True, "pattern": True, "group": True}
 

@@ -31,6 +31,8 @@ from transhume.rules.rule import (
 from transhume.rules.zone_years import CHANGES_MAX, zone_columns, zone_names, zone_years
 from transhume.schema import TEXT, TIMESTAMP, TIMESTAMPTZ, Kind, LogicalType
 
+_ZERO_DATE = re.compile(r"0000-00-00([ T]\d\d:\d\d:\d\d(\.\d+)?)?", re.ASCII)
+
 
 class Utc(Rule):
     """A naive local time in `zone` as a UTC instant, microseconds kept; in a text column `YYYY-MM-DDTHH:MM:SSZ`.
@@ -165,7 +167,7 @@ class Utc(Rule):
         if raw.value is None:
             return raw
         local = raw.value
-        if isinstance(local, str) and local.strip(" \t\n\v\f\r").startswith("0000-00-00"):
+        if isinstance(local, str) and _ZERO_DATE.fullmatch(local.strip(" \t\n\v\f\r")):
             return Outcome(None, (f"zero_date:{column}",))
         local = _local_time(local) if isinstance(local, str) else local
         if local is None:
