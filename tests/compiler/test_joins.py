@@ -55,7 +55,10 @@ def test_no_row_gives_null_or_rejects(tmp_path: Path) -> None:
 def test_two_rows_are_ambiguous(tmp_path: Path) -> None:
     """Without a choice in the plan, two joined rows reject the row, and only that one."""
     children = [{"parent": 1, "v": "a"}, {"parent": 1, "v": "b"}, {"parent": 2, "v": "c"}]
-    assert fates(_joined(tmp_path, "", children)) == [("rejected", "ambiguous:m"), ("loaded", None)]
+    rows = _joined(tmp_path, "", children)
+    assert fates(rows) == [("rejected", "ambiguous:m"), ("loaded", None)]
+    # No value of either row is taken, so that no other reason can come from it.
+    assert [row["taken"] for row in rows] == [None, "c"]
 
 
 def test_first_takes_the_earliest_of_its_list_and_nothing_else(tmp_path: Path) -> None:

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 
+from transhume.compiler.reasons import none_of
 from transhume.expressions import ExpressionError, parse
 from transhume.rules.rule import Reason, RuleProblem, Sql
+from transhume.rules.trees import every
 from transhume.schema import BOOLEAN
 
 
 def condition(text: str, column: Callable[[str], Sql]) -> Sql:
     """Return a condition of the plan over these columns.
 
-    Its reasons are those of the columns that it reads, and `out_of_range` where a number in it does not fit.
+    Its reasons are those of the columns that it reads; where there are none, `out_of_range` if a number in it does
+    not fit.
     Raises: RuleProblem for what is no condition over these columns.
     """
     try:
@@ -22,7 +25,8 @@ def condition(text: str, column: Callable[[str], Sql]) -> Sql:
     reasons = [reason for sql in read.values() for reason in sql.reasons]
     misfit = checked.misfit_to_sql(lambda name: read[name].value)
     if misfit is not None:
-        reasons.append(Reason(misfit, f"out_of_range:{next(iter(read), 'constant')}"))
+        sound = every([misfit, none_of(reasons)]) if reasons else misfit
+        reasons.append(Reason(sound, f"out_of_range:{next(iter(read), 'constant')}"))
     return Sql(checked.to_sql(lambda name: read[name].value), BOOLEAN, tuple(reasons))
 
 

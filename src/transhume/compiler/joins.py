@@ -2,7 +2,8 @@
 
 Columns of the relation: `_k0`, `_k1` .. the joined table's `on` columns in the plan's order, in the types of
 `scope.key_type`; `_k_many`, TRUE where the choice is ambiguous; the columns that the mapping reads, by physical
-name and as the extract holds them; `_odd` if one of them has odd values. One row per key, none for a NULL key.
+name and as the extract holds them, NULL where it is ambiguous; `_odd` if one of them has odd values. One row per
+key, none for a NULL key.
 
 The choice: rows that pass `where`; of these, rows whose `first` column holds one of its values, the earliest in
 the list (rows with another value are no candidates); of these, the greatest `latest` (NULL is the least).
@@ -44,14 +45,22 @@ def compile_join(plan: Plan, mapping: TableMapping, alias: str, facts: Facts) ->
     values: dict[str, exp.Expression] = {name: part.value for name, part in keys.items()}
     if _is_unique(join, facts):
         many = order.get(_DOUBT, exp.false())
-        unique = scope.layers.select({**values, _MANY: many, **kept}, where=every(usable))
+        certain = {name: _unless(many, value) for name, value in kept.items()}
+        unique = scope.layers.select({**values, _MANY: many, **certain}, where=every(usable))
         return sorted_by(unique, list(keys))
     candidates = scope.layers.select({**values, **order, ROW: scope.row, **kept}, where=every(usable))
     ranked = _ranked(candidates, list(keys), set(order), list(kept))
-    names = [*keys, _MANY, *kept]
-    chosen = select_from(ranked, {name: exp.column(name, quoted=True) for name in names}, "ranked")
+    found = {name: exp.column(name, quoted=True) for name in [*keys, _MANY, *kept]}
+    certain = {name: _unless(found[_MANY], found[name]) for name in kept}
+    chosen = select_from(ranked, {**found, **certain}, "ranked")
     chosen = chosen.where(exp.column(_PLACE, quoted=True).eq(exp.Literal.number(1)), copy=False)
     return sorted_by(chosen, list(keys))
+
+
+def _unless(many: exp.Expression, value: exp.Expression) -> exp.Expression:
+    if many == exp.false():
+        return value
+    return exp.Case(ifs=[exp.If(this=negated(is_true(many)), true=value.copy())])
 
 
 def join_columns(mapping: TableMapping, alias: str, facts: Facts) -> dict[str, LogicalType]:

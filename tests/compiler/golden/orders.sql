@@ -325,7 +325,7 @@ FROM (
 SELECT
   "_k0",
   "_k_many",
-  "amount"
+  CASE WHEN NOT COALESCE("_k_many", FALSE) THEN "amount" END AS "amount"
 FROM (
   SELECT
     "_k0",
