@@ -86,7 +86,7 @@ class Workbench:
         self.folder, self.plan, self.lookups = folder, plan, lookups or {}
         self.extracts: dict[str, ExtractedTable] = {}
         self.relations: dict[str, Relation] = {}
-        self.segments: dict[str, list[str]] = {}
+        self.written: dict[str, list[Row]] = {}
 
     def table(
         self,
@@ -101,7 +101,7 @@ class Workbench:
         table = Table(name, tuple(columns), primary_key)
         written: list[str] = []
         odd_columns: set[str] = set()
-        listed = list(rows)
+        listed = self.written[name] = list(rows)
         for first in range(0, len(listed), segment_rows):
             path = self.folder / f"extract_{len(self.extracts)}_{len(written)}.parquet"
             odd_columns |= _write_segment(path, table, first, listed[first : first + segment_rows])
@@ -294,7 +294,7 @@ def _write_segment(path: Path, table: Table, first: int, rows: Sequence[Row]) ->
         cells = []
         for place, row in enumerate(rows):
             value = row.get(each.name)
-            entry = _odd_entry(each, value)
+            entry = odd_entry(each, value)
             if entry is not None:
                 odd[place].append(entry)
             cells.append(None if entry is not None else _carried(value))
@@ -304,7 +304,8 @@ def _write_segment(path: Path, table: Table, first: int, rows: Sequence[Row]) ->
     return {entry["name"] for entries in odd for entry in entries}
 
 
-def _odd_entry(of: Column, value: Any) -> dict[str, Any] | None:
+def odd_entry(of: Column, value: Any) -> dict[str, Any] | None:
+    """Return the entry of `_odd` for a value that is not of its column's class, None for one that is."""
     assert of.type is not None
     expected = str if of.carrier is Carrier.TEXT else _CLASSES[of.type.kind]
     if value is None or (isinstance(value, expected) and not isinstance(value, Broken)):
