@@ -3,6 +3,7 @@
 import datetime as dt
 import random
 import uuid
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -97,23 +98,27 @@ _ODD: list[Any] = ["n/a", 5, 1.5, "7", b"\x00", Broken(b"caf\xe9"), "2024-01-15"
 def _rows(seed: int, count: int) -> list[Row]:
     dice = random.Random(seed)
 
-    def pick(values: list[Any]) -> Any:
+    def pick(values: list[Any], tame: list[Any]) -> Any:
         roll = dice.random()
+        if is_tame and roll < 0.97:
+            return dice.choice(tame)
         return None if roll < 0.1 else dice.choice(_ODD) if roll < 0.2 else dice.choice(values)
 
-    return [
-        {
-            "id": pick(_INTEGERS) if dice.random() < 0.2 else place + 100,
-            "t": pick(_TEXTS),
-            "n": pick(_INTEGERS),
-            "d": pick(_DOUBLES),
-            "m": pick(_DECIMALS),
-            "w": pick(_TIMES),
-            "g": pick([uuid.UUID(int=5), uuid.UUID(int=2**127)]),
-            "keep": pick([0, 1, 1, 1]),
+    rows = []
+    for place in range(count):
+        is_tame = dice.random() < 0.6
+        row = {
+            "id": pick(_INTEGERS, [place + 100]),
+            "t": pick(_TEXTS, ["-7", " 12"]),
+            "n": pick(_INTEGERS, [1, 2, 12, None]),
+            "d": pick(_DOUBLES, [0.0, -0.0, 1.0, -4.0]),
+            "m": pick(_DECIMALS, ["-1", "10.00", "3.50"]),
+            "w": pick(_TIMES, _TIMES[-1:]),
+            "g": pick([uuid.UUID(int=5), uuid.UUID(int=2**127)], [uuid.UUID(int=5)]),
+            "keep": pick([0, 1, 1, 1], [1]),
         }
-        for place in range(count)
-    ]
+        rows.append(row)
+    return rows
 
 
 def _bench(folder: Path, seed: int) -> Workbench:
@@ -191,9 +196,9 @@ def test_the_engine_and_the_oracle_agree_on_every_row(tmp_path: Path, seed: int)
     rows = list(bench.written["c"])
     found = bench.run()["child"]
     names = physical_names(each.name for each in bench.target("child").table.columns)
-    fates = set()
+    fates: Counter[str] = Counter()
     for row, made, expected in zip(rows, found, _expected(bench, rows), strict=True):
-        fates.add(expected.fate)
+        fates[expected.fate] += 1
         told = tuple((made["_reasons"] or "").split("\n")) if made["_reasons"] else ()
         assert (made["_fate"], told) == (expected.fate, expected.reasons), row
         if expected.fate == "loaded":
@@ -202,7 +207,7 @@ def test_the_engine_and_the_oracle_agree_on_every_row(tmp_path: Path, seed: int)
             assert {name: _plain(made[physical]) for name, physical in names.items()} == {
                 name: _plain(value) for name, value in expected.values.items()
             }, row
-    assert fates == {"loaded", "rejected", "filtered"}
+    assert min(fates[fate] for fate in ("loaded", "rejected", "filtered")) > 20
 
 
 def _plain(value: Any) -> Any:
