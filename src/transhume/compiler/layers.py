@@ -214,8 +214,9 @@ class Layers:
         conditions: list[exp.Expression] = []
         for name, value in on.items():
             key = self.origin(value)
+            # One operation more than the join's own key costs little; whatever is longer is not computed twice.
             plain = key.this if isinstance(key, op.Operation) else key
-            if isinstance(plain, exp.Column) and self._depths[plain.name] == 0:
+            if isinstance(plain, exp.Column) and self._depth_of([key]) == 0:
                 keys = exp.Subquery(this=select_from(self._rows.copy(), {"key": key}))
                 conditions.append(exp.In(this=exp.column(name, quoted=True), query=keys))
         return with_columns(relation, {}).where(_all(conditions), copy=False) if conditions else relation
