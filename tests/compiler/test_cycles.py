@@ -125,3 +125,25 @@ tables:
     order = table_order(plan)
     assert order == [("d",), ("b", "c"), ("a",), ("z",)]
     assert [is_cyclic(plan, group) for group in order] == [True, True, False, False]
+
+
+def test_a_loss_that_goes_around_ends(tmp_path: Path) -> None:
+    """A row that is lost for one reference is not found again when another of its parents is lost later."""
+    plan = plan_of("""
+tables:
+  staff:
+    from: employees
+    key: id
+    create: true
+    columns: {u: {uuid: id}, boss: {ref: boss, table: staff}, mentor: {ref: mentor, table: staff}}
+""")
+    bench = Workbench(tmp_path, plan)
+    rows = [{"id": 1, "boss": 2, "mentor": 99}, {"id": 2, "boss": 1}, {"id": 3, "boss": 2, "mentor": 1}, {"id": 4}]
+    bench.table("employees", [column(name, "bigint") for name in ("id", "boss", "mentor")], rows)
+    assert bench.settle(("staff",)) == 2
+    assert fates(bench.transform("staff")) == [
+        ("rejected", "parent_rejected:boss\norphan:mentor"),
+        ("rejected", "parent_rejected:boss"),
+        ("rejected", "parent_rejected:boss\nparent_rejected:mentor"),
+        ("loaded", None),
+    ]

@@ -33,6 +33,9 @@ _YEAR_1_US = -62_135_596_800_000_000
 _YEAR_9999_END_US = 253_402_300_799_999_999
 _EXACT_IN_DOUBLE = 2**53
 _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
+_UUID5_SET = 5 << 76 | 2 << 62
+"""Version 5 and the variant of RFC 9562 as bits of the 128-bit number."""
+_UUID5_KEPT = (1 << 128) - 1 - (0xF << 76) - (0x3 << 62)
 _NAMESPACE_DIGITS = 32
 
 _TYPES = {
@@ -363,7 +366,7 @@ def _instant_text(node: op.Operation) -> exp.Expression:
 
 
 def _uuid5(node: op.Operation) -> exp.Expression:
-    """0.6 s, of which SHA-1 takes 0.25; a translate() in place of the CASE would add 0.8."""
+    """SHA-1 takes most of it; version and variant are set as bits, which costs half of cutting the text."""
     namespace = _text_argument(node, "namespace")
     if len(namespace) != _NAMESPACE_DIGITS or not set(namespace) <= set("0123456789abcdefABCDEF"):
         message = "argument 'namespace' of Uuid5 must be 32 hexadecimal digits"
@@ -371,20 +374,9 @@ def _uuid5(node: op.Operation) -> exp.Expression:
     name = _call("encode", node.this)
     digits = _call("sha1", _concatenated(_call("unhex", exp.Literal.string(namespace)), name))
 
-    def cut(start: int, length: int) -> exp.Expression:
-        return _call("substr", digits, _number(start), _number(length))
-
-    def one_of(members: str) -> exp.Expression:
-        return exp.In(this=cut(17, 1), expressions=[exp.Literal.string(member) for member in members])
-
-    variant = _when(
-        (one_of("048c"), exp.Literal.string("8")),
-        (one_of("159d"), exp.Literal.string("9")),
-        (one_of("26ae"), exp.Literal.string("a")),
-        otherwise=exp.Literal.string("b"),
-    )
-    text = _concatenated(cut(1, 12), exp.Literal.string("5"), cut(14, 3), variant, cut(18, 15))
-    return _cast(text, "UUID")
+    first = _cast(_cast(_call("substr", digits, _number(1), _number(32)), "UUID"), "UHUGEINT")
+    cleared = _binary(exp.BitwiseAnd, first, _cast(exp.Literal.string(str(_UUID5_KEPT)), "UHUGEINT"))
+    return _cast(_binary(exp.BitwiseOr, cleared, _cast(exp.Literal.string(str(_UUID5_SET)), "UHUGEINT")), "UUID")
 
 
 def _pattern(node: op.Operation) -> Pattern:

@@ -131,7 +131,7 @@ CAST("v"."x" AS TIMESTAMP);
 CASE WHEN ("v"."x" >= '!') AND (ARRAY_EXTRACT("v"."x", -1) >= '!') THEN "v"."x" ELSE TRIM("v"."x", CHR(9) || CHR(10) || CHR(11) || CHR(12) || CHR(13) || CHR(32)) END;
 
 -- Uuid5
-CAST(SUBSTR(SHA1(UNHEX('6e71ae5e1dba5b35bfd4c5dc6c81afed') || ENCODE("v"."x")), 1, 12) || '5' || SUBSTR(SHA1(UNHEX('6e71ae5e1dba5b35bfd4c5dc6c81afed') || ENCODE("v"."x")), 14, 3) || CASE WHEN SUBSTR(SHA1(UNHEX('6e71ae5e1dba5b35bfd4c5dc6c81afed') || ENCODE("v"."x")), 17, 1) IN ('0', '4', '8', 'c') THEN '8' WHEN SUBSTR(SHA1(UNHEX('6e71ae5e1dba5b35bfd4c5dc6c81afed') || ENCODE("v"."x")), 17, 1) IN ('1', '5', '9', 'd') THEN '9' WHEN SUBSTR(SHA1(UNHEX('6e71ae5e1dba5b35bfd4c5dc6c81afed') || ENCODE("v"."x")), 17, 1) IN ('2', '6', 'a', 'e') THEN 'a' ELSE 'b' END || SUBSTR(SHA1(UNHEX('6e71ae5e1dba5b35bfd4c5dc6c81afed') || ENCODE("v"."x")), 18, 15) AS UUID);
+CAST((CAST(CAST(SUBSTR(SHA1(UNHEX('6e71ae5e1dba5b35bfd4c5dc6c81afed') || ENCODE("v"."x")), 1, 32) AS UUID) AS UINT128) & CAST('340282366920937330081583660661634760703' AS UINT128)) | CAST('377798542001608471871488' AS UINT128) AS UUID);
 
 -- UuidBytes
 CAST("v"."x" AS BLOB);
