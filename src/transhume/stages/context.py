@@ -43,8 +43,8 @@ class RunFolder:
 class Limits:
     """Bounds of what is in memory at once: rows and Arrow bytes of one segment."""
 
-    segment_rows_max: int = 65_536
-    segment_bytes_max: int = 32 * 2**20
+    segment_rows_max: int = 131_072
+    segment_bytes_max: int = 48 * 2**20
 
 
 @dataclass(slots=True, kw_only=True)

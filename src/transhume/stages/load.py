@@ -153,7 +153,7 @@ def _write_rejects(
     """Keep every rejected row whole: all source columns as extracted, odd values, and all its reasons."""
     positions = pc.indices_nonzero(pc.is_in(buckets, value_set=pa.array(_KEPT)))
     file = context.folder.work / segment.path
-    source = pq.read_table(file) if len(positions) else pq.read_schema(file).empty_table()
+    source = pq.read_table(file, memory_map=True) if len(positions) else pq.read_schema(file).empty_table()
     rows = source.take(pc.subtract(result[ROW].take(positions), segment.first_row))
     is_conflict = pc.equal(buckets.take(positions), "conflict")
     reasons = pc.if_else(is_conflict, CONFLICT_REASON, result[REASONS].combine_chunks().take(positions))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -61,12 +62,13 @@ def transform(context: WorkContext, mapping: TableMapping, segments: Sequence[Se
     """
     with ThreadPoolExecutor(1, "transform") as engine:
         ahead = iter(segments)
+        sql = _SegmentSql(context, mapping)
         waiting: list[Future[Transformed]] = []
 
         def submit() -> None:
             segment = next(ahead, None)
             if segment is not None:
-                waiting.append(engine.submit(_transform, context, mapping, segment))
+                waiting.append(engine.submit(_transform, context, mapping, segment, sql.over(segment.path)))
 
         for _ in range(_AHEAD):
             submit()
@@ -75,10 +77,21 @@ def transform(context: WorkContext, mapping: TableMapping, segments: Sequence[Se
             submit()
 
 
-def transform_sql(context: WorkContext, mapping: TableMapping, path: str) -> str:
-    """Return the SQL that transforms one segment file, in the engine's dialect."""
-    tree = compile_transform(context.plan, mapping, context.facts(), context.tables[mapping.name], path)
-    return DIALECTS[context.engine.dialect].render(tree)
+class _SegmentSql:
+    """The SQL that transforms a segment of one mapping: compiled once, since segments differ in their path only."""
+
+    def __init__(self, context: WorkContext, mapping: TableMapping) -> None:
+        dialect = DIALECTS[context.engine.dialect]
+        # A path that nothing else in the SQL can be equal to.
+        self._placeholder = f"segment-{uuid4().hex}.parquet"
+        target = context.tables[mapping.name]
+        tree = compile_transform(context.plan, mapping, context.facts(), target, self._placeholder)
+        self._sql = dialect.render(tree)
+
+    def over(self, path: str) -> str:
+        """Return the SQL over one segment file; segment paths are made by the extract and hold no quote."""
+        assert "'" not in path
+        return self._sql.replace(self._placeholder, path)
 
 
 def fates_path(context: WorkContext, mapping: TableMapping, index: int) -> Path:
@@ -105,9 +118,9 @@ def count_lines(texts: pa.ChunkedArray) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _transform(context: WorkContext, mapping: TableMapping, segment: Segment) -> Transformed:
+def _transform(context: WorkContext, mapping: TableMapping, segment: Segment, sql: str) -> Transformed:
     started = monotonic()
     output = Path("out") / f"{segment.index:06d}.arrow"
     (context.folder.work / "out").mkdir(exist_ok=True, mode=0o700)
-    context.engine.to_arrow(transform_sql(context, mapping, segment.path), output)
+    context.engine.to_arrow(sql, output)
     return Transformed(mapping.name, segment, context.folder.work / output, monotonic() - started)
