@@ -87,6 +87,22 @@ def test_a_text_finds_an_integer_key_and_a_uuid_key_its_text(tmp_path: Path) -> 
         assert found == [("loaded", None), *[("rejected", "orphan:p")] * (len(references) - 1)]
 
 
+def test_an_integer_finds_a_text_key_of_its_digits(tmp_path: Path) -> None:
+    """An integer reference is compared with a text key by its digits, and finds no UUID."""
+    for kind, key, found in (
+        ("text", "12", "loaded"),
+        ("text", "012", "rejected"),
+        ("uuid", uuid.UUID(int=12), "rejected"),
+    ):
+        folder = tmp_path / f"{kind}{key}"
+        folder.mkdir()
+        bench = _family(folder)
+        columns = [column("id", kind), column("n", "bigint"), column("live", "boolean")]
+        bench.table("p", columns, [{"id": key, "n": 1, "live": True}])
+        bench.table("c", [column("id", "bigint"), column("p", "bigint")], [{"id": 1, "p": 12}])
+        assert [fate for fate, _ in fates(bench.run()["child"])] == [found]
+
+
 def test_composite_references_match_part_by_part(tmp_path: Path) -> None:
     """All parts must be equal; a NULL part means no reference."""
     bench = _family(tmp_path, ref="[a, b]", key="[x, y]", otherwise=", else: 'null'".replace("'null'", "null"))

@@ -297,3 +297,22 @@ def test_a_rule_that_does_not_fit_is_refused_before_any_row(tmp_path: Path) -> N
     )
     with pytest.raises(RuleProblem):
         bench.transform("t")
+
+
+def test_texts_that_the_plan_itself_makes_are_held_against_the_width(tmp_path: Path) -> None:
+    """Labels and prefixes are of known length, and a text that may be too long is still measured row by row."""
+    bench = _bench(
+        tmp_path,
+        """
+tables:
+  t:
+    from: s
+    key: id
+    create: true
+    types: {id: bigint primary key, label: text(5), named: text(21)}
+    columns: {id: id, label: {codes: code, to: {a: short, b: longer}}, named: {prefix: n, with: "no."}}
+""",
+        {"id": "bigint", "code": "text", "n": "bigint"},
+        [{"id": 1, "code": "a", "n": 10**17}, {"id": 2, "code": "b", "n": 5}, {"id": 3, "code": "a", "n": 10**18}],
+    )
+    assert fates(bench.transform("t")) == [("loaded", None), ("rejected", "too_long:code"), ("rejected", "too_long:n")]

@@ -123,8 +123,8 @@ def _is_gone(
     found = own.layers.join(rows.layers.select(columns, where), dict(zip(columns, keys, strict=True)))
     if newly is not None:
         return is_present(found("k0"))
-    given = [is_present(key) for key in keys]
-    return every([*given, is_null(found("k0"))])
+    # Without a key there is no reference, and `_lost` is FALSE of such a row.
+    return is_null(found("k0"))
 
 
 def _as_carried(sql: Sql) -> exp.Expression:

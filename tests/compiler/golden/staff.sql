@@ -115,7 +115,6 @@ FROM (
     "l0"."_row",
     "l0"."_k0",
     "l0"."_fate",
-    "l0"."_d0_k0",
     "l0"."_d0_lost",
     "r6"."k0" AS "v7"
   FROM PARQUET_FILES('fates') AS "l0"
@@ -131,14 +130,7 @@ FROM (
 WHERE
   (
     "_fate" = 'loaded'
-  )
-  AND "_d0_lost"
-  AND (
-    NOT (
-      "_d0_k0" IS NULL
-    )
-  )
-  AND (
+  ) AND "_d0_lost" AND (
     "v7" IS NULL
   );
 
