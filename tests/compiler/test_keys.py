@@ -172,7 +172,7 @@ tables:
     assert fates(found["two"]) == [("loaded", None), ("rejected", "unmapped:algo")]
     need = next(need for need in needs(plan.tables["one"]) if need.kind == "names")
     raw = bench.query(compile_distinct(plan, plan.tables["one"], need, bench.facts))
-    assert raw == [{"raw": "rf"}]
+    assert raw == [{"raw": "rf", "row_count": 1}]
     assert BIGINT in relation_columns(plan.tables["one"], Need("duplicates", "one"), bench.facts).values()
 
 
