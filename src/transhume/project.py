@@ -23,7 +23,7 @@ from transhume.facts import Catalog
 from transhume.faults import reach
 from transhume.journal import Journal, read_journal
 from transhume.plan.load import FILE_NAME, check_files, find_project, in_file_order, load
-from transhume.plan.lock import plan_hash
+from transhume.plan.lock import plan_content, plan_hash
 from transhume.plan.model import Plan
 from transhume.stages.binding import (
     Binding,
@@ -185,7 +185,7 @@ class Project:
                 message = f"the target cannot take these tables exactly ({len(refusals)} reasons); nothing was written"
                 raise SystemRefused(message, listed)
             binding = _binding(systems)
-            folder, journal, resumed = open_run(self.runs, binding, fresh=fresh)
+            folder, journal, resumed = open_run(self.runs, binding, plan_content(plan), fresh=fresh)
             try:
                 return self._go(systems, RunFolder(folder), journal, binding, resumed, listener, limits or Limits())
             finally:

@@ -8,11 +8,11 @@ from transhume.operations import ParquetFiles
 
 
 def duplicate_keys(path: str, key: Sequence[str]) -> exp.Select:
-    """Return the SELECT of keys with more than one row in a Parquet file: the key's columns and `n`."""
+    """Return the SELECT of the keys that more than one row of a Parquet file has."""
     columns = [exp.column(name, quoted=True) for name in key]
     count = exp.Count(this=exp.Star())
     return (
-        exp.select(*[column.copy() for column in columns], exp.alias_(count, "n", quoted=True))
+        exp.select(*[column.copy() for column in columns])
         .from_(ParquetFiles(expressions=[exp.Literal.string(path)]))
         .group_by(*[column.copy() for column in columns])
         .having(exp.GT(this=count.copy(), expression=exp.Literal.number(1)))

@@ -46,7 +46,7 @@ def references(plan: Plan, tables: Mapping[str, TargetTable]) -> Iterator[Refere
 
 
 def orphans(child: str, columns: Sequence[str], parents: Sequence[str], keys: Sequence[str]) -> exp.Select:
-    """Return the SELECT of the values of `columns` in file `child` that no file of `parents` has as `keys`, with `n`.
+    """Return the SELECT of `columns` of each row in file `child` whose values no file of `parents` has as `keys`.
 
     A reference with a NULL part refers to nothing and is not wrong (SQL's MATCH SIMPLE).
     """
@@ -57,12 +57,7 @@ def orphans(child: str, columns: Sequence[str], parents: Sequence[str], keys: Se
     present = [exp.column(column, "c", quoted=True).is_(exp.null()).not_() for column in columns]
     values = [exp.column(column, "c", quoted=True) for column in columns]
     found = exp.select("1").from_(_files(parents, "p")).where(exp.and_(*conditions))
-    return (
-        exp.select(*values, exp.alias_(exp.Count(this=exp.Star()), "n", quoted=True))
-        .from_(_files([child], "c"))
-        .where(exp.and_(*present, exp.Exists(this=found).not_()))
-        .group_by(*[value.copy() for value in values])
-    )
+    return exp.select(*values).from_(_files([child], "c")).where(exp.and_(*present, exp.Exists(this=found).not_()))
 
 
 def _files(paths: Sequence[str], alias: str) -> exp.Table:

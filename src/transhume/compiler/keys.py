@@ -85,13 +85,19 @@ def compile_parent_keys(
 
 
 def compile_distinct(plan: Plan, mapping: TableMapping, need: Need, facts: Facts) -> exp.Select:
-    """Return the SELECT of the distinct texts (`raw`) that the `names` rules behind this need will see; no NULL."""
+    """Return the SELECT of the distinct texts (`raw`) that the `names` rules behind this need will see; no NULL.
+
+    `row_count` is the number of rows that hold each text, filtered ones included.
+    """
     rule = next(
         rule for rule in rules_of(mapping) if isinstance(rule, Names) and own_need(mapping, rule.need()) == need
     )
     scope = MappingScope(plan, mapping, facts, facts.extracts[mapping.from_].paths)
     raw = scope.as_text(rule.column).value
-    return scope.layers.select({"raw": raw}, where=is_present(raw)).distinct(copy=False)
+    rows = scope.layers.select({"raw": raw}, where=is_present(raw))
+    text = exp.column("raw", quoted=True)
+    counted = select_from(rows, {"raw": text, "row_count": exp.Count(this=exp.Star())}, "texts")
+    return counted.group_by(text.copy(), copy=False)
 
 
 def rules_of(mapping: TableMapping) -> Iterator[Rule]:

@@ -15,7 +15,9 @@ from transhume.batches import Event, TargetTable
 from transhume.errors import Refused
 from transhume.facts import Catalog
 from transhume.journal import Journal, read_journal
+from transhume.plan.lock import plan_diff
 
+_PLAN = "plan.json"
 ENDED = frozenset({"run_finished", "run_failed", "run_abandoned"})
 """Events after which a run is not resumed."""
 
@@ -72,9 +74,10 @@ def target_fingerprint(tables: Mapping[str, TargetTable]) -> str:
     return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
-def open_run(runs: Path, binding: Binding, *, fresh: bool) -> tuple[Path, Journal, bool]:
+def open_run(runs: Path, binding: Binding, content: Mapping[str, Any], *, fresh: bool) -> tuple[Path, Journal, bool]:
     """Return folder and journal of the unfinished run that goes on, or of a new one, and whether it is resumed.
 
+    `content` is the plan's (`plan.lock.plan_content`): a new run keeps it, to say later what was changed.
     `fresh` gives an unfinished run up: its staged rows stay invisible and its folder stays.
     Raises: Refused if the unfinished run is bound to something else; JournalDamaged.
     """
@@ -84,7 +87,7 @@ def open_run(runs: Path, binding: Binding, *, fresh: bool) -> tuple[Path, Journa
         started = journal.entries[0].event
         if differences := binding.differences(started.fields["binding"]):
             journal.close()
-            listed = "; ".join(differences)
+            listed = "; ".join([*differences, *_plan_differences(unfinished, content)])
             message = (
                 f"run '{unfinished.name}' is unfinished and cannot go on: {listed}. Nothing was published. "
                 "Put back what was changed, or give that run up and begin a new one with --fresh."
@@ -98,6 +101,7 @@ def open_run(runs: Path, binding: Binding, *, fresh: bool) -> tuple[Path, Journa
     name = f"{datetime.now(UTC):%Y%m%dt%H%M%S}_{secrets.token_hex(3)}"
     folder = runs / name
     folder.mkdir(parents=True, mode=0o700)
+    (folder / _PLAN).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     return folder, Journal(folder / "journal.jsonl"), False
 
 
@@ -110,6 +114,14 @@ def holder() -> str:
     """Return who this is, for whoever finds the target locked."""
     user = os.environ.get("USER") or str(os.getuid())
     return f"{user}@{socket.gethostname()} process {os.getpid()}"
+
+
+def _plan_differences(folder: Path, content: Mapping[str, Any]) -> list[str]:
+    try:
+        earlier = json.loads((folder / _PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return plan_diff(earlier, content)
 
 
 def _unfinished(runs: Path, *, damaged_counts: bool) -> Path | None:

@@ -11,6 +11,7 @@ from transhume.checks.counts import TableTally, reject_limit
 from transhume.compiler import table_order
 from transhume.errors import Finding
 from transhume.plan.model import TableMapping
+from transhume.plan.near_names import unknown_name_findings
 from transhume.plan.reasons import findings_from_reasons
 from transhume.schema import FATE, REASONS
 from transhume.stages.context import WorkContext
@@ -54,6 +55,8 @@ class Prediction:
                 for reason, count in table.reasons.items()
             ]
             found += findings_from_reasons(plan, mapping, rows)
+            for (name, lookup), unknown in self._context.unknown_names.items():
+                found += unknown_name_findings(plan, mapping, lookup, unknown) if name == mapping.name else []
             limit = reject_limit(table, mapping.max_rejects or plan.defaults.max_rejects)
             if not limit.passed:
                 message = f"a run of '{mapping.name}' would stop before publishing: {limit.detail}"

@@ -61,6 +61,8 @@ class WorkContext:
     limits: Limits = field(default_factory=Limits)
     segments: dict[str, list[Segment]] = field(default_factory=dict)
     relations: dict[str, Relation] = field(default_factory=dict)
+    unknown_names: dict[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
+    """By mapping and names lookup: spellings that the lookup does not know, with their number of rows."""
 
     def facts(self) -> Facts:
         """Return what the compiler needs to know now."""

@@ -72,7 +72,10 @@ def _build(context: WorkContext, mapping: TableMapping, need: Need) -> Relation:
             lookup = context.plan.lookups[need.subject]
             assert isinstance(lookup, NamesLookup)
             found = context.engine.query(_render(context, compile_distinct(context.plan, mapping, need, facts)))
-            names = resolve(found.column("raw").to_pylist(), lookup.names)
+            spellings = dict(zip(found["raw"].to_pylist(), found["row_count"].to_pylist(), strict=True))
+            names = resolve(spellings, lookup.names)
+            unknown = {raw: count for raw, count in spellings.items() if raw not in names}
+            context.unknown_names[mapping.name, need.subject] = unknown
             pairs: dict[str, Sequence[object]] = {"raw": list(names), "canonical": list(names.values())}
             return _write(context, need, pairs, dict.fromkeys(pairs, TEXT))
         case "zone":

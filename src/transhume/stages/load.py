@@ -2,28 +2,27 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet as pq
 
 from transhume.batches import BatchId, Event, Segment, StagedBatch, TargetTable
 from transhume.checks.counts import BUCKETS
 from transhume.errors import CheckFailed
 from transhume.plan.model import TableMapping
-from transhume.rules.rule import ColumnRef
-from transhume.schema import FATE, REASONS, ROW, WARNINGS, physical_names
+from transhume.schema import FATE, REASONS, WARNINGS, physical_names
 from transhume.stages.context import RunContext, happened
-from transhume.stages.files import sha256_of, write_private_parquet
+from transhume.stages.files import sha256_of
+from transhume.stages.rejects import (
+    join_manifest,
+    rejects_path,
+    write_manifest,
+    write_rejects,
+    write_rejects_for_people,
+)
 from transhume.stages.transform import Transformed, count_lines, fates_path, transform, write_fates
-
-CONFLICT_REASON = "conflict"
-_KEPT = ("rejected", "conflict")
-"""Buckets whose rows are kept whole for a person to look at."""
 
 
 def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
@@ -51,13 +50,9 @@ def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
         if comparing is not None:
             yield comparing.result()
     context.target.seal(target, len(segments))
+    join_manifest(context, mapping)
+    write_rejects_for_people(context, mapping)
     yield Event("table_staged", {"mapping": mapping.name, "batches": len(segments)})
-
-
-def rejects_path(context: RunContext, mapping: TableMapping, index: int) -> Path:
-    """Return where the rejects of one batch stand, relative to the rejects folder."""
-    ordinal = list(context.plan.tables).index(mapping.name)
-    return Path(f"m{ordinal:03d}") / f"{index:06d}.parquet"
 
 
 def _is_done(context: RunContext, mapping: TableMapping, segment: Segment, ledger: dict[int, StagedBatch]) -> bool:
@@ -91,11 +86,11 @@ def _stage(
         "notes": count_lines(result[WARNINGS]) if WARNINGS in result.column_names else {},
         "sha256": line.sha256,
         "fates_sha256": write_fates(context, mapping, segment, result, buckets),
-        "rejects_sha256": _write_rejects(context, mapping, segment, result, buckets),
+        "rejects_sha256": write_rejects(context, mapping, segment, result, buckets),
         "transform_s": round(transformed.duration_s, 3),
         "stage_s": round(staged_s, 3),
     }
-    _write_manifest(context, mapping, segment, result)
+    write_manifest(context, mapping, segment, result)
     return Event("batch_staged", fields), line, rows
 
 
@@ -145,35 +140,3 @@ def _buckets(result: pa.Table, line: StagedBatch) -> pa.Array:
 def _tally(buckets: pa.Array) -> dict[str, int]:
     counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(buckets).to_pylist()}
     return {name: counts.get(name, 0) for name in BUCKETS}
-
-
-def _write_rejects(
-    context: RunContext, mapping: TableMapping, segment: Segment, result: pa.Table, buckets: pa.Array
-) -> str:
-    """Keep every rejected row whole: all source columns as extracted, odd values, and all its reasons."""
-    positions = pc.indices_nonzero(pc.is_in(buckets, value_set=pa.array(_KEPT)))
-    file = context.folder.work / segment.path
-    source = pq.read_table(file, memory_map=True) if len(positions) else pq.read_schema(file).empty_table()
-    rows = source.take(pc.subtract(result[ROW].take(positions), segment.first_row))
-    is_conflict = pc.equal(buckets.take(positions), "conflict")
-    reasons = pc.if_else(is_conflict, CONFLICT_REASON, result[REASONS].combine_chunks().take(positions))
-    table = rows.append_column(REASONS, reasons)
-    return write_private_parquet(context.folder.rejects / rejects_path(context, mapping, segment.index), table)
-
-
-def _write_manifest(context: RunContext, mapping: TableMapping, segment: Segment, result: pa.Table) -> None:
-    """Write old path and new URI of every loaded row, for whoever copies the artefacts."""
-    names = physical_names(column.name for column in context.tables[mapping.name].table.columns)
-    source_table = context.source_catalog.tables[mapping.from_]
-    source_names = physical_names(column.name for column in source_table.columns)
-    for column, rule in mapping.columns.items():
-        argument = next(iter(rule.arguments()), None)
-        if rule.verb != "path" or not isinstance(argument, ColumnRef) or argument.name not in source_names:
-            continue
-        loaded = result.filter(pc.and_(pc.equal(result[FATE], "loaded"), pc.is_valid(result[names[column]])))
-        source = pq.read_table(context.folder.work / segment.path, columns=[source_names[argument.name]])
-        old = source.take(pc.subtract(loaded[ROW], segment.first_row)).column(0)
-        pairs = pa.table({"old_path": old, "new_uri": loaded[names[column]]})
-        folder = context.folder.root / "artifacts" / f"{mapping.name}.{column}".replace("/", "_")
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        pyarrow.csv.write_csv(pairs, folder / f"{segment.index:06d}.csv")

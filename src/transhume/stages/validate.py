@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +24,7 @@ from transhume.stages.transform import fates_path
 
 _FOLDER = Path("check")
 _SAMPLE_KEYS = 5
+_UUID_BYTES = 16
 Reader = Callable[[TargetTable, Sequence[str]], Iterator[pa.RecordBatch]]
 
 
@@ -109,12 +111,17 @@ def _wrong_rows(context: RunContext, name: str, table: TargetTable, select: exp.
     sample = context.engine.query(dialect.render(limited)).to_pylist()
     count = 0
     if sample:
-        total = exp.select(exp.Sum(this=exp.column("n", quoted=True)).as_("n")).from_(select.subquery("wrong"))
+        total = exp.select(exp.Count(this=exp.Star())).from_(select.subquery("wrong"))
         count = int(context.engine.query(dialect.render(total)).column(0)[0].as_py())
-    keys = tuple(str([value for column, value in row.items() if column != "n"]) for row in sample)
+    keys = tuple(", ".join(_shown(value) for value in row.values()) for row in sample)
     return CheckResult(
         name, table.mapping, count, covered, sample_keys=keys, duration_s=round(monotonic() - started, 3)
     )
+
+
+def _shown(value: object) -> str:
+    """Return a key's part as text; UUIDs travel as 16 bytes."""
+    return str(UUID(bytes=value)) if isinstance(value, bytes) and len(value) == _UUID_BYTES else str(value)
 
 
 def _fetch(context: RunContext, reader: Reader, table: TargetTable, label: str) -> tuple[str, dict[str, str]]:

@@ -1,0 +1,147 @@
+"""Rejects and manifest: rejected rows whole, for machines and for people; old paths beside new URIs."""
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from transhume.batches import Segment
+from transhume.plan.model import TableMapping
+from transhume.rules.rule import ColumnRef
+from transhume.schema import FATE, ODD, REASONS, ROW, physical_names
+from transhume.stages.context import RunContext, WorkContext
+from transhume.stages.files import write_private_parquet
+
+CONFLICT_REASON = "conflict"
+_KEPT = ("rejected", "conflict")
+"""Buckets whose rows are kept whole for a person to look at."""
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+"""First signs by which a spreadsheet takes a text for a formula. Source: OWASP, CSV Injection."""
+
+
+def rejects_path(context: WorkContext, mapping: TableMapping, index: int) -> Path:
+    """Return where the rejects of one batch stand, relative to the rejects folder."""
+    return _folder(context, mapping) / f"{index:06d}.parquet"
+
+
+def write_rejects(
+    context: RunContext, mapping: TableMapping, segment: Segment, result: pa.Table, buckets: pa.Array
+) -> str:
+    """Keep every rejected row of a batch whole: all source columns as extracted, odd values, all its reasons.
+
+    Returns the file's hash.
+    """
+    positions = pc.indices_nonzero(pc.is_in(buckets, value_set=pa.array(_KEPT)))
+    file = context.folder.work / segment.path
+    source = pq.read_table(file, memory_map=True) if len(positions) else pq.read_schema(file).empty_table()
+    rows = source.take(pc.subtract(result[ROW].take(positions), segment.first_row))
+    is_conflict = pc.equal(buckets.take(positions), "conflict")
+    reasons = pc.if_else(is_conflict, CONFLICT_REASON, result[REASONS].combine_chunks().take(positions))
+    table = rows.append_column(REASONS, reasons)
+    return write_private_parquet(context.folder.rejects / rejects_path(context, mapping, segment.index), table)
+
+
+def write_rejects_for_people(context: RunContext, mapping: TableMapping) -> int:
+    """Write one CSV with all rejects of a mapping, if it has any, and return their number.
+
+    Reasons first, then the source's columns under their own names; an odd value is shown with its class. A text that
+    a spreadsheet would take for a formula gets a quote before it: this file is for reading, the Parquet for machines.
+    """
+    source = context.source_catalog.tables[mapping.from_]
+    names = physical_names(column.name for column in source.columns)
+    header = [column.name for column in source.columns if column.type is not None]
+    final = context.folder.rejects / f"{_folder(context, mapping)}-{_safe(mapping.name)}.csv"
+    partial = final.with_suffix(".partial")
+    count = 0
+    with os.fdopen(
+        os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="", encoding="utf-8"
+    ) as file:
+        writer = csv.writer(file)
+        writer.writerow(["reasons", *header])
+        for row in _rejected(context, mapping):
+            odd = {each["name"]: _odd_text(each) for each in row[ODD] or ()}
+            values = [odd.get(name, row.get(names[name])) for name in header]
+            writer.writerow([row[REASONS].replace("\n", ", "), *(_readable(value) for value in values)])
+            count += 1
+    if count:
+        partial.rename(final)
+    else:
+        partial.unlink()
+    return count
+
+
+def write_manifest(context: RunContext, mapping: TableMapping, segment: Segment, result: pa.Table) -> None:
+    """Write old path and new URI of every loaded row of a batch, for whoever copies the artefacts."""
+    names = physical_names(column.name for column in context.tables[mapping.name].table.columns)
+    for column, source_name in _paths(context, mapping):
+        loaded = result.filter(pc.and_(pc.equal(result[FATE], "loaded"), pc.is_valid(result[names[column]])))
+        source = pq.read_table(context.folder.work / segment.path, columns=[source_name], memory_map=True)
+        old = source.take(pc.subtract(loaded[ROW], segment.first_row)).column(0)
+        pairs = pa.table({"old_path": old, "new_uri": loaded[names[column]]})
+        part = _manifest(context, mapping, column).with_suffix(f".{segment.index:06d}.part")
+        part.parent.mkdir(exist_ok=True, mode=0o700)
+        pyarrow.csv.write_csv(pairs, part, pyarrow.csv.WriteOptions(include_header=segment.index == 0))
+
+
+def join_manifest(context: RunContext, mapping: TableMapping) -> None:
+    """Make one CSV of the parts that the batches of a mapping wrote; parts of an earlier process are there already."""
+    for column, _ in _paths(context, mapping):
+        final = _manifest(context, mapping, column)
+        parts = sorted(final.parent.glob(f"{final.stem}.*.part"))
+        if not parts:
+            continue
+        partial = final.with_suffix(".partial")
+        with partial.open("wb") as file:
+            for part in parts:
+                file.write(part.read_bytes())
+        partial.rename(final)
+        for part in parts:
+            part.unlink()
+
+
+def _paths(context: RunContext, mapping: TableMapping) -> Iterator[tuple[str, str]]:
+    """Yield target column and physical source column of every `path` rule over a column of the mapping's own table."""
+    source_table = context.source_catalog.tables[mapping.from_]
+    source_names = physical_names(column.name for column in source_table.columns)
+    for column, rule in mapping.columns.items():
+        argument = next(iter(rule.arguments()), None)
+        if rule.verb == "path" and isinstance(argument, ColumnRef) and argument.name in source_names:
+            yield column, source_names[argument.name]
+
+
+def _manifest(context: RunContext, mapping: TableMapping, column: str) -> Path:
+    return context.folder.root / "artifacts" / f"{_safe(mapping.name)}-{_safe(column)}.csv"
+
+
+def _rejected(context: RunContext, mapping: TableMapping) -> Iterator[Mapping[str, Any]]:
+    for segment in context.segments[mapping.from_]:
+        with pq.ParquetFile(context.folder.rejects / rejects_path(context, mapping, segment.index)) as file:
+            for batch in file.iter_batches(1000):
+                yield from batch.to_pylist()
+
+
+def _folder(context: WorkContext, mapping: TableMapping) -> Path:
+    return Path(f"m{list(context.plan.tables).index(mapping.name):03d}")
+
+
+def _safe(name: str) -> str:
+    """Return a name as part of a file name: letters, digits, `_` and `-` stay."""
+    return "".join(sign if sign.isalnum() or sign in "_-" else "_" for sign in name)[:80]
+
+
+def _odd_text(odd: Mapping[str, Any]) -> str:
+    value: bytes = odd["value"]
+    return f"{value.decode(errors='backslashreplace')} ({odd['class']})"
+
+
+def _readable(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA_SIGNS) else text
