@@ -315,3 +315,19 @@ tables:
         [{"id": 1, "code": "a", "n": 10**17}, {"id": 2, "code": "b", "n": 5}, {"id": 3, "code": "a", "n": 10**18}],
     )
     assert fates(bench.transform("t")) == [("loaded", None), ("rejected", "too_long:code"), ("rejected", "too_long:n")]
+
+
+def test_a_filter_that_overflows_rejects_unless_it_cannot_be_read_anyway(tmp_path: Path) -> None:
+    """A number of `where` that does not fit is told only where every column of it can be read."""
+    bench = _bench(
+        tmp_path,
+        "tables: {t: {from: s, key: id, create: true, where: a * 4 > 0 or b > 1, types: {id: bigint primary key}, "
+        "columns: {id: id}}}",
+        {"id": "bigint", "a": "bigint", "b": "bigint"},
+        [{"id": 1, "a": 2**62, "b": 0}, {"id": 2, "a": 2**62, "b": "x"}, {"id": 3, "a": 1, "b": 0}],
+    )
+    assert fates(bench.transform("t")) == [
+        ("rejected", "out_of_range:a"),
+        ("rejected", "bad_integer:b"),
+        ("loaded", None),
+    ]
