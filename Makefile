@@ -7,6 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test lint bench sweep lock clean
 
 demo: $(READY)  ## the brief's migration, SQLite to an Iceberg lake, counts against the answer key
+	rm -rf demo
 	$(BIN)/transhume demo demo
 
 test: $(READY)  ## everything that must hold, on real servers

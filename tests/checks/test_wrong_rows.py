@@ -33,14 +33,14 @@ def _rows(engine, select) -> list[dict]:
 def test_duplicate_keys_are_named_once(engine, tmp_path):
     """A key that stands twice or more is found once; NULLs are equal to one another here; others are not found."""
     path = _file(tmp_path, "t.parquet", a=[1, 1, 2, 3, 3, 3], b=["x", "x", "x", None, None, "y"])
-    assert _rows(engine, duplicate_keys(path, ["a", "b"])) == [{"a": 1, "b": "x"}, {"a": 3, "b": None}]
+    assert _rows(engine, duplicate_keys([path], ["a", "b"])) == [{"a": 1, "b": "x"}, {"a": 3, "b": None}]
 
 
 def test_orphans_are_found_row_by_row(engine, tmp_path):
     """Every row whose reference finds nothing is found; one with a NULL part refers to nothing and is not."""
     child = _file(tmp_path, "c.parquet", x=[1, 2, 9, 9, None], y=["a", "b", "a", "a", "a"])
     parents = [_file(tmp_path, "p1.parquet", k=[1], l=["a"]), _file(tmp_path, "p2.parquet", k=[2, 9], l=["b", "z"])]
-    assert _rows(engine, orphans(child, ["x", "y"], parents, ["k", "l"])) == [{"x": 9, "y": "a"}, {"x": 9, "y": "a"}]
+    assert _rows(engine, orphans([child], ["x", "y"], parents, ["k", "l"])) == [{"x": 9, "y": "a"}, {"x": 9, "y": "a"}]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from sqlglot import exp
 from transhume.operations import ParquetFiles
 
 
-def duplicate_keys(path: str, key: Sequence[str]) -> exp.Select:
-    """Return the SELECT of the keys that more than one row of a Parquet file has."""
+def duplicate_keys(paths: Sequence[str], key: Sequence[str]) -> exp.Select:
+    """Return the SELECT of the keys that more than one row of some Parquet files has."""
     columns = [exp.column(name, quoted=True) for name in key]
     count = exp.Count(this=exp.Star())
     return (
         exp.select(*[column.copy() for column in columns])
-        .from_(ParquetFiles(expressions=[exp.Literal.string(path)]))
+        .from_(ParquetFiles(expressions=[exp.Literal.string(path) for path in paths]))
         .group_by(*[column.copy() for column in columns])
         .having(exp.GT(this=count.copy(), expression=exp.Literal.number(1)))
     )

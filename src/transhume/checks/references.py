@@ -45,8 +45,8 @@ def references(plan: Plan, tables: Mapping[str, TargetTable]) -> Iterator[Refere
                 yield reference
 
 
-def orphans(child: str, columns: Sequence[str], parents: Sequence[str], keys: Sequence[str]) -> exp.Select:
-    """Return the SELECT of `columns` of each row in file `child` whose values no file of `parents` has as `keys`.
+def orphans(children: Sequence[str], columns: Sequence[str], parents: Sequence[str], keys: Sequence[str]) -> exp.Select:
+    """Return the SELECT of `columns` of each row in files `children` whose values no file of `parents` has as `keys`.
 
     A reference with a NULL part refers to nothing and is not wrong (SQL's MATCH SIMPLE).
     """
@@ -57,7 +57,7 @@ def orphans(child: str, columns: Sequence[str], parents: Sequence[str], keys: Se
     present = [exp.column(column, "c", quoted=True).is_(exp.null()).not_() for column in columns]
     values = [exp.column(column, "c", quoted=True) for column in columns]
     found = exp.select("1").from_(_files(parents, "p")).where(exp.and_(*conditions))
-    return exp.select(*values).from_(_files([child], "c")).where(exp.and_(*present, exp.Exists(this=found).not_()))
+    return exp.select(*values).from_(_files(children, "c")).where(exp.and_(*present, exp.Exists(this=found).not_()))
 
 
 def _files(paths: Sequence[str], alias: str) -> exp.Table:

@@ -15,6 +15,7 @@ from transhume.plan.model import TableMapping
 from transhume.schema import FATE, REASONS, WARNINGS, physical_names
 from transhume.stages.context import RunContext, happened
 from transhume.stages.files import sha256_of
+from transhume.stages.links import links_path, write_links
 from transhume.stages.rejects import (
     join_manifest,
     rejects_path,
@@ -61,10 +62,12 @@ def _is_done(context: RunContext, mapping: TableMapping, segment: Segment, ledge
     staged = happened(context.journal, "batch_staged", mapping=mapping.name, batch=segment.index)
     if segment.index not in ledger or compared is None or staged is None:
         return False
-    fates = context.folder.work / fates_path(context, mapping, segment.index)
-    rejects = context.folder.rejects / rejects_path(context, mapping, segment.index)
-    known = (str(staged.fields["fates_sha256"]), str(staged.fields["rejects_sha256"]))
-    return (sha256_of(fates), sha256_of(rejects)) == known
+    files = {
+        "fates_sha256": context.folder.work / fates_path(context, mapping, segment.index),
+        "rejects_sha256": context.folder.rejects / rejects_path(context, mapping, segment.index),
+        "links_sha256": context.folder.work / links_path(context, context.tables[mapping.name], segment.index),
+    }
+    return all(sha256_of(path) == staged.fields[name] for name, path in files.items())
 
 
 def _stage(
@@ -87,6 +90,7 @@ def _stage(
         "sha256": line.sha256,
         "fates_sha256": write_fates(context, mapping, segment, result, buckets),
         "rejects_sha256": write_rejects(context, mapping, segment, result, buckets),
+        "links_sha256": write_links(context, target, rows, line),
         "transform_s": round(transformed.duration_s, 3),
         "stage_s": round(staged_s, 3),
     }

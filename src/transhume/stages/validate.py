@@ -1,6 +1,9 @@
 """Validate: the checks on what is staged, before anyone sees it, and on what is published."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from uuid import UUID
@@ -18,14 +21,15 @@ from transhume.compiler import compile_accounting
 from transhume.dialects import DIALECTS
 from transhume.errors import CheckFailed, Finding
 from transhume.facts import Catalog
-from transhume.schema import physical_names
 from transhume.stages.context import RunContext
+from transhume.stages.links import linked_columns, staged_links
 from transhume.stages.transform import fates_path
 
 _FOLDER = Path("check")
 _SAMPLE_KEYS = 5
 _UUID_BYTES = 16
-Reader = Callable[[TargetTable, Sequence[str]], Iterator[pa.RecordBatch]]
+Rows = Callable[[TargetTable], tuple[list[str], dict[str, str]]]
+"""Gives files with the key and reference columns of a table's rows, and the names of these columns in them."""
 
 
 def validate_staged(context: RunContext) -> Iterator[Event]:
@@ -51,9 +55,10 @@ def validate_staged(context: RunContext) -> Iterator[Event]:
         for result in results:
             yield _event(result)
             failed += [result] if not result.passed else []
-    for result in keys_and_references(context, context.target.read_staged, [context.target.read_present]):
-        yield _event(result)
-        failed += [result] if not result.passed else []
+    with _present(context) as present:
+        for result in keys_and_references(context, partial(staged_links, context), [present]):
+            yield _event(result)
+            failed += [result] if not result.passed else []
     _raise_if(failed, "nothing was published; the staged rows stay for a look")
 
 
@@ -61,7 +66,8 @@ def validate_published(context: RunContext, catalog: Catalog) -> Iterator[CheckR
     """Yield the checks on what readers of the target see now: types, keys, references, and this run's every value."""
     for table in context.tables.values():
         yield column_types(table, catalog.tables.get(table.table.name))
-    yield from keys_and_references(context, context.target.read_present, [])
+    with _present(context) as present:
+        yield from keys_and_references(context, present, [])
     for table in context.tables.values():
         started = monotonic()
         mismatches = context.target.verify(table)
@@ -76,32 +82,24 @@ def validate_published(context: RunContext, catalog: Catalog) -> Iterator[CheckR
         )
 
 
-def keys_and_references(context: RunContext, own: Reader, others: Sequence[Reader]) -> Iterator[CheckResult]:
+def keys_and_references(context: RunContext, own: Rows, others: Sequence[Rows]) -> Iterator[CheckResult]:
     """Yield whether keys are unique and references resolve among the rows of `own` (references: and of `others`)."""
     for table in context.tables.values():
-        path, names = _fetch(context, own, table, f"own-{_ordinal(context, table)}")
-        yield _wrong_rows(
-            context,
-            "unique_key",
-            table,
-            duplicate_keys(path, [names[name] for name in table.key]),
-            f"key ({', '.join(table.key)})",
-        )
+        paths, names = own(table)
+        select = duplicate_keys(paths, [names[name] for name in table.key])
+        yield _wrong_rows(context, "unique_key", table, select, f"key ({', '.join(table.key)})")
     for reference in references(context.plan, context.tables):
         table, parent = context.tables[reference.child], context.tables[reference.parent]
-        child, names = _fetch(context, own, table, f"own-{_ordinal(context, table)}")
-        parents = [_fetch(context, own, parent, f"own-{_ordinal(context, parent)}")]
-        parents += [_fetch(context, reader, parent, f"others-{_ordinal(context, parent)}") for reader in others]
+        children, names = own(table)
+        parents = [rows(parent) for rows in (own, *others)]
         select = orphans(
-            child,
+            children,
             [names[name] for name in reference.columns],
-            [path for path, _ in parents],
+            [path for paths, _ in parents for path in paths],
             [parents[0][1][name] for name in reference.keys],
         )
         covered = f"{', '.join(reference.columns)} -> {parent.table.name} ({', '.join(reference.keys)})"
         yield _wrong_rows(context, "references", table, select, covered)
-    for fetched in (context.folder.work / _FOLDER).glob("*.parquet"):
-        fetched.unlink()
 
 
 def _wrong_rows(context: RunContext, name: str, table: TargetTable, select: exp.Select, covered: str) -> CheckResult:
@@ -124,26 +122,28 @@ def _shown(value: object) -> str:
     return str(UUID(bytes=value)) if isinstance(value, bytes) and len(value) == _UUID_BYTES else str(value)
 
 
-def _fetch(context: RunContext, reader: Reader, table: TargetTable, label: str) -> tuple[str, dict[str, str]]:
-    """Read the key and reference columns of a target table into the work folder, once."""
-    wanted = [*table.key]
-    for reference in references(context.plan, context.tables):
-        wanted += reference.columns if reference.child == table.mapping else ()
-        wanted += reference.keys if reference.parent == table.mapping else ()
-    columns = list(dict.fromkeys(wanted))
-    names = physical_names(columns)
-    path = _FOLDER / f"{label}.parquet"
-    full = context.folder.work / path
-    if not full.exists():
-        full.parent.mkdir(exist_ok=True, mode=0o700)
-        schema = pa.schema(
-            [table.arrow_schema.field(name).with_name(names[name]).with_nullable(True) for name in columns]
-        )
-        with pq.ParquetWriter(full.with_suffix(".partial"), schema, compression="lz4") as writer:
-            for batch in reader(table, columns):
-                writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
-        full.with_suffix(".partial").rename(full)
-    return str(path), names
+@contextmanager
+def _present(context: RunContext) -> Iterator[Rows]:
+    """Give the key and reference columns of what readers of the target see, each table read once into a file."""
+    folder = context.folder.work / _FOLDER
+    folder.mkdir(exist_ok=True, mode=0o700)
+
+    def rows(table: TargetTable) -> tuple[list[str], dict[str, str]]:
+        names = linked_columns(context, table)
+        path = _FOLDER / f"{list(context.tables).index(table.mapping):03d}.parquet"
+        full = context.folder.work / path
+        if not full.exists():
+            fields = [table.arrow_schema.field(name).with_name(names[name]).with_nullable(True) for name in names]
+            with pq.ParquetWriter(full.with_suffix(".partial"), pa.schema(fields), compression="lz4") as writer:
+                for batch in context.target.read_present(table, list(names)):
+                    writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=pa.schema(fields)))
+            full.with_suffix(".partial").rename(full)
+        return [str(path)], names
+
+    try:
+        yield rows
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unaccounted(context: RunContext, mapping: str) -> int:
@@ -153,10 +153,6 @@ def _unaccounted(context: RunContext, mapping: str) -> int:
     select = compile_accounting(table, context.facts(), fates)
     found = context.engine.query(DIALECTS[context.engine.dialect].render(select))
     return int(found.column(0)[0].as_py())
-
-
-def _ordinal(context: RunContext, table: TargetTable) -> int:
-    return list(context.tables).index(table.mapping)
 
 
 def _event(result: CheckResult) -> Event:

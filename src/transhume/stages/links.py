@@ -1,0 +1,48 @@
+"""Links: the key and reference columns of the rows that a run stages, kept beside it for the checks of whole tables.
+
+The rows are those that were handed to the target. That the target holds exactly these, bit by bit, is what reading
+each batch back has proved; so the checks need not read them a second time.
+"""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transhume.batches import StagedBatch, TargetTable
+from transhume.checks.references import references
+from transhume.schema import physical_names
+from transhume.stages.context import RunContext
+from transhume.stages.files import write_private_parquet
+
+
+def linked_columns(context: RunContext, table: TargetTable) -> dict[str, str]:
+    """Return the columns of a target table that are its key, refer to a row, or are referred to; with safe names."""
+    wanted = [*table.key]
+    for reference in references(context.plan, context.tables):
+        wanted += reference.columns if reference.child == table.mapping else ()
+        wanted += reference.keys if reference.parent == table.mapping else ()
+    return physical_names(dict.fromkeys(wanted))
+
+
+def links_path(context: RunContext, table: TargetTable, index: int) -> Path:
+    """Return where the links of one batch stand, relative to the work folder."""
+    return Path("links") / f"m{list(context.tables).index(table.mapping):03d}" / f"{index:06d}.parquet"
+
+
+def write_links(context: RunContext, table: TargetTable, rows: pa.Table, line: StagedBatch) -> str:
+    """Keep the links of the rows that were staged of one batch and return the file's hash."""
+    names = linked_columns(context, table)
+    kept = rows.select(list(names)).rename_columns(list(names.values()))
+    left_out = [*line.unchanged, *line.conflicts]
+    if left_out:
+        places = pa.array(range(rows.num_rows))
+        kept = kept.filter(pc.invert(pc.is_in(places, value_set=pa.array(left_out, places.type))))
+    return write_private_parquet(context.folder.work / links_path(context, table, line.batch.index), kept)
+
+
+def staged_links(context: RunContext, table: TargetTable) -> tuple[list[str], dict[str, str]]:
+    """Return the files with the links of all staged rows of a table, and the names of the columns in them."""
+    segments = context.segments[context.plan.tables[table.mapping].from_]
+    paths = [str(links_path(context, table, segment.index)) for segment in segments]
+    return paths, linked_columns(context, table)
