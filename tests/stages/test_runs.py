@@ -128,6 +128,21 @@ def test_a_changed_plan_does_not_go_on_with_a_run(project):
     assert len(list(project.runs.iterdir())) == 2
 
 
+def test_rejects_for_people_survive_a_kill_after_publishing(project):
+    """A run killed right after it published still ends with the CSV of its rejects."""
+    _interrupted(project, "after:publish_started:1")
+    for file in project.runs.glob("*/rejects/*"):
+        if file.is_file():
+            file.unlink()
+    _interrupted(project, "after:published:1")
+    for file in project.runs.glob("*/rejects/*"):
+        if file.is_file():
+            file.unlink()
+    result = project.run(limits=SMALL)
+    assert result.state == "finished"
+    assert [file.name for file in result.rejects.glob("*.csv")] == ["m001-plants.csv"]
+
+
 def test_comments_in_the_plan_change_nothing(project):
     """A run goes on although a comment was written into the plan meanwhile."""
     _interrupted(project, "after:batch_compared:2")

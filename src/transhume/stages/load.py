@@ -21,7 +21,6 @@ from transhume.stages.rejects import (
     rejects_path,
     write_manifest,
     write_rejects,
-    write_rejects_for_people,
 )
 from transhume.stages.transform import Transformed, count_lines, fates_path, transform, write_fates
 
@@ -52,7 +51,6 @@ def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
             yield comparing.result()
     context.target.seal(target, len(segments))
     join_manifest(context, mapping)
-    write_rejects_for_people(context, mapping)
     yield Event("table_staged", {"mapping": mapping.name, "batches": len(segments)})
 
 

@@ -1,14 +1,16 @@
 """The road of a run, from the extract to what readers see; each step is a stage that tells what it did as events."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from transhume.batches import Event, TargetTable
 from transhume.compiler import table_order
 from transhume.stages.context import RunContext
-from transhume.stages.extract import extract
+from transhume.stages.extract import extract, recall_segments
 from transhume.stages.keys import group_keys, parent_keys
 from transhume.stages.load import load_mapping
 from transhume.stages.publish import publish, verify
+from transhume.stages.rejects import write_rejects_for_people
 from transhume.stages.validate import validate_staged
 
 
@@ -25,8 +27,18 @@ def run(context: RunContext) -> Iterator[Event]:
             for name in group:
                 yield from load_mapping(context, context.plan.tables[name])
                 yield from parent_keys(context, context.plan.tables[name])
-        yield from validate_staged(context)
-    order: list[TargetTable] = [context.tables[name] for group in groups for name in group]
-    yield from publish(context, order)
-    yield from verify(context, order)
+    else:
+        recall_segments(context)
+    # What people read is written while the target works; it is there also where a check stops the run.
+    with ThreadPoolExecutor(1, "rejects") as people:
+        written = [
+            people.submit(write_rejects_for_people, context, mapping) for mapping in context.plan.tables.values()
+        ]
+        if context.target.state != "published":
+            yield from validate_staged(context)
+        order: list[TargetTable] = [context.tables[name] for group in groups for name in group]
+        yield from publish(context, order)
+        yield from verify(context, order)
+        for each in written:
+            each.result()
     yield Event("run_finished")
