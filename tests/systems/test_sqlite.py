@@ -14,7 +14,7 @@ from transhume.batches import extract_schema
 from transhume.errors import SystemRefused, UsageError
 from transhume.schema import Carrier, ForeignKey
 from transhume.systems import open_source
-from transhume.systems.sqlite import source as module
+from transhume.systems.sqlite import fetch as module
 from transhume.systems.sqlite.columns import affinity
 
 Make = Callable[..., Path]

@@ -29,7 +29,7 @@ _POSTGRES = System(
     "transhume.systems.postgres.source:open_source", "transhume.systems.postgres.target:open_target", "postgres"
 )
 SYSTEMS: dict[str, System] = {
-    "sqlite": System("transhume.systems.sqlite:open_source", None),
+    "sqlite": System("transhume.systems.sqlite.source:open_source", None),
     "postgresql": _POSTGRES,
     "postgres": _POSTGRES,
     "iceberg": System(None, "transhume.systems.iceberg:open_target", "iceberg"),

@@ -53,6 +53,10 @@ class Access:
     path: Path
     state: _State | None = None
     copy: Path | None = None
+    again: str | None = None
+    """With which parameters a second connection sees the same instant while this one reads; None: it might not."""
+    file: tuple[int, int] | None = None
+    """Device and number of the very file that is open, None if it was exchanged meanwhile."""
 
     def confirm(self) -> None:
         """Raise SystemUnavailable if the file was written while it was read without a lock."""
@@ -82,7 +86,10 @@ def open_file(path: Path) -> Access:
         raise SystemRefused(message)
     wal = _header(path)[18:20] in (bytes([_WAL, _WAL]), bytes([1, _WAL]))
     if not wal:
-        return _opened(path, "mode=ro")
+        access = _opened(path, "mode=ro")
+        # Nobody can commit while our lock stands, so whoever opens the file now finds the same pages.
+        access.again = "mode=ro"
+        return access
     log, index = _beside(path)
     if log is not None and index is not None:
         try:
@@ -95,6 +102,21 @@ def open_file(path: Path) -> Access:
     state = _settled_state(path)
     access = _opened(path, "mode=ro&immutable=1")
     access.state = state
+    # `confirm` speaks for every connection: it sees whether the file was written since before the first.
+    access.again = "mode=ro&immutable=1"
+    return access
+
+
+def open_again(path: Path, parameters: str, file: tuple[int, int]) -> Access:
+    """Open a file that another process is reading in the same way; a lock is not waited for.
+
+    Raises: SystemUnavailable, also where another file stands at `path` now; SystemRefused.
+    """
+    access = _opened(path, parameters, busy_s=0)
+    if access.file != file:
+        access.close()
+        message = f"'{path}' is not the file any more that is being read"
+        raise SystemUnavailable(message)
     return access
 
 
@@ -149,11 +171,13 @@ def _header(path: Path) -> bytes:
     return header
 
 
-def _opened(path: Path, parameters: str) -> Access:
+def _opened(path: Path, parameters: str, busy_s: float | None = None) -> Access:
+    before = _identity(path)
+    busy_s = BUSY_S if busy_s is None else busy_s
     uri = f"file:{quote(os.fsencode(path))}?{parameters}"
     connection = None
     try:
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_s, check_same_thread=False)
         for setting in _SETTINGS:
             connection.execute(setting)
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -161,7 +185,15 @@ def _opened(path: Path, parameters: str) -> Access:
         if connection is not None:
             connection.close()
         raise explain(problem, path) from None
-    return Access(connection, path)
+    return Access(connection, path, file=before if before == _identity(path) else None)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _copied(path: Path) -> Access:

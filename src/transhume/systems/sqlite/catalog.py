@@ -51,10 +51,29 @@ def ordered(table: Table, query: exp.Select, *, without_rowid: bool) -> exp.Sele
     """Return the query in the order of the table's own B-tree: the rowid, or the primary key where there is none."""
     if without_rowid:
         return query.order_by(*[column(name) for name in table.primary_key])
-    taken = {each.name.lower() for each in table.columns}
-    rowid = next((name for name in _ROWID_NAMES if name not in taken), None)
+    name = rowid(table)
     # Where columns hide all three names of the rowid, a plain scan is in its order too: no index may answer it.
-    return query if rowid is None else query.order_by(exp.column(rowid, table=_quoted("t")))
+    return query if name is None else query.order_by(exp.column(name, table=_quoted("t")))
+
+
+def rowid(table: Table) -> str | None:
+    """Return the name by which the rowid of a table can be had, None where columns hide all three."""
+    taken = {each.name.lower() for each in table.columns}
+    return next((name for name in _ROWID_NAMES if name not in taken), None)
+
+
+def between(query: exp.Select, name: str) -> exp.Select:
+    """Return the query for the rowids from the first parameter to the second, both included, in their order."""
+    own = exp.column(name, table=_quoted("t"))
+    low, high = exp.GTE(this=own, expression=exp.Placeholder()), exp.LTE(this=own, expression=exp.Placeholder())
+    return query.where(low, high).order_by(own)
+
+
+def start(table: Table, name: str) -> exp.Select:
+    """Return the query for one rowid: from the first parameter on, so many rows later as the second says."""
+    own = exp.column(name, table=_quoted("t"))
+    query = select(table, [own]).where(exp.GTE(this=own, expression=exp.Placeholder())).order_by(own)
+    return query.limit(1).offset(exp.Placeholder())
 
 
 def is_without_rowid(connection: sqlite3.Connection, name: str) -> bool:

@@ -145,14 +145,14 @@ def odd_value(value: Any) -> OddValue:
     return "blob", bytes(value)
 
 
-def converter(column: Column) -> Converter:
-    """Return the converter of a carried column."""
+def converter_name(column: Column) -> str:
+    """Return which of `CONVERTERS` is a carried column's own; a name can be told to another process."""
     assert column.type is not None
     if column.carrier is Carrier.TEXT:
-        return _DECIMAL_TEXT if column.type.kind is Kind.DECIMAL else _TEXT
+        return "decimal text" if column.type.kind is Kind.DECIMAL else Kind.TEXT.value
     if column.type.kind is Kind.DOUBLE and affinity(column.native) == "NUMERIC":
-        return _WIDENED
-    return _NATIVE[column.type.kind]
+        return "widened"
+    return column.type.kind.value
 
 
 def odd_array(row_count: int, odd: Mapping[str, Mapping[int, OddValue]]) -> pa.Array:
@@ -202,21 +202,23 @@ def _decimal_text(values: Sequence[Any]) -> pa.Array:
     return _text([str(v).encode() if type(v) is int else repr(v).encode() if type(v) is float else v for v in values])
 
 
-_TEXT = Converter(frozenset({bytearray, type(None)}), _is_utf8, _text)
-_DECIMAL_TEXT = Converter(
-    frozenset({bytearray, int, float, type(None)}),
-    lambda value: type(value) is not bytearray or _is_utf8(value),
-    _decimal_text,
-)
-_WIDENED = Converter(
-    frozenset({int, float, type(None)}),
-    lambda value: type(value) is float or abs(value) <= _WHOLE_DOUBLE_MAX,
-    lambda values: pa.array(values, pa.float64()),
-)
-_NATIVE: dict[Kind, Converter] = {
-    Kind.TEXT: _TEXT,
-    Kind.BIGINT: Converter(frozenset({int, type(None)}), _always, lambda values: pa.array(values, pa.int64())),
-    Kind.DOUBLE: Converter(frozenset({float, type(None)}), _always, lambda values: pa.array(values, pa.float64())),
-    Kind.BOOLEAN: Converter(frozenset({int, type(None)}), lambda value: value in (0, 1), _boolean),
-    Kind.BYTES: Converter(frozenset({bytes, type(None)}), _always, lambda values: pa.array(values, pa.binary())),
+CONVERTERS: dict[str, Converter] = {
+    Kind.TEXT.value: Converter(frozenset({bytearray, type(None)}), _is_utf8, _text),
+    "decimal text": Converter(
+        frozenset({bytearray, int, float, type(None)}),
+        lambda value: type(value) is not bytearray or _is_utf8(value),
+        _decimal_text,
+    ),
+    "widened": Converter(
+        frozenset({int, float, type(None)}),
+        lambda value: type(value) is float or abs(value) <= _WHOLE_DOUBLE_MAX,
+        lambda values: pa.array(values, pa.float64()),
+    ),
+    Kind.BIGINT.value: Converter(frozenset({int, type(None)}), _always, lambda values: pa.array(values, pa.int64())),
+    Kind.DOUBLE.value: Converter(
+        frozenset({float, type(None)}), _always, lambda values: pa.array(values, pa.float64())
+    ),
+    Kind.BOOLEAN.value: Converter(frozenset({int, type(None)}), lambda value: value in (0, 1), _boolean),
+    Kind.BYTES.value: Converter(frozenset({bytes, type(None)}), _always, lambda values: pa.array(values, pa.binary())),
 }
+"""The ways from values of SQLite to Arrow, by name."""

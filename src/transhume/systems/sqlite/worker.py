@@ -1,0 +1,76 @@
+"""The second process that reads ranges of rowids: `python -m transhume.systems.sqlite.worker`, started by `ranges`.
+
+Its first line of input says what is read; every other one names a slot (an open file) and a range. It fills the slot
+with an Arrow stream, then answers with the slot and the number of rows. It ends with its input, with the process that
+started it, or at the first problem: then the other process reads the rest, and meets the problem itself.
+"""
+
+import json
+import os
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from transhume.errors import SystemProblem
+from transhume.systems.sqlite.access import open_again
+from transhume.systems.sqlite.fetch import Reading, parts, prepare, size
+
+_SLOT_BYTES_MAX = 64 * 2**20
+"""A range that needs more holds long values: reading them is bound by the disk, and a second process is no help."""
+
+
+class _Ended(Exception):
+    """Nobody needs this process any more, or it cannot help."""
+
+
+def main() -> int:
+    """Read ranges until the input ends; return 0, or 1 where this process cannot go on."""
+    # Ctrl-C reaches the whole group; the process that started this one decides what becomes of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    order = json.loads(sys.stdin.buffer.readline())
+    try:
+        access = open_again(Path(order["path"]), order["parameters"], tuple(order["file"]))
+        try:
+            prepare(access.connection)
+            reading = Reading(**order["reading"])
+            for line in sys.stdin.buffer:
+                slot, low, high = map(int, line.split())
+                row_count = _fill(order, slot, access.connection, reading, (low, high))
+                os.write(sys.stdout.fileno(), f"{slot} {row_count}\n".encode())
+        finally:
+            access.close()
+    except (SystemProblem, sqlite3.Error, pa.ArrowException, OSError, _Ended):
+        return 1
+    return 0
+
+
+def _fill(
+    order: dict[str, Any], slot: int, connection: sqlite3.Connection, reading: Reading, values: tuple[int, int]
+) -> int:
+    row_count = held = 0
+    with os.fdopen(order["slots"][slot], "wb", buffering=2**20, closefd=False) as file:
+        file.seek(0)
+        file.truncate()
+        stream = None
+        for part in parts(connection, reading, values):
+            # Between two parts, because one range may take long.
+            if os.getppid() != order["parent"]:
+                raise _Ended
+            held += size(part)
+            if held > _SLOT_BYTES_MAX:
+                raise _Ended
+            batch = pa.RecordBatch.from_arrays(part, [str(index) for index in range(len(part))])
+            stream = stream or pa.ipc.new_stream(file, batch.schema)
+            stream.write_batch(batch)
+            row_count += batch.num_rows
+        if stream is not None:
+            stream.close()
+    return row_count
+
+
+if __name__ == "__main__":
+    sys.exit(main())
