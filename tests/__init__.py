@@ -1,0 +1,1 @@
+"""Tests mirror the package; real servers, files and sizes."""

@@ -1,0 +1,1 @@
+"""The systems, each on the real thing."""
