@@ -17,7 +17,7 @@ lint: $(READY)  ## style, types, import direction
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 bench: $(READY)  ## the whole job beside psql's COPY of the same finished rows
 	$(BIN)/python benchmarks/run.py

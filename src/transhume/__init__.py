@@ -5,11 +5,12 @@ The front door is `Project`; it is imported on first use so that `transhume --he
 
 from typing import TYPE_CHECKING, Any
 
+from transhume.version import __version__
+
 if TYPE_CHECKING:
     from transhume.project import Project
 
 __all__ = ["Project", "__version__"]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from transhume import __version__
 from transhume.batches import Event, TargetTable
 from transhume.checks import CheckResult
 from transhume.checks.counts import TableTally, tally
@@ -41,6 +40,7 @@ from transhume.stages.statements import Statement, statements
 from transhume.stages.validate import validate_published
 from transhume.systems import open_source, open_target
 from transhume.systems.system import RunIdentity, Source, Target
+from transhume.version import __version__
 from transhume.words import hint
 
 Listener = Callable[[Event], None]

@@ -94,7 +94,7 @@ def test_versions_are_part_of_the_hash(tmp_path, monkeypatch):
     """Another release or other time zone data may give other rows, so they are another plan."""
     plan = _plan(tmp_path)
     before = plan_content(plan)
-    monkeypatch.setattr("transhume.__version__", "7.8.9")
+    monkeypatch.setattr("transhume.plan.lock.__version__", "7.8.9")
     monkeypatch.setattr("importlib.metadata.version", lambda name: "1999.1")
     sentences = plan_diff(before, plan_content(plan))
     assert [sentence.split(":")[0] for sentence in sentences] == ["'transhume'", "'time zone data'"]

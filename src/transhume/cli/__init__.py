@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from transhume import __version__
 from transhume.cli.output import Output, report_failure
+from transhume.version import __version__
 
 COMMANDS = {
     "demo": "Make the example migration with planted defects and go through its whole life.",

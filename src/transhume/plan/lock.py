@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-import transhume
 from transhume.plan.model import Plan
 from transhume.rules.copy import Copy
 from transhume.rules.rule import ColumnRef, Constant, Otherwise, Rule
+from transhume.version import __version__
 
 _SHOWN_MAX = 120
 _ORDERED = frozenset({"tables", "columns", "join"})
@@ -34,7 +34,7 @@ def plan_content(plan: Plan) -> dict[str, Any]:
     time zone data; major and minor version of transhume. References to secrets stand as `${...}`, never resolved.
     """
     return {
-        "transhume": ".".join(transhume.__version__.split(".")[:2]),
+        "transhume": ".".join(__version__.split(".")[:2]),
         "time zone data": importlib.metadata.version("tzdata"),
         "lookup files": {name: table.sha256 for name, table in sorted(plan.origin.lookups.items())},
         "plan": _plain(plan),

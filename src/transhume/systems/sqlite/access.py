@@ -150,8 +150,7 @@ def _header(path: Path) -> bytes:
         mode = path.stat().st_mode
         header = b""
         if S_ISREG(mode):
-            with path.open("rb") as file:
-                header = file.read(100)
+            header = _first_bytes(path)
     except FileNotFoundError:
         message = f"'{path}' does not exist; nothing was created; check the path in the source URL"
         raise SystemUnavailable(message) from None
