@@ -25,12 +25,14 @@ from stat import S_ISDIR, S_ISREG
 from urllib.parse import quote
 
 from transhume.errors import SystemRefused, SystemUnavailable
+from transhume.systems.sqlite.descriptors import FileIdentity, first_bytes, hold, identity, release
 
 BUSY_S = 5.0
 """How long a lock of another process is waited for."""
 VERSION_MIN = (3, 37, 0)
 """The first SQLite that lists tables with their kind (PRAGMA table_list) and knows STRICT tables."""
 _MAGIC = b"SQLite format 3\x00"
+_HEADER_BYTES = 100
 _WAL = 2
 _COPIES_MAX = 3
 _CLOCK_TICK_NS = 20_000_000
@@ -55,8 +57,8 @@ class Access:
     copy: Path | None = None
     again: str | None = None
     """With which parameters a second connection sees the same instant while this one reads; None: it might not."""
-    file: tuple[int, int] | None = None
-    """Device and number of the very file that is open, None if it was exchanged meanwhile."""
+    file: FileIdentity | None = None
+    """Which file stood at the path just before it was opened."""
 
     def confirm(self) -> None:
         """Raise SystemUnavailable if the file was written while it was read without a lock."""
@@ -70,6 +72,8 @@ class Access:
     def close(self) -> None:
         """Close the connection and remove a private copy."""
         self.connection.close()
+        release(self.file)
+        self.file = None
         if self.copy is not None:
             shutil.rmtree(self.copy, ignore_errors=True)
 
@@ -88,7 +92,7 @@ def open_file(path: Path) -> Access:
     if not wal:
         access = _opened(path, "mode=ro")
         # Nobody can commit while our lock stands, so whoever opens the file now finds the same pages.
-        access.again = "mode=ro"
+        access.again = "mode=ro" if access.file == identity(path) else None
         return access
     log, index = _beside(path)
     if log is not None and index is not None:
@@ -103,17 +107,17 @@ def open_file(path: Path) -> Access:
     access = _opened(path, "mode=ro&immutable=1")
     access.state = state
     # `confirm` speaks for every connection: it sees whether the file was written since before the first.
-    access.again = "mode=ro&immutable=1"
+    access.again = "mode=ro&immutable=1" if access.file == identity(path) else None
     return access
 
 
-def open_again(path: Path, parameters: str, file: tuple[int, int]) -> Access:
+def open_again(path: Path, parameters: str, file: FileIdentity) -> Access:
     """Open a file that another process is reading in the same way; a lock is not waited for.
 
     Raises: SystemUnavailable, also where another file stands at `path` now; SystemRefused.
     """
     access = _opened(path, parameters, busy_s=0)
-    if access.file != file:
+    if not access.file == file == identity(path):
         access.close()
         message = f"'{path}' is not the file any more that is being read"
         raise SystemUnavailable(message)
@@ -150,7 +154,7 @@ def _header(path: Path) -> bytes:
         mode = path.stat().st_mode
         header = b""
         if S_ISREG(mode):
-            header = _first_bytes(path)
+            header = first_bytes(path, _HEADER_BYTES)
     except FileNotFoundError:
         message = f"'{path}' does not exist; nothing was created; check the path in the source URL"
         raise SystemUnavailable(message) from None
@@ -171,9 +175,10 @@ def _header(path: Path) -> bytes:
 
 
 def _opened(path: Path, parameters: str, busy_s: float | None = None) -> Access:
-    before = _identity(path)
     busy_s = BUSY_S if busy_s is None else busy_s
     uri = f"file:{quote(os.fsencode(path))}?{parameters}"
+    file = identity(path)
+    hold(file)
     connection = None
     try:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_s, check_same_thread=False)
@@ -183,23 +188,16 @@ def _opened(path: Path, parameters: str, busy_s: float | None = None) -> Access:
     except sqlite3.Error as problem:
         if connection is not None:
             connection.close()
+        release(file)
         raise explain(problem, path) from None
-    return Access(connection, path, file=before if before == _identity(path) else None)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+    return Access(connection, path, file=file)
 
 
 def _copied(path: Path) -> Access:
     folder = Path(tempfile.mkdtemp(prefix="transhume-"))
     try:
         _copy_quiet(path, folder)
-        return Access(_opened(folder / "source.db", "mode=rw").connection, path, copy=folder)
+        access = _opened(folder / "source.db", "mode=rw")
     except OSError as problem:
         shutil.rmtree(folder, ignore_errors=True)
         message = f"'{path}' cannot be copied: {problem.strerror}; check its rights, and the room in '{folder.parent}'"
@@ -207,6 +205,8 @@ def _copied(path: Path) -> Access:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    access.path, access.copy = path, folder
+    return access
 
 
 def _copy_quiet(path: Path, folder: Path) -> None:

@@ -53,7 +53,6 @@ def is_worthwhile(access: Access, row_count: int | None) -> bool:
         row_count is not None
         and row_count >= ROWS_MIN
         and access.again is not None
-        and access.file is not None
         and os.name == "posix"
         and _cores() > 1
         and bool(sys.executable)
