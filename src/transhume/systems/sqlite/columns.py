@@ -4,7 +4,6 @@ SQLite lets any value stand in any column. A column has one type here; a value o
 it travels beside the row, with its class, and the rule decides about it.
 """
 
-import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +44,6 @@ _NAMED: dict[str, LogicalType] = {
 }
 _BOOLEAN = {"BOOLEAN", "BOOL"}
 _WHOLE_DOUBLE_MAX = 2**53
-_PIECE_VALUES = 64
 
 OddValue = tuple[str, bytes]
 """Class and value as bytes, as `batches.ODD_TYPE` describes them."""
@@ -119,28 +117,21 @@ class Converter:
 
     def convert(self, values: Sequence[Any]) -> tuple[pa.Array, dict[int, OddValue]]:
         """Return the array and the odd values by position; odd values are NULL in the array."""
-        if self._is_sound(values):
-            with contextlib.suppress(pa.ArrowInvalid):
-                return self.to_array(values), {}
+        kept = values
         odd: dict[int, OddValue] = {}
-        # Nearly all values are the column's own; only the pieces with another one are gone through by value.
-        for start in range(0, len(values), _PIECE_VALUES):
-            odd |= self._odd(values[start : start + _PIECE_VALUES], start)
-        return self.to_array(_without(values, odd)), odd
-
-    def _is_sound(self, values: Sequence[Any]) -> bool:
-        return self.accepts.issuperset(map(type, values))
-
-    def _odd(self, values: Sequence[Any], start: int) -> dict[int, OddValue]:
-        if self._is_sound(values):
-            with contextlib.suppress(pa.ArrowInvalid):
-                self.to_array(values)
-                return {}
-        return {
-            place: odd_value(value)
-            for place, value in enumerate(values, start)
-            if type(value) not in self.accepts or (value is not None and not self.keeps(value))
-        }
+        if not self.accepts.issuperset(map(type, values)):
+            odd = {place: odd_value(value) for place, value in enumerate(values) if type(value) not in self.accepts}
+            kept = _without(values, odd)
+        try:
+            return self.to_array(kept), odd
+        except pa.ArrowInvalid:
+            # Only now is each value looked at: nearly all batches are sound.
+            odd |= {
+                place: odd_value(value)
+                for place, value in enumerate(kept)
+                if value is not None and not self.keeps(value)
+            }
+            return self.to_array(_without(kept, odd)), odd
 
 
 def odd_value(value: Any) -> OddValue:
