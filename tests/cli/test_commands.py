@@ -137,8 +137,15 @@ def test_check_predicts_the_rejects(lake_project):
     """`check` counts the rows that a run would reject, at the rule that rejects them, and writes no target."""
     done = transhume("check", "--json", folder=lake_project)
     assert done.returncode == 0, done.stderr
-    (finding,) = json.loads(done.stdout)["findings"]
-    assert (finding["code"], finding["severity"]) == ("unmapped", "warning")
+    findings = {finding["code"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert {code: finding["severity"] for code, finding in findings.items()} == {
+        "unmapped": "warning",
+        "unknown_name": "warning",
+    }
+    # Spellings are counted over the whole table, rejects over the rows that no filter leaves out.
+    assert "'weed'" in findings["unknown_name"]["message"]
+    assert findings["unknown_name"]["count"] == sum(n % 10 == 7 for n in range(small_project.PLANTS))
+    finding = findings["unmapped"]
     assert finding["count"] == sum(n % 13 != 0 and n % 10 == 7 for n in range(small_project.PLANTS))
     line = (lake_project / "transhume.yaml").read_text().splitlines()[finding["line"] - 1]
     assert line.strip().startswith("kind:")
