@@ -1,0 +1,7 @@
+"""The library's front door. One room for each thing that is done with a project; `project.py` names them all."""
+
+from transhume.project.project import Project
+from transhume.project.results import CheckReport, RunResult
+from transhume.project.workplace import Listener
+
+__all__ = ["CheckReport", "Listener", "Project", "RunResult"]

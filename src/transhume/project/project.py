@@ -1,0 +1,146 @@
+"""The library's front door: a project folder, and what can be done with it. Commands are thin over this."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from transhume.batches import Event
+from transhume.checks import CheckResult
+from transhume.errors import Finding, UsageError
+from transhume.plan.load import check_files, find_project, in_file_order
+from transhume.plan.model import Plan
+from transhume.project import running
+from transhume.project.results import CheckReport, RunResult, result_of
+from transhume.project.workplace import Listener, Systems, Workplace
+from transhume.stages.check import Prediction
+from transhume.stages.context import Limits
+from transhume.stages.preview import PreviewedRow, preview
+from transhume.stages.statements import Statement, statements
+from transhume.stages.validate import validate_published
+
+
+class Project:
+    """A folder with a `transhume.yaml`. Opening it reads nothing; each call reads what it needs."""
+
+    def __init__(self, folder: str | Path = ".", *, environment: Mapping[str, str] | None = None) -> None:
+        """Take the folder, or the nearest one upwards that holds a plan.
+
+        Raises: UsageError if there is none.
+        """
+        self.folder = find_project(folder)
+        self._place = Workplace(self.folder, os.environ if environment is None else environment)
+
+    @property
+    def runs(self) -> Path:
+        """Where the runs of this project keep journal, extract and rejects."""
+        return self._place.runs
+
+    def plan(self) -> Plan:
+        """Read the plan.
+
+        Raises: PlanError with every finding that needs no database.
+        """
+        return self._place.plan()
+
+    def check(self, *, offline: bool = False, data: bool = True, listener: Listener | None = None) -> CheckReport:
+        """Return everything that is wrong with the plan, in file order, and what a run would reject.
+
+        `offline` looks at the files only; `data=False` looks at the databases' tables but reads no row.
+        Effects: none outside a temporary folder of the project.
+        Raises: UsageError, SystemUnavailable; never PlanError.
+        """
+        findings = list(check_files(self.folder, self._place.environment))
+        if offline or any(finding.severity == "error" for finding in findings):
+            return CheckReport(tuple(findings))
+        with self._place.systems() as systems:
+            findings += systems.findings
+            if any(finding.severity == "error" for finding in findings):
+                return CheckReport(tuple(in_file_order(findings)))
+            refusals = systems.target.refusals(list(systems.tables.values()))
+            findings += [Finding("refused", "error", sentence) for sentence in refusals]
+            if data:
+                findings += self._predict(systems, listener)
+        return CheckReport(tuple(in_file_order(findings)))
+
+    def _predict(self, systems: Systems, listener: Listener | None) -> list[Finding]:
+        with self._place.scratch(systems) as context:
+            prediction = Prediction(context)
+            for event in prediction.events():
+                if listener is not None:
+                    listener(event)
+            return prediction.findings()
+
+    def run(self, *, listener: Listener | None = None, fresh: bool = False, limits: Limits | None = None) -> RunResult:
+        """Migrate: extract, transform, stage, validate, publish; an unfinished run goes on where it stopped.
+
+        Effects: the target shows all rows of the plan at once, or nothing new. The source is only read.
+        Raises: PlanError, SystemUnavailable, SystemRefused, CheckFailed, Refused, LockHeld, Interrupted.
+        """
+        return running.run(self._place, listener, limits or Limits(), fresh=fresh)
+
+    def result(self, run: str | None = None) -> RunResult:
+        """Return what a run (default: the newest) has done so far, from its journal.
+
+        Raises: UsageError if there is no such run; JournalDamaged.
+        """
+        return result_of(self._place.run_folder(run))
+
+    def validate(self, run: str | None = None, *, listener: Listener | None = None) -> list[CheckResult]:
+        """Check again what the target shows of a published run: types, keys, references, every value.
+
+        Raises: UsageError if the run is not published; SystemUnavailable.
+        """
+        result = self.result(run)
+        if not result.published:
+            message = (
+                f"run '{result.run}' is {result.state}, nothing of it is published; 'transhume run' goes on with it"
+            )
+            raise UsageError(message)
+        with self._place.published_run(result.run) as (context, catalog):
+            results = []
+            for check in validate_published(context, catalog):
+                results.append(check)
+                if listener is not None:
+                    listener(Event("check_passed" if check.passed else "check_failed", check.to_dict()))
+            return results
+
+    def read_target(self, mapping: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield columns (default: the key) of the rows that readers of a mapping's target table see now.
+
+        Raises: UsageError if nothing is published; SystemUnavailable.
+        """
+        result = self.result()
+        with self._place.published_run(result.run) as (context, _):
+            table = context.tables[mapping]
+            yield from context.target.read_present(table, columns or table.key)
+
+    def lookup_default(self, mapping: str, column: str) -> str | None:
+        """Return the text that a lookup's `else:` gives where the lookup has no entry, None where it gives none."""
+        rule = self.plan().tables[mapping].columns[column]
+        otherwise = getattr(rule, "otherwise", None)
+        return str(otherwise.text) if otherwise is not None and otherwise.action == "literal" else None
+
+    def preview(self, mapping: str, rows: int = 5) -> list[PreviewedRow]:
+        """Return some rows of a mapping before and after its rules: good ones, then one for each kind of reject.
+
+        Effects: none outside a temporary folder of the project; all source tables are read.
+        Raises: PlanError, UsageError for an unknown mapping, SystemUnavailable.
+        """
+        plan = self._place.plan_with(mapping)
+        with self._place.systems(plan) as systems:
+            systems.require_sound()
+            with self._place.scratch(systems) as context:
+                return preview(context, plan.tables[mapping], rows)
+
+    def sql(self, mapping: str | None = None) -> list[Statement]:
+        """Return the SELECTs of a run as its engine gets them, in order; `mapping` None: of all mappings.
+
+        Raises: PlanError, UsageError for an unknown mapping, SystemUnavailable.
+        """
+        plan = self.plan() if mapping is None else self._place.plan_with(mapping)
+        with self._place.systems(plan) as systems:
+            systems.require_sound()
+            found = statements(plan, systems.source_catalog, systems.tables)
+            return [each for each in found if mapping in {None, each.mapping}]

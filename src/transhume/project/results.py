@@ -1,0 +1,89 @@
+"""What a project's calls return, as objects and as JSON values. Nothing is opened or computed here beyond sums."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from transhume.batches import Event
+from transhume.checks.counts import TableTally, tally
+from transhume.errors import Finding
+from transhume.journal import Entry, read_journal
+from transhume.stages.context import RunFolder
+
+_ENDINGS = {"run_finished": "finished", "run_failed": "failed", "run_abandoned": "given up", "run_stopped": "stopped"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run did: where each row went, what was checked, where the rejects and the manifest are."""
+
+    run: str
+    state: str
+    resumed: bool
+    tables: tuple[TableTally, ...]
+    checks: tuple[dict[str, Any], ...]
+    published: dict[str, Any]
+    rejects: Path
+    artifacts: Path
+    duration_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        return {
+            "run": self.run,
+            "state": self.state,
+            "resumed": self.resumed,
+            "tables": [table.to_dict() for table in self.tables],
+            "checks": list(self.checks),
+            "published": self.published,
+            "rejects": str(self.rejects),
+            "artifacts": str(self.artifacts),
+            "duration_s": self.duration_s,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """Everything that is wrong with a plan, or worth knowing."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that make a run impossible."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+
+def result_of(folder: RunFolder) -> RunResult:
+    """Return what a run has done so far, from its journal. Raises: JournalDamaged."""
+    entries = read_journal(folder.journal)
+    events = [entry.event for entry in entries]
+    mappings = dict.fromkeys(
+        [event.fields["mapping"] for event in events if event.kind == "batch_staged"],
+    )
+    checks = [event.fields for event in events if event.kind in {"check_passed", "check_failed"}]
+    published = next((event.fields for event in reversed(events) if event.kind == "published"), {})
+    return RunResult(
+        run=folder.root.name,
+        state=_state(events),
+        resumed=any(event.kind == "run_resumed" for event in events),
+        tables=tuple(tally(events, mappings).values()),
+        checks=tuple(dict(check) for check in checks),
+        published=dict(published),
+        rejects=folder.rejects,
+        artifacts=folder.root / "artifacts",
+        duration_s=_duration_s(entries),
+    )
+
+
+def _state(events: list[Event]) -> str:
+    last = next((event.kind for event in reversed(events) if event.kind.startswith("run_")), "")
+    return _ENDINGS.get(last, "unfinished")
+
+
+def _duration_s(entries: list[Entry]) -> float:
+    if not entries:
+        return 0.0
+    first, last = (datetime.fromisoformat(entry.at) for entry in (entries[0], entries[-1]))
+    return round((last - first).total_seconds(), 3)

@@ -1,0 +1,64 @@
+"""A run from the front door: the journal, the run's identity, the stages' events told to whoever listens."""
+
+from transhume.batches import Event
+from transhume.errors import CheckFailed, Finding, SystemRefused, TranshumeError
+from transhume.faults import reach
+from transhume.journal import Journal
+from transhume.plan.lock import plan_content
+from transhume.project.results import RunResult, result_of
+from transhume.project.workplace import Listener, Workplace
+from transhume.stages.binding import holder, open_run
+from transhume.stages.context import Limits, RunFolder
+from transhume.stages.run import run as run_stages
+from transhume.systems.system import RunIdentity
+from transhume.version import __version__
+
+
+def run(place: Workplace, listener: Listener | None, limits: Limits, *, fresh: bool) -> RunResult:
+    """Begin a run or go on with an unfinished one; see `Project.run`."""
+    plan = place.plan()
+    with place.lock(), place.systems(plan) as systems:
+        systems.require_sound()
+        if refusals := systems.target.refusals(list(systems.tables.values())):
+            listed = [Finding("refused", "error", sentence) for sentence in refusals]
+            message = f"the target cannot take these tables exactly ({len(refusals)} reasons); nothing was written"
+            raise SystemRefused(message, listed)
+        binding = systems.binding()
+        root, journal, resumed = open_run(place.runs, binding, plan_content(plan), fresh=fresh)
+        try:
+            folder = RunFolder(root)
+            folder.make()
+            identity = RunIdentity(root.name, binding.plan_hash, __version__, holder())
+            tell = teller(journal, listener)
+            if resumed:
+                tell(Event("run_resumed", {"run": identity.run, "holder": identity.holder}))
+            else:
+                fields = {"run": identity.run, "holder": identity.holder, "binding": binding.to_dict()}
+                tell(Event("run_started", fields))
+            with place.held_run(systems, journal, folder, identity, limits) as context:
+                try:
+                    for event in run_stages(context):
+                        tell(event)
+                except CheckFailed as problem:
+                    published = journal.last("published") is not None
+                    tell(Event("run_failed", {"published": published, "checks": [f.code for f in problem.findings]}))
+                    raise
+                except TranshumeError as problem:
+                    tell(Event("run_stopped", {"error": type(problem).__name__}))
+                    raise
+        finally:
+            journal.close()
+    return result_of(folder)
+
+
+def teller(journal: Journal, listener: Listener | None) -> Listener:
+    """Return what journals an event and then hands it to the listener."""
+
+    def tell(event: Event) -> None:
+        reach(f"before:{event.kind}")
+        journal.append(event)
+        reach(f"after:{event.kind}")
+        if listener is not None:
+            listener(event)
+
+    return tell

@@ -1,0 +1,198 @@
+"""A project's place on disk and its open systems: plan, lock, runs, engines. What is done with them is told elsewhere.
+
+Every call of the front door opens what it needs here, in one `with`, and gives it to the stages.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from filelock import FileLock, Timeout
+
+from transhume.batches import Event, TargetTable
+from transhume.checks.plan_against_catalogs import catalog_findings
+from transhume.engines.duckdb import DuckDBEngine
+from transhume.errors import Finding, LockHeld, PlanError, UsageError
+from transhume.facts import Catalog
+from transhume.journal import Journal
+from transhume.plan.load import FILE_NAME, load
+from transhume.plan.lock import plan_hash
+from transhume.plan.model import Plan
+from transhume.stages.binding import Binding, holder, run_folders, schema_fingerprint, target_fingerprint
+from transhume.stages.context import Limits, RunContext, RunFolder, WorkContext
+from transhume.systems import open_source, open_target
+from transhume.systems.system import RunIdentity, Source, Target
+from transhume.version import __version__
+from transhume.words import hint
+
+Listener = Callable[[Event], None]
+_ENGINE_MEMORY_BYTES = 384 * 2**20
+_ENGINE_THREADS = 2
+_STATE = ".transhume"
+
+
+@dataclass(frozen=True, slots=True)
+class Systems:
+    """A plan with its two systems open and looked at."""
+
+    plan: Plan
+    source: Source
+    target: Target
+    source_catalog: Catalog
+    target_catalog: Catalog
+    tables: Mapping[str, TargetTable]
+    findings: tuple[Finding, ...] = field(default=())
+
+    def require_sound(self) -> None:
+        """Raise PlanError if the catalogs say that the plan cannot work."""
+        errors = [finding for finding in self.findings if finding.severity == "error"]
+        if errors:
+            raise PlanError(errors)
+
+    def binding(self) -> Binding:
+        """Return what a run of this plan on these systems is bound to."""
+        mappings = self.plan.tables.values()
+        used = [
+            name for mapping in mappings for name in (mapping.from_, *(join.from_ for join in mapping.join.values()))
+        ]
+        return Binding(
+            plan_hash=plan_hash(self.plan),
+            tool_version=__version__,
+            source=self.source.identity,
+            target=self.target.identity,
+            source_schema=schema_fingerprint(self.source_catalog, used),
+            target_schema=target_fingerprint(self.tables),
+        )
+
+
+class Workplace:
+    """One project folder and the environment that its secrets come from. Making one reads nothing."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        """Take the folder that holds the plan."""
+        self.folder, self.environment = folder, environment
+
+    @property
+    def runs(self) -> Path:
+        """Where the runs of this project keep journal, extract and rejects."""
+        return self.folder / _STATE / "runs"
+
+    def plan(self) -> Plan:
+        """Read the plan. Raises: PlanError with every finding that needs no database."""
+        return load(self.folder / FILE_NAME, self.environment)
+
+    def plan_with(self, mapping: str) -> Plan:
+        """Read the plan, which must have this table mapping. Raises: PlanError, UsageError."""
+        plan = self.plan()
+        if mapping not in plan.tables:
+            message = f"there is no table mapping '{mapping}'; {hint(mapping, plan.tables, 'mappings')}"
+            raise UsageError(message)
+        return plan
+
+    @contextmanager
+    def systems(self, plan: Plan | None = None) -> Iterator[Systems]:
+        """Open source and target and look at their tables; nothing is written.
+
+        Raises: SystemUnavailable, SystemRefused; findings about the plan are returned, not raised.
+        """
+        plan = plan or self.plan()
+        with ExitStack() as stack:
+            resolve = plan.origin.resolver.resolve
+            source = open_source(resolve(plan.source, plan.position("source")).reveal(), self.folder)
+            stack.callback(source.close)
+            target = open_target(resolve(plan.target, plan.position("target")).reveal(), self.folder)
+            stack.callback(target.close)
+            source_catalog, target_catalog = source.catalog(), target.catalog()
+            tables, findings = catalog_findings(plan, source_catalog, target_catalog)
+            yield Systems(plan, source, target, source_catalog, target_catalog, tables, tuple(findings))
+
+    @contextmanager
+    def scratch(self, systems: Systems) -> Iterator[WorkContext]:
+        """Give a temporary place to extract and transform without any target."""
+        state = self.folder / _STATE
+        state.mkdir(exist_ok=True, mode=0o700)
+        with TemporaryDirectory(prefix="look-", dir=state) as temporary, ExitStack() as stack:
+            folder = RunFolder(Path(temporary))
+            folder.make()
+            engine = open_engine(folder)
+            stack.callback(engine.close)
+            journal = Journal(folder.journal)
+            stack.callback(journal.close)
+            yield WorkContext(
+                plan=systems.plan,
+                source_catalog=systems.source_catalog,
+                tables=systems.tables,
+                source=systems.source,
+                engine=engine,
+                folder=folder,
+                journal=journal,
+            )
+
+    @contextmanager
+    def held_run(
+        self, systems: Systems, journal: Journal, folder: RunFolder, identity: RunIdentity, limits: Limits | None = None
+    ) -> Iterator[RunContext]:
+        """Take the target's lock for a run and give it an engine in its folder. Raises: LockHeld, Refused."""
+        with ExitStack() as stack:
+            target = systems.target.open_run(identity, list(systems.tables.values()))
+            stack.callback(target.close)
+            engine = open_engine(folder)
+            stack.callback(engine.close)
+            yield RunContext(
+                plan=systems.plan,
+                source_catalog=systems.source_catalog,
+                tables=systems.tables,
+                source=systems.source,
+                target=target,
+                engine=engine,
+                folder=folder,
+                journal=journal,
+                limits=limits or Limits(),
+            )
+
+    @contextmanager
+    def published_run(self, run: str) -> Iterator[tuple[RunContext, Catalog]]:
+        """Open a published run once more: its lock, its stage, its journal; and the target's catalog."""
+        folder = self.run_folder(run)
+        with self.lock(), self.systems() as systems, ExitStack() as stack:
+            journal = Journal(folder.journal)
+            stack.callback(journal.close)
+            identity = RunIdentity(run, systems.binding().plan_hash, __version__, holder())
+            context = stack.enter_context(self.held_run(systems, journal, folder, identity))
+            yield context, systems.target_catalog
+
+    def run_folder(self, run: str | None) -> RunFolder:
+        """Return the folder of a run, None: of the newest. Raises: UsageError if there is no such run."""
+        folders = run_folders(self.runs)
+        if run is None and folders:
+            return RunFolder(folders[-1])
+        for folder in folders:
+            if folder.name == run:
+                return RunFolder(folder)
+        known = ", ".join(folder.name for folder in folders[-5:]) or "none yet"
+        message = f"there is no run '{run}' in '{self.runs}'; known runs: {known}"
+        raise UsageError(message)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes of this machine out of the project. Raises: LockHeld at once, with who it is."""
+        state = self.folder / _STATE
+        state.mkdir(exist_ok=True, mode=0o700)
+        lock, owner = FileLock(state / "lock"), state / "lock.holder"
+        try:
+            with lock.acquire(timeout=0):
+                owner.write_text(holder())
+                yield
+        except Timeout:
+            who = owner.read_text() if owner.exists() else "another process"
+            message = (
+                f"project '{self.folder}' is in use by {who}; wait for it, or follow it with 'transhume status --watch'"
+            )
+            raise LockHeld(message) from None
+
+
+def open_engine(folder: RunFolder) -> DuckDBEngine:
+    """Start the engine's process in the work folder of a run."""
+    return DuckDBEngine(folder.work, _ENGINE_MEMORY_BYTES, _ENGINE_THREADS)
