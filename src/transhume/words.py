@@ -1,6 +1,7 @@
-"""Words for messages: the nearest known word, counted nouns, what is wrong with a value's shape."""
+"""Words for messages: the nearest known word, counted nouns, what is wrong with a shape; and the words of a name."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -69,3 +70,35 @@ _SHAPES = (
     ("", "a mapping of 'key: value' lines", "write 'key: value' lines below it"),
 )
 """How a kind of error of pydantic begins, what was expected, and the cure; the last one fits all others."""
+
+
+def name_words(name: str) -> tuple[str, ...]:
+    """Return the words of a table's or column's name, lower case: `ownerUserID2` is owner, user, id, 2.
+
+    Words end where case, digits or punctuation do. Of scripts that are written without spaces (Han, Kana, Thai)
+    every letter is a word.
+    """
+    marked: list[str] = []
+    letters = unicodedata.normalize("NFKC", name)
+    for before, letter, after in zip(f" {letters}", letters, f"{letters[1:]} ", strict=False):
+        starts = letter.isupper() and (before.islower() or (before.isupper() and after.islower()))
+        changes = letter.isdigit() != before.isdigit() and letter.isalnum() and before.isalnum()
+        marked += [" "] if starts or changes or _is_unspaced(letter) or _is_unspaced(before) else []
+        marked.append(letter.lower() if letter.isalnum() or unicodedata.combining(letter) else " ")
+    return tuple("".join(marked).split())
+
+
+def _is_unspaced(letter: str) -> bool:
+    """Say whether a letter belongs to a script without spaces between words (blocks of the Unicode standard)."""
+    return any(first <= ord(letter) <= last for first, last in _UNSPACED)
+
+
+_UNSPACED = (
+    (0x0E00, 0x0EFF),
+    (0x1780, 0x17FF),
+    (0x3040, 0x30FF),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0x20000, 0x3FFFF),
+)
+"""Thai and Lao, Khmer, Hiragana and Katakana, and Han with its extensions."""
