@@ -1,0 +1,21 @@
+"""DuckDB's SQL for every portable operation; each lowering means exactly what the operation's docstring says.
+
+The connection has TimeZone='UTC'. Where an argument stands more than once in a lowering, its first use is
+always evaluated, so DuckDB's common-subexpression pass computes it once.
+Costs in CPU seconds per million rows were measured on DuckDB 2.0 and stand beside the slow ones.
+One room per theme; each lists its operations in LOWERINGS.
+"""
+
+from transhume.dialects.dialect import Dialect
+from transhume.dialects.duckdb import identifiers, numbers, patterns, rows, texts, times
+from transhume.dialects.duckdb.builders import text_literal
+from transhume.dialects.duckdb.types import data_type
+
+_ROOMS = (rows, texts, numbers, times, identifiers, patterns)
+DUCKDB = Dialect(
+    name="duckdb",
+    printer="duckdb",
+    types=data_type,
+    literal=text_literal,
+    lowerings={operation: lowering for room in _ROOMS for operation, lowering in room.LOWERINGS.items()},
+)

@@ -1,0 +1,53 @@
+"""DuckDB's SQL for rows: the files that they stand in, their odd values and their reasons."""
+
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+from transhume import operations as op
+from transhume.dialects.dialect import Lowering, LoweringError
+from transhume.dialects.duckdb.builders import call, cast, number, text_argument, text_literal
+
+
+def _parquet_files(node: op.Operation) -> exp.Expression:
+    """Folders named `a=b` are no columns, so hive_partitioning is off."""
+    if not node.expressions:
+        message = "ParquetFiles needs at least one file"
+        raise LoweringError(message)
+    paths = exp.Array(expressions=[path.copy() for path in node.expressions])
+    plain = exp.PropertyEQ(this=exp.to_identifier("hive_partitioning"), expression=exp.false())
+    return call("read_parquet", paths, plain)
+
+
+def _odd_value(node: op.Operation, field: str, classes: Sequence[str] = ()) -> exp.Expression:
+    entry = exp.to_identifier("e", quoted=True)
+
+    def part(name: str) -> exp.Expression:
+        return exp.Dot(this=entry.copy(), expression=exp.to_identifier(name, quoted=True))
+
+    wanted: exp.Expression = exp.EQ(this=part("name"), expression=text_literal(text_argument(node, "name")))
+    if classes:
+        known = exp.In(this=part("class"), expressions=[exp.Literal.string(name) for name in classes])
+        wanted = exp.And(this=exp.Paren(this=wanted), expression=exp.Paren(this=known))
+    chosen = call("list_filter", node.this, exp.Lambda(this=wanted, expressions=[entry.copy()], colon=True))
+    return call("struct_extract", call("array_extract", chosen, number(1)), exp.Literal.string(field))
+
+
+def _odd_text(node: op.Operation) -> exp.Expression:
+    return call("decode", _odd_value(node, "value", ("integer", "real", "text")))
+
+
+def _join_reasons(node: op.Operation) -> exp.Expression:
+    if not node.expressions:
+        return cast(exp.Null(), "TEXT")
+    texts = exp.Array(expressions=[expression.copy() for expression in node.expressions])
+    line_feed = call("chr", number(10))
+    return call("list_aggregate", texts, exp.Literal.string("string_agg"), line_feed)
+
+
+LOWERINGS: dict[type[op.Operation], Lowering] = {
+    op.ParquetFiles: _parquet_files,
+    op.OddClass: lambda node: _odd_value(node, "class"),
+    op.OddText: _odd_text,
+    op.JoinReasons: _join_reasons,
+}
