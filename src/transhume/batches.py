@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -84,9 +84,10 @@ class BatchId:
 class StagedBatch:
     """The ledger's line for one staged batch, as the target holds it.
 
-    `row_count` rows are staged and invisible; `unchanged` and `conflicts` hold the keys of rows that the
-    target has already, with the same or with other content (position in the batch that was handed over).
-    `sha256` is over the bytes that were sent.
+    `row_count` rows are staged and invisible, those of `updated` among them: they will replace a row of the target.
+    `unchanged`, `skipped` and `conflicts` are not staged: the target has the key already, with the same content or
+    with other content that stays (`TargetTable.on_conflict`). All four hold positions in the batch that was handed
+    over. `sha256` is over the bytes that were sent.
     """
 
     batch: BatchId
@@ -94,6 +95,18 @@ class StagedBatch:
     sha256: str
     unchanged: tuple[int, ...] = ()
     conflicts: tuple[int, ...] = ()
+    updated: tuple[int, ...] = ()
+    skipped: tuple[int, ...] = ()
+
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        """Positions of the rows that were handed over and not staged."""
+        return (*self.unchanged, *self.conflicts, *self.skipped)
+
+
+OnConflict = Literal["error", "skip", "update"]
+"""What becomes of a row whose key the target has with other content: a conflict that stops the run, a row that is
+left as it is, or a row that is replaced while its before-image is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,7 @@ class TargetTable:
     table: Table
     key: tuple[str, ...]
     create: bool
+    on_conflict: OnConflict = "error"
 
     @property
     def arrow_schema(self) -> pa.Schema:

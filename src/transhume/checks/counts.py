@@ -9,7 +9,7 @@ from transhume.batches import Event
 from transhume.checks import CheckResult
 from transhume.plan.model import RejectLimit
 
-BUCKETS = ("loaded", "unchanged", "conflict", "rejected", "filtered")
+BUCKETS = ("loaded", "unchanged", "updated", "skipped", "conflict", "rejected", "filtered")
 
 
 @dataclass(slots=True)
@@ -20,6 +20,8 @@ class TableTally:
     read: int = 0
     loaded: int = 0
     unchanged: int = 0
+    updated: int = 0
+    skipped: int = 0
     conflict: int = 0
     rejected: int = 0
     filtered: int = 0
@@ -32,7 +34,12 @@ class TableTally:
     @property
     def accounted(self) -> int:
         """Rows that are in a bucket."""
-        return self.loaded + self.unchanged + self.conflict + self.rejected + self.filtered
+        return sum(getattr(self, bucket) for bucket in BUCKETS)
+
+    @property
+    def staged(self) -> int:
+        """Rows that the run brings into the target: new ones and those that replace others."""
+        return self.loaded + self.updated
 
     def to_dict(self) -> dict[str, Any]:
         """Return the tally as JSON values."""
@@ -62,7 +69,8 @@ def tally(events: Iterable[Event], mappings: Iterable[str]) -> dict[str, TableTa
         table = tallies[mapping]
         table.read += event.fields["read"]
         for bucket in BUCKETS:
-            setattr(table, bucket, getattr(table, bucket) + event.fields[bucket])
+            # A journal of an earlier version has fewer buckets.
+            setattr(table, bucket, getattr(table, bucket) + event.fields.get(bucket, 0))
         table.reasons.update(event.fields["reasons"])
         table.notes.update(event.fields.get("notes", {}))
         table.batches += 1
@@ -76,9 +84,8 @@ def tally(events: Iterable[Event], mappings: Iterable[str]) -> dict[str, TableTa
 def accounting(table: TableTally, extracted: int, unaccounted: int) -> CheckResult:
     """Return whether read = the sum of all buckets, by count and (`unaccounted`, rows found by key) one by one."""
     off = max(abs(table.read - table.accounted), abs(extracted - table.read), unaccounted)
-    detail = (
-        f"extracted {extracted} = read {table.read} = loaded {table.loaded} + unchanged {table.unchanged} "
-        f"+ conflict {table.conflict} + rejected {table.rejected} + filtered {table.filtered}"
+    detail = f"extracted {extracted} = read {table.read} = " + " + ".join(
+        f"{bucket} {getattr(table, bucket)}" for bucket in BUCKETS
     )
     if off:
         detail = f"does not add up ({unaccounted} rows in no bucket or in two): {detail}"
@@ -86,15 +93,15 @@ def accounting(table: TableTally, extracted: int, unaccounted: int) -> CheckResu
 
 
 def staged_count(table: TableTally, staged: int) -> CheckResult:
-    """Return whether the ledger in the target holds exactly the rows that count as loaded."""
-    detail = f"the target's ledger holds {staged} rows, {table.loaded} count as loaded"
-    return CheckResult("staged_count", table.mapping, abs(staged - table.loaded), "the ledger's lines", detail=detail)
+    """Return whether the ledger in the target holds exactly the rows that count as loaded or updated."""
+    detail = f"the target's ledger holds {staged} rows, {table.loaded} count as loaded, {table.updated} as updated"
+    return CheckResult("staged_count", table.mapping, abs(staged - table.staged), "the ledger's lines", detail=detail)
 
 
 def all_rows(table: TableTally) -> CheckResult:
-    """Return whether every loaded row was read back and compared value by value."""
-    detail = f"{table.compared} of {table.loaded} loaded rows read back and compared, every value"
-    return CheckResult("all_rows", table.mapping, abs(table.loaded - table.compared), "every staged row", detail=detail)
+    """Return whether every loaded or updated row was read back and compared value by value."""
+    detail = f"{table.compared} of {table.staged} loaded or updated rows read back and compared, every value"
+    return CheckResult("all_rows", table.mapping, abs(table.staged - table.compared), "every staged row", detail=detail)
 
 
 def conflicts(table: TableTally) -> CheckResult:

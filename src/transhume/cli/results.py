@@ -8,14 +8,22 @@ from transhume.cli.output import Output
 if TYPE_CHECKING:
     from transhume.project import RunResult
 
+_ALWAYS_SHOWN = ("loaded", "unchanged", "rejected", "filtered")
+"""Buckets that are shown also where no row is in them."""
+
 
 def print_run(output: Output, result: "RunResult") -> None:
     """Print what a run did: the accounting per table, rejects by reason, files, next step."""
+    from transhume.checks.counts import BUCKETS
+
+    rare = [bucket for bucket in BUCKETS if bucket not in _ALWAYS_SHOWN]
+    used = {bucket for bucket in rare if any(getattr(t, bucket) for t in result.tables)}
+    shown = [bucket for bucket in BUCKETS if bucket in _ALWAYS_SHOWN or bucket in used]
     rows = [
-        [t.mapping, t.read, t.loaded, t.unchanged, t.rejected, t.filtered, t.compared, round(t.busy_s, 1)]
+        [t.mapping, t.read, *(getattr(t, bucket) for bucket in shown), t.compared, round(t.busy_s, 1)]
         for t in result.tables
     ]
-    header = ["table", "read", "loaded", "unchanged", "rejected", "filtered", "compared", "seconds"]
+    header = ["table", "read", *shown, "compared", "seconds"]
     output.table(f"run {result.run}: {result.state}", header, rows)
     reasons = [[t.mapping, reason, count] for t in result.tables for reason, count in sorted(t.reasons.items())]
     if reasons:

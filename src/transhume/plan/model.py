@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo
 
+from transhume.batches import OnConflict
 from transhume.errors import Position
 from transhume.plan.fields import column_spec, flag, lookup_node, names, reject_limit, with_name
 from transhume.plan.origin import Origin
@@ -125,7 +126,7 @@ class TableMapping(BaseModel):
     drop: Names = ()
     checks: tuple[RowCheck, ...] = ()
     max_rejects: LimitField | None = None
-    on_conflict: Literal["error"] = "error"
+    on_conflict: OnConflict = "error"
 
     @property
     def target_table(self) -> str:

@@ -45,7 +45,7 @@ def target_table(
     if any(finding.severity == "error" for finding in collected):
         return None, collected
     made = _restricted(existing, columns) if existing else _created(plan, mapping, columns, key, target)
-    return TargetTable(mapping.name, made, key, create=existing is None), collected
+    return TargetTable(mapping.name, made, key, existing is None, mapping.on_conflict), collected
 
 
 def mapping_types(plan: Plan, mapping: TableMapping, source: Catalog, target: Catalog | None) -> TargetTable:

@@ -34,7 +34,7 @@ def write_links(context: RunContext, table: TargetTable, rows: pa.Table, line: S
     """Keep the links of the rows that were staged of one batch and return the file's hash."""
     names = linked_columns(context, table)
     kept = rows.select(list(names)).rename_columns(list(names.values()))
-    left_out = [*line.unchanged, *line.conflicts]
+    left_out = line.left_out
     if left_out:
         places = pa.array(range(rows.num_rows))
         kept = kept.filter(pc.invert(pc.is_in(places, value_set=pa.array(left_out, places.type))))

@@ -131,7 +131,13 @@ def _buckets(result: pa.Table, line: StagedBatch) -> pa.Array:
     """Return the bucket of every row: the engine's fate, and for loaded rows what the target said of them."""
     buckets = result[FATE].combine_chunks()
     loaded = pc.indices_nonzero(pc.equal(buckets, "loaded"))
-    for name, positions in (("unchanged", line.unchanged), ("conflict", line.conflicts)):
+    told = {
+        "unchanged": line.unchanged,
+        "conflict": line.conflicts,
+        "updated": line.updated,
+        "skipped": line.skipped,
+    }
+    for name, positions in told.items():
         if positions:
             rows = pa.array(range(len(buckets)))
             here = pc.is_in(rows, value_set=loaded.take(pa.array(positions)).cast(rows.type))

@@ -19,7 +19,15 @@ def publish(context: RunContext, order: list[TargetTable]) -> Iterator[Event]:
     started = monotonic()
     tables = context.target.publish(order)
     fields = {
-        "tables": {table.table: {"inserted": table.inserted, "unchanged": table.unchanged} for table in tables},
+        "tables": {
+            table.table: {
+                "inserted": table.inserted,
+                "unchanged": table.unchanged,
+                "updated": table.updated,
+                "skipped": table.skipped,
+            }
+            for table in tables
+        },
         "duration_s": round(monotonic() - started, 3),
     }
     yield Event("published", fields)

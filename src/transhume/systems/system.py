@@ -73,11 +73,13 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class PublishedTable:
-    """What publishing did to one table: rows inserted, and rows that were there with the same content."""
+    """What publishing did to one table: rows inserted and replaced; rows that were there and stayed as they were."""
 
     table: str
     inserted: int
     unchanged: int
+    updated: int = 0
+    skipped: int = 0
 
 
 class TargetRun(Protocol):
@@ -97,7 +99,8 @@ class TargetRun(Protocol):
     def stage(self, table: TargetTable, batch: BatchId, rows: pa.Table) -> StagedBatch:
         """Write the rows of one batch, invisible to readers, with its ledger line, in ONE transaction.
 
-        Rows that the target's table already holds (same key) are not staged but named in the result.
+        A row whose key the target's table already holds is named in the result and not staged, unless its content
+        differs and `table.on_conflict` is `update`: then it is staged to replace that row, which is remembered as seen.
         Idempotent by `batch`: staging the same batch again returns the line that is there.
         """
         ...
@@ -124,7 +127,9 @@ class TargetRun(Protocol):
     def publish(self, tables: Sequence[TargetTable]) -> Sequence[PublishedTable]:
         """Make all staged rows of all tables visible at one instant, parents before children, ledger included.
 
-        A row whose key somebody inserted since it was staged stops the publishing (CheckFailed), nothing changed.
+        Rows that are replaced are kept whole, as they were, in the same transaction.
+        A row whose key somebody inserted since it was staged, or a row to be replaced that somebody changed since it
+        was seen, stops the publishing (CheckFailed), nothing changed.
         An unknown outcome is asked of the target, never guessed. Idempotent once published.
         """
         ...

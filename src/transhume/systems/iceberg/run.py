@@ -65,14 +65,15 @@ class IcebergRun:
             message = f"run '{self._ledger.run}' is published: batch {batch} cannot be added. Begin a new run."
             raise Refused(message)
         rows = _in_columns(table, batch, rows)
-        unchanged, conflicts = self._already_there(table, rows)
-        kept = _without(rows, unchanged, conflicts)
+        unchanged, differing = self._already_there(table, rows)
+        kept = _without(rows, unchanged, differing)
         path, digest, size_bytes = "", sha256(b"").hexdigest(), 0
         if kept.num_rows:
             path = self._new_path(table, batch)
             content = file_rows(self._file_schema(table), kept, f"{self._ledger.run}/{batch}")
             digest, size_bytes = self._lake.files.write_durably(path, content)
-        staged = StagedBatch(batch, kept.num_rows, digest, unchanged, conflicts)
+        by_fate = {"error": "conflicts", "skip": "skipped"}
+        staged = StagedBatch(batch, kept.num_rows, digest, unchanged, **{by_fate[table.on_conflict]: differing})
         self._ledger.put_line(table.table.name, Line(staged, path, size_bytes))
         return staged
 
@@ -80,13 +81,13 @@ class IcebergRun:
         """Read the file of one batch back from storage and compare schema and every value, bit by bit."""
         line = self._line(table, batch)
         rows = _in_columns(table, batch, rows)
-        expected = _without(rows, line.staged.unchanged, line.staged.conflicts)
+        expected = _without(rows, line.staged.left_out)
         if not line.path:
             return [] if expected.num_rows == 0 else [_row_count(table, expected.num_rows, 0)]
         found = self._lake.files.table(line.path)
         if mismatches := compare_schema(table.table.name, self._file_schema(table), found.schema):
             return mismatches[:MISMATCHES_MAX]
-        left_out = {*line.staged.unchanged, *line.staged.conflicts}
+        left_out = set(line.staged.left_out)
         positions = [row for row in range(rows.num_rows) if row not in left_out] if left_out else None
         mismatches = compare_rows(table, positions, expected, in_own_types(table, found))
         mismatches += compare_batch_column(table, f"{self._ledger.run}/{batch}", found)

@@ -17,13 +17,13 @@ from transhume.errors import LockHeld, Refused
 from transhume.systems.postgres.connection import WatchedConnection
 from transhume.systems.system import RunIdentity
 
-VERSION = 1
+VERSION = 2
 _LOCK_CLASS = 0x7472616E  # "tran": the first half of every advisory lock of ours
 _CREATE = """
 CREATE SCHEMA IF NOT EXISTS transhume;
 COMMENT ON SCHEMA transhume IS 'ledger of data migrations; do not edit';
 CREATE TABLE IF NOT EXISTS transhume.ledger (version integer PRIMARY KEY);
-INSERT INTO transhume.ledger SELECT 1 WHERE NOT EXISTS (SELECT FROM transhume.ledger);
+INSERT INTO transhume.ledger SELECT 2 WHERE NOT EXISTS (SELECT FROM transhume.ledger);
 CREATE TABLE IF NOT EXISTS transhume.runs (
     run text PRIMARY KEY, scope text NOT NULL, plan_hash text NOT NULL, tool_version text NOT NULL,
     state text NOT NULL CHECK (state IN ('open', 'published')), epoch bigint NOT NULL, holder text NOT NULL,
@@ -34,12 +34,25 @@ CREATE TABLE IF NOT EXISTS transhume.scopes (
 CREATE TABLE IF NOT EXISTS transhume.tables (
     run text REFERENCES transhume.runs, mapping text, ordinal integer NOT NULL, target_schema text NOT NULL,
     target_table text NOT NULL, created boolean NOT NULL, batch_count integer, inserted bigint, unchanged bigint,
-    PRIMARY KEY (run, mapping));
+    updated bigint, skipped bigint, PRIMARY KEY (run, mapping));
 CREATE TABLE IF NOT EXISTS transhume.batches (
     run text, mapping text, batch integer, stage_table text NOT NULL, row_count bigint NOT NULL, sha256 text NOT NULL,
     unchanged int4multirange NOT NULL, conflicts int4multirange NOT NULL, staged_at timestamptz NOT NULL,
+    updated int4multirange NOT NULL DEFAULT '{}', skipped int4multirange NOT NULL DEFAULT '{}',
     PRIMARY KEY (run, mapping, batch), FOREIGN KEY (run, mapping) REFERENCES transhume.tables)
 """
+_UPGRADES = {
+    # 2: rows that a run replaces or leaves alone. Columns at the end with defaults: a run of version 1 that is under
+    # way in another scope still writes its lines.
+    1: """
+    ALTER TABLE transhume.tables ADD COLUMN updated bigint, ADD COLUMN skipped bigint;
+    UPDATE transhume.tables SET updated = 0, skipped = 0 WHERE inserted IS NOT NULL;
+    ALTER TABLE transhume.batches ADD COLUMN updated int4multirange NOT NULL DEFAULT '{}',
+        ADD COLUMN skipped int4multirange NOT NULL DEFAULT '{}';
+    UPDATE transhume.ledger SET version = 2
+    """,
+}
+"""By version: the statements that make of a ledger one of the next version, without losing a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +71,26 @@ def exists(connection: WatchedConnection) -> bool:
 
 
 def create(connection: WatchedConnection) -> None:
-    """Make the ledger if it is missing; raises Refused for one of another version."""
+    """Make the ledger if it is missing, or bring an older one to this version; raises Refused for any other.
+
+    Effects: within the transaction under way; two programs that start at once do it one after the other.
+    """
     connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_LOCK_CLASS])
     if not exists(connection):
         connection.execute(_CREATE)
-    row = connection.execute("SELECT max(version) FROM transhume.ledger").fetchone()
-    if row is None or row[0] != VERSION:
-        found = row[0] if row else "none"
-        message = f"the target's ledger has version {found}, this program knows version {VERSION}; use the matching one"
+    found = _version(connection)
+    while found in _UPGRADES:
+        connection.execute(_UPGRADES[found])
+        found = _version(connection)
+    if found != VERSION:
+        told = "none" if found is None else found
+        message = f"the target's ledger has version {told}, this program knows version {VERSION}; use the matching one"
         raise Refused(message)
+
+
+def _version(connection: WatchedConnection) -> int | None:
+    row = connection.execute("SELECT max(version) FROM transhume.ledger").fetchone()
+    return row[0] if row else None
 
 
 def take_lock(connection: WatchedConnection, scope: str) -> bool:
@@ -178,32 +202,33 @@ def enter_tables(connection: WatchedConnection, hold: Hold, schema: str, tables:
 def read_batches(connection: WatchedConnection, run: str, mapping: str) -> dict[int, StagedBatch]:
     """Return the ledger's lines of one mapping, by batch."""
     rows = connection.execute(
-        "SELECT batch, row_count, sha256, unchanged, conflicts FROM transhume.batches WHERE run = %s AND mapping = %s"
-        " ORDER BY batch",
+        "SELECT batch, row_count, sha256, unchanged, conflicts, updated, skipped FROM transhume.batches"
+        " WHERE run = %s AND mapping = %s ORDER BY batch",
         [run, mapping],
     ).fetchall()
-    return {
-        row[0]: StagedBatch(
-            BatchId(mapping, row[0]), row[1], row[2], tuple(positions(row[3])), tuple(positions(row[4]))
-        )
-        for row in rows
-    }
+    return {row[0]: _line(BatchId(mapping, row[0]), *row[1:]) for row in rows}
 
 
 def read_batch(connection: WatchedConnection, run: str, batch: BatchId) -> StagedBatch | None:
     """Return one line of the ledger, or None."""
     row = connection.execute(
-        "SELECT row_count, sha256, unchanged, conflicts FROM transhume.batches"
+        "SELECT row_count, sha256, unchanged, conflicts, updated, skipped FROM transhume.batches"
         " WHERE run = %s AND mapping = %s AND batch = %s",
         [run, batch.mapping, batch.index],
     ).fetchone()
-    return row and StagedBatch(batch, row[0], row[1], tuple(positions(row[2])), tuple(positions(row[3])))
+    return row and _line(batch, *row)
+
+
+def _line(batch: BatchId, row_count: int, sha256: str, *ranges: Multirange[int]) -> StagedBatch:
+    """Return a line; `ranges` are the positions in the order of StagedBatch's fields."""
+    return StagedBatch(batch, row_count, sha256, *(tuple(positions(one)) for one in ranges))
 
 
 def write_batch(connection: WatchedConnection, run: str, line: StagedBatch, stage_table: str) -> None:
     """Write one line; the primary key refuses a second one for the same batch."""
     connection.execute(
-        "INSERT INTO transhume.batches VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now())",
+        "INSERT INTO transhume.batches (run, mapping, batch, stage_table, row_count, sha256, unchanged, conflicts,"
+        " updated, skipped, staged_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())",
         [
             run,
             line.batch.mapping,
@@ -213,16 +238,30 @@ def write_batch(connection: WatchedConnection, run: str, line: StagedBatch, stag
             line.sha256,
             _ranges(line.unchanged),
             _ranges(line.conflicts),
+            _ranges(line.updated),
+            _ranges(line.skipped),
         ],
     )
 
 
-def stage_tables(connection: WatchedConnection, run: str, mapping: str) -> list[str]:
-    """Return the names of the stage tables of one mapping, in batch order."""
+def stage_tables(connection: WatchedConnection, run: str, mapping: str, *, updating: bool = False) -> list[str]:
+    """Return the names of a mapping's stage tables, in batch order; `updating`: those with rows that replace others."""
     rows = connection.execute(
-        "SELECT stage_table FROM transhume.batches WHERE run = %s AND mapping = %s ORDER BY batch", [run, mapping]
+        "SELECT stage_table FROM transhume.batches WHERE run = %s AND mapping = %s"
+        " AND (NOT %s OR NOT isempty(updated)) ORDER BY batch",
+        [run, mapping, updating],
     ).fetchall()
     return [row[0] for row in rows]
+
+
+def count_updated(connection: WatchedConnection, run: str, mapping: str) -> int:
+    """Return how many staged rows of a mapping replace a row of the target."""
+    row = connection.execute(
+        "SELECT coalesce(sum(upper(r) - lower(r)), 0)::bigint FROM transhume.batches b, unnest(b.updated) r"
+        " WHERE b.run = %s AND b.mapping = %s",
+        [run, mapping],
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def state(connection: WatchedConnection, run: str) -> str:
@@ -235,7 +274,7 @@ def state(connection: WatchedConnection, run: str) -> str:
 
 
 def read_runs(connection: WatchedConnection, scope: str) -> list[dict[str, object]]:
-    """Return the runs of a scope, oldest first, with row counts per mapping."""
+    """Return the runs of a scope, oldest first, with row counts per mapping; None for what an older ledger lacks."""
     columns = ("run", "plan_hash", "tool_version", "state", "started_at", "published_at", "holder")
     selected = sql.SQL("SELECT {} FROM transhume.runs WHERE scope = %s ORDER BY started_at, run").format(
         sql.SQL(", ").join(map(sql.Identifier, columns))
@@ -248,13 +287,13 @@ def read_runs(connection: WatchedConnection, scope: str) -> list[dict[str, objec
         counts = connection.execute(
             """
             SELECT t.mapping, t.target_table, count(b.batch), coalesce(sum(b.row_count), 0)::bigint, t.inserted,
-                   t.unchanged
+                   t.unchanged, (to_jsonb(t) ->> 'updated')::bigint, (to_jsonb(t) ->> 'skipped')::bigint
             FROM transhume.tables t LEFT JOIN transhume.batches b USING (run, mapping)
             WHERE run = %s GROUP BY t.run, t.mapping ORDER BY t.ordinal
             """,
             [run["run"]],
         ).fetchall()
-        names = ("mapping", "table", "batches", "staged", "inserted", "unchanged")
+        names = ("mapping", "table", "batches", "staged", "inserted", "unchanged", "updated", "skipped")
         run["tables"] = [dict(zip(names, row, strict=True)) for row in counts]
         runs.append(run)
     return runs

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from psycopg import errors, sql
 
 from transhume.errors import CheckFailed, Finding
-from transhume.systems.postgres import ddl, faults, ledger
+from transhume.systems.postgres import before, ddl, faults, ledger
 from transhume.systems.postgres.connection import WatchedConnection
 from transhume.systems.postgres.ledger import Hold
 from transhume.systems.postgres.stage import MISMATCHES_MAX, Stage, schema_name
@@ -48,14 +48,17 @@ def publish(connection: WatchedConnection, hold: Hold, schema: str, stages: Sequ
     connection.execute("SET CONSTRAINTS ALL DEFERRED")
     for stage in stages:
         _require_same_types(connection, stage)
-        _insert(connection, stage, staged[stage.table.mapping])
+        _bring(connection, stage, staged[stage.table.mapping])
     _constrain(connection, schema, created)
     for stage in stages:
         connection.execute(
             """
-            UPDATE transhume.tables SET inserted = %(rows)s, unchanged = (
-                SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM transhume.batches b, unnest(b.unchanged) r
-                WHERE b.run = %(run)s AND b.mapping = %(mapping)s)
+            UPDATE transhume.tables SET inserted = %(rows)s - n.updated, unchanged = n.unchanged, updated = n.updated,
+                skipped = n.skipped
+            FROM (SELECT coalesce(sum((SELECT sum(upper(r) - lower(r)) FROM unnest(b.unchanged) r)), 0) AS unchanged,
+                         coalesce(sum((SELECT sum(upper(r) - lower(r)) FROM unnest(b.updated) r)), 0) AS updated,
+                         coalesce(sum((SELECT sum(upper(r) - lower(r)) FROM unnest(b.skipped) r)), 0) AS skipped
+                  FROM transhume.batches b WHERE b.run = %(run)s AND b.mapping = %(mapping)s) n
             WHERE run = %(run)s AND mapping = %(mapping)s
             """,
             {"rows": staged[stage.table.mapping], "run": stage.run, "mapping": stage.table.mapping},
@@ -69,7 +72,9 @@ def publish(connection: WatchedConnection, hold: Hold, schema: str, stages: Sequ
 def recorded(connection: WatchedConnection, run: str) -> list[PublishedTable]:
     """Return what the ledger says the publishing did."""
     rows = connection.execute(
-        "SELECT target_table, inserted, unchanged FROM transhume.tables WHERE run = %s ORDER BY ordinal", [run]
+        "SELECT target_table, inserted, unchanged, updated, skipped FROM transhume.tables WHERE run = %s"
+        " ORDER BY ordinal",
+        [run],
     ).fetchall()
     return [PublishedTable(*row) for row in rows]
 
@@ -78,12 +83,17 @@ def appeared(connection: WatchedConnection, stage: Stage) -> CheckFailed:
     """Return the error that names keys which are staged and, since then, in the target too."""
     key = stage.table.key
     keys: list[str] = []
+    seen = ddl.qualified(schema_name(stage.run), stage.seen_name)
+    new: sql.Composable = sql.SQL("")
+    if ledger.count_updated(connection, stage.run, stage.table.mapping):
+        new = sql.SQL(" WHERE NOT EXISTS (SELECT FROM {} b WHERE {})").format(seen, ddl.same_key(key, "b", "s"))
     for name in ledger.stage_tables(connection, stage.run, stage.table.mapping):
-        statement = sql.SQL("SELECT {} FROM {} s JOIN {} t ON {} LIMIT {}").format(
+        statement = sql.SQL("SELECT {} FROM {} s JOIN {} t ON {}{} LIMIT {}").format(
             sql.SQL(" || ', ' || ").join(sql.SQL("{}::text").format(sql.Identifier("s", column)) for column in key),
             ddl.qualified(schema_name(stage.run), name),
             ddl.qualified(stage.target_schema, stage.table.table.name),
             ddl.same_key(key, "s", "t"),
+            new,
             sql.Literal(MISMATCHES_MAX - len(keys)),
         )
         keys += [row[0] for row in connection.execute(statement).fetchall()]
@@ -163,12 +173,41 @@ def _require_same_types(connection: WatchedConnection, stage: Stage) -> None:
         raise CheckFailed(message)
 
 
-def _insert(connection: WatchedConnection, stage: Stage, rows: int) -> None:
-    if not rows:
+def _bring(connection: WatchedConnection, stage: Stage, rows: int) -> None:
+    """Put the staged rows of one mapping into its table: rows that replace others, with before-images, and new ones."""
+    updated = ledger.count_updated(connection, stage.run, stage.table.mapping)
+    before.keep(connection, stage, updated)
+    if stage.references_itself:
+        # A replaced row may refer to a new one, which must stand before.
+        _insert(connection, stage, rows, updated)
+        _replace(connection, stage, updated)
+    else:
+        # A value of a unique column may pass from a replaced row to a new one.
+        _replace(connection, stage, updated)
+        _insert(connection, stage, rows, updated)
+
+
+def _replace(connection: WatchedConnection, stage: Stage, updated: int) -> None:
+    """Give rows of the target the content that is staged for them."""
+    if not updated:
+        return
+    replaced = 0
+    for name in ledger.stage_tables(connection, stage.run, stage.table.mapping, updating=True):
+        try:
+            replaced += before.replace(connection, stage, name)
+        except errors.IntegrityError as problem:
+            raise _failed(problem) from None
+    _require_count(stage, updated, replaced, "replaced")
+
+
+def _insert(connection: WatchedConnection, stage: Stage, rows: int, updated: int) -> None:
+    """Insert the staged rows whose keys are new to the target."""
+    if rows == updated:
         return
     tables = ledger.stage_tables(connection, stage.run, stage.table.mapping)
+    new: sql.Composable = sql.SQL(" WHERE ") + before.none_of(stage, "s") if updated else sql.SQL("")
     selects = [
-        sql.SQL("SELECT {} FROM {} s").format(stage.values("s"), ddl.qualified(schema_name(stage.run), name))
+        sql.SQL("SELECT {} FROM {} s{}").format(stage.values("s"), ddl.qualified(schema_name(stage.run), name), new)
         for name in tables
     ]
     order = sql.Composed([])
@@ -191,10 +230,14 @@ def _insert(connection: WatchedConnection, stage: Stage, rows: int) -> None:
             raise KeysAppeared(stage) from problem
         except errors.IntegrityError as problem:
             raise _failed(problem) from None
-    if inserted != rows:
+    _require_count(stage, rows - updated, inserted, "inserted")
+
+
+def _require_count(stage: Stage, expected: int, found: int, done: str) -> None:
+    if found != expected:
         message = (
-            f"nothing was published: {rows} rows of '{stage.table.mapping}' are staged, but the server inserted "
-            f"{inserted}; look for rules or triggers on '{stage.table.table.name}'"
+            f"nothing was published: {expected} rows of '{stage.table.mapping}' were to be {done}, but the server "
+            f"{done} {found}; look for rules or triggers on '{stage.table.table.name}'"
         )
         raise CheckFailed(message)
 

@@ -28,7 +28,9 @@ def find(connection: WatchedConnection, schema: str, catalog: Catalog, tables: S
             reasons.append(f"table '{name}' is not there; write 'create: true' to have it made")
         else:
             reasons.extend(_existing(table, catalog.tables[name]))
-            reasons.extend(_rights_on_table(connection, schema, name))
+            reasons.extend(_rights_on_table(connection, schema, table))
+            if table.on_conflict == "update":
+                reasons.extend(_obstacles_to_updates(connection, schema, table))
         reasons.extend(_references(table, catalog, created))
     reasons.extend(_cycles(tables))
     return list(dict.fromkeys(reasons))
@@ -142,15 +144,49 @@ def _rights_on_database(connection: WatchedConnection, schema: str, tables: Sequ
         yield f"role '{role}' may not create tables in schema '{schema}' (GRANT CREATE ON SCHEMA)"
 
 
-def _rights_on_table(connection: WatchedConnection, schema: str, table: str) -> Iterator[str]:
+def _rights_on_table(connection: WatchedConnection, schema: str, table: TargetTable) -> Iterator[str]:
     row = connection.execute(
         """
-        SELECT current_user, has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'INSERT')
+        SELECT current_user, has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'INSERT'),
+               has_table_privilege(c.oid, 'UPDATE')
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
         """,
-        [schema, table],
+        [schema, table.table.name],
     ).fetchone()
     assert row is not None
-    missing = [right for right, granted in zip(("SELECT", "INSERT"), row[1:], strict=True) if not granted]
+    needed = ("SELECT", "INSERT", "UPDATE") if table.on_conflict == "update" else ("SELECT", "INSERT")
+    missing = [right for right, granted in zip(needed, row[1:], strict=False) if not granted]
     if missing:
-        yield f"role '{row[0]}' lacks {' and '.join(missing)} on table '{table}'"
+        yield f"role '{row[0]}' lacks {' and '.join(missing)} on table '{table.table.name}'"
+
+
+def _obstacles_to_updates(connection: WatchedConnection, schema: str, table: TargetTable) -> Iterator[str]:
+    """Whatever would change more, or something else, than the rows and columns that an update names."""
+    name, mapped = table.table.name, [column.name for column in table.table.columns]
+    where = [schema, name]
+    triggers = connection.execute(
+        """
+        SELECT g.tgname FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = %s AND c.relname = %s AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
+          AND (g.tgtype & 16) <> 0 AND (g.tgtype & 4) = 0 ORDER BY g.tgname
+        """,
+        where,
+    ).fetchall()
+    for (trigger,) in triggers:
+        yield f"table '{name}' cannot be updated: trigger '{trigger}' may change or drop what is written"
+    cascades = connection.execute(
+        """
+        SELECT o.conname, r.relname FROM pg_constraint o JOIN pg_class c ON c.oid = o.confrelid
+        JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_class r ON r.oid = o.conrelid
+        WHERE n.nspname = %s AND c.relname = %s AND o.contype = 'f' AND o.confupdtype IN ('c', 'n', 'd')
+          AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (o.confkey)
+                      AND a.attname = ANY (%s) AND a.attname <> ALL (%s)) ORDER BY o.conname
+        """,
+        [*where, mapped, list(table.key)],
+    ).fetchall()
+    for constraint, other in cascades:
+        yield (
+            f"table '{name}' cannot be updated: '{constraint}' would carry the change on into rows of '{other}', "
+            "of which no before-image is kept"
+        )

@@ -35,13 +35,20 @@ def table_name(batch: BatchId) -> str:
 
 
 class Stage:
-    """The stage of one run for one target table: `natives` are the columns' types as the server names them."""
+    """The stage of one run for one target table.
+
+    `natives` are the columns' types as the server names them; `ordinal` is the mapping's place in the run.
+    """
 
     references_itself = False
     """Whether the table stands already, with a reference to itself."""
 
-    def __init__(self, run: str, target_schema: str, table: TargetTable, natives: Sequence[str]) -> None:
+    def __init__(
+        self, run: str, target_schema: str, table: TargetTable, natives: Sequence[str], ordinal: int = 0
+    ) -> None:
         self.run = run
+        self.ordinal = ordinal
+        self.seen_name = f"seen_{ordinal}"
         self.target_schema = target_schema
         self.table = table
         self.natives = tuple(natives)
@@ -58,14 +65,10 @@ class Stage:
         """
         place = self.place(batch)
         connection.execute(self._create(place))
-        unchanged: tuple[int, ...] = ()
-        conflicts: tuple[int, ...] = ()
         if self._target_is_occupied(connection):
-            digest, unchanged, conflicts = self._write_beside_present(connection, batch, rows)
+            line = self._write_beside_present(connection, batch, rows)
         else:
-            digest = self._copy_in(connection, place, rows)
-        staged = rows.num_rows - len(unchanged) - len(conflicts)
-        line = StagedBatch(batch, staged, digest, unchanged, conflicts)
+            line = StagedBatch(batch, rows.num_rows, self._copy_in(connection, place, rows))
         ledger.write_batch(connection, self.run, line, table_name(batch))
         return line
 
@@ -101,10 +104,8 @@ class Stage:
         target = ddl.qualified(self.target_schema, self.table.table.name)
         return connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(target)).fetchone() == (True,)
 
-    def _write_beside_present(
-        self, connection: WatchedConnection, batch: BatchId, rows: pa.Table
-    ) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
-        """Stage only rows whose key the target does not show; return the digest and the positions of the others.
+    def _write_beside_present(self, connection: WatchedConnection, batch: BatchId, rows: pa.Table) -> StagedBatch:
+        """Stage rows whose key the target does not show, or shows with content that the run replaces; return the line.
 
         The rows arrive in a table that no log is kept of and that is gone at the commit: a second run over
         a million unchanged rows then writes none of them. Whole records are compared as stored (`*<>`), because
@@ -138,11 +139,17 @@ class Stage:
             )
         )
         connection.execute("SET LOCAL enable_hashjoin = on")
+        updates = self.table.on_conflict == "update"
         connection.execute(
             sql.SQL(
                 "INSERT INTO {stage} SELECT {columns} FROM {incoming} s "
-                "WHERE NOT EXISTS (SELECT FROM {met} m WHERE m.position = s.{position}) ORDER BY s.{position}"
-            ).format(columns=ddl.names(self.columns, "s"), position=position, **places)
+                "WHERE NOT EXISTS (SELECT FROM {met} m WHERE m.position = s.{position}{stays}) ORDER BY s.{position}"
+            ).format(
+                columns=ddl.names(self.columns, "s"),
+                position=position,
+                stays=sql.SQL(" AND NOT m.differs" if updates else ""),
+                **places,
+            )
         )
         ranges = sql.SQL("coalesce(range_agg(int4range(position, position + 1)) FILTER (WHERE {}), '{{}}')")
         found = connection.execute(
@@ -150,9 +157,27 @@ class Stage:
                 ranges.format(sql.SQL("NOT differs")), ranges.format(sql.SQL("differs")), places["met"]
             )
         ).fetchone()
-        connection.execute(sql.SQL("DROP TABLE {incoming}, {met}").format(**places))
         assert found is not None
-        return digest, tuple(ledger.positions(found[0])), tuple(ledger.positions(found[1]))
+        unchanged, differing = (tuple(ledger.positions(ranges)) for ranges in found)
+        if differing and updates:
+            self._keep_seen(connection, places, position)
+        connection.execute(sql.SQL("DROP TABLE {incoming}, {met}").format(**places))
+        by_fate = {"error": "conflicts", "skip": "skipped", "update": "updated"}
+        staged = rows.num_rows - len(unchanged) - (0 if updates else len(differing))
+        return StagedBatch(batch, staged, digest, unchanged, **{by_fate[self.table.on_conflict]: differing})
+
+    def _keep_seen(
+        self, connection: WatchedConnection, places: dict[str, sql.Identifier], position: sql.Identifier
+    ) -> None:
+        """Remember the rows that this batch replaces, all their columns, as they are now: publishing compares."""
+        seen = ddl.qualified(schema_name(self.run), self.seen_name)
+        connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} (LIKE {target})").format(seen, **places))
+        connection.execute(
+            sql.SQL(
+                "INSERT INTO {seen} SELECT t.* FROM {met} m JOIN {incoming} s ON s.{position} = m.position "
+                "JOIN {target} t ON {same_key} WHERE m.differs"
+            ).format(seen=seen, position=position, same_key=ddl.same_key(self.table.key, "s", "t"), **places)
+        )
 
     def _free_name(self) -> str:
         name = "position"
@@ -190,7 +215,7 @@ class Stage:
         The stage has no trigger, default or rounding in its way, and each type has one wire form: equal bytes are
         equal values, the sign of zero and the bits of NaN included. Memory: one slice of rows.
         """
-        gone = [*line.unchanged, *line.conflicts]
+        gone = line.left_out
         if gone and rows.num_rows != line.row_count:
             kept = pc.invert(pc.is_in(pa.array(range(rows.num_rows)), pa.array(gone, pa.int64())))
             rows = rows.filter(kept)

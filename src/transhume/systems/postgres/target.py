@@ -102,7 +102,8 @@ class PostgresRun:
             name = sql.Identifier(stage.schema_name(run.run))
             connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
             catalog = describe.read_catalog(connection, self._address)
-            return hold, state, {table.mapping: _stage(run.run, scope, table, catalog) for table in tables}
+            stages = [_stage(run.run, scope, table, catalog, ordinal) for ordinal, table in enumerate(tables)]
+            return hold, state, {one.table.mapping: one for one in stages}
 
         self._hold, self.state, self._stages = self._writer.transact(enter, where=where)
 
@@ -225,7 +226,7 @@ class PostgresRun:
         return f"table '{table.table.name}' of {self._address.identity}"
 
 
-def _stage(run: str, schema: str, table: TargetTable, catalog: Catalog) -> Stage:
+def _stage(run: str, schema: str, table: TargetTable, catalog: Catalog, ordinal: int) -> Stage:
     """Return the table's stage with the types that the target's columns have, or will be given."""
     found = None if table.create else catalog.tables.get(table.table.name)
     natives = []
@@ -233,7 +234,7 @@ def _stage(run: str, schema: str, table: TargetTable, catalog: Catalog) -> Stage
         assert column.type is not None
         there = found.column(column.name) if found else None
         natives.append(there.native if there else ddl.type_name(column.type))
-    made = Stage(run, schema, table, natives)
+    made = Stage(run, schema, table, natives, ordinal)
     references = found.foreign_keys if found else ()
     made.references_itself = any(reference.table == table.table.name for reference in references)
     return made
