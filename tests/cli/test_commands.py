@@ -206,3 +206,16 @@ def test_a_source_that_is_not_there_is_4(lake_project):
     assert done.returncode == 4
     assert "nowhere.db" in done.stderr
     assert not (lake_project / "nowhere.db").exists()
+
+
+def test_estimate_says_days_with_chances_and_where_they_come_from(finished):
+    """`estimate` gives days by phase with P50 to P90, machine time of the finished run, and the risk register."""
+    done = transhume("estimate", "--json", folder=finished)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert list(told["phases"]) == ["planning", "development", "testing", "execution", "review"]
+    assert told["total"]["p50"] < told["total"]["p80"] < told["total"]["p90"]
+    assert [rate["stage"] for rate in told["rates"]] == ["extract", "load", "validate", "publish", "verify"]
+    assert told["machine"]["total_s"]["p50"] > 0
+    assert len(told["risks"]) >= 7
+    assert told["data_checked"]

@@ -15,6 +15,7 @@ COMMANDS = {
     "check": "Say everything that is wrong with the plan, with place and cure.",
     "preview": "Show some rows before and after, column by column, with the rule that acted.",
     "sql": "Print the SQL as it will run.",
+    "estimate": "Say how long it takes: working days with chances, calendar, machine time, risks.",
     "run": "Extract, transform, stage, validate, publish; goes on by itself where it stopped.",
     "status": "Say where a run stands; --watch follows it.",
     "validate": "Check again what the target shows of a published run.",

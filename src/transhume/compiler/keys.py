@@ -1,6 +1,6 @@
 """What is known of whole tables before and after their batches: duplicate keys, parents' keys, distinct values."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
@@ -13,7 +13,6 @@ from transhume.compiler.transform import filtered
 from transhume.facts import Facts, Need
 from transhume.plan.model import Plan, TableMapping
 from transhume.rules.names import Names
-from transhume.rules.rule import Rule
 from transhume.rules.trees import every, is_present, negated
 from transhume.schema import BIGINT, BYTES, FATE, KEY_UUID, ROW, TEXT, UUID, Kind, LogicalType
 
@@ -89,24 +88,13 @@ def compile_distinct(plan: Plan, mapping: TableMapping, need: Need, facts: Facts
 
     `row_count` is the number of rows that hold each text, filtered ones included.
     """
-    rule = next(
-        rule for rule in rules_of(mapping) if isinstance(rule, Names) and own_need(mapping, rule.need()) == need
-    )
+    rule = next(rule for rule in mapping.rules() if isinstance(rule, Names) and own_need(mapping, rule.need()) == need)
     scope = MappingScope(plan, mapping, facts, facts.extracts[mapping.from_].paths)
     raw = scope.as_text(rule.column).value
     rows = scope.layers.select({"raw": raw}, where=is_present(raw))
     text = exp.column("raw", quoted=True)
     counted = select_from(rows, {"raw": text, "row_count": exp.Count(this=exp.Star())}, "texts")
     return counted.group_by(text.copy(), copy=False)
-
-
-def rules_of(mapping: TableMapping) -> Iterator[Rule]:
-    """Yield every rule of the mapping's columns, nested ones after those that hold them."""
-    waiting = list(mapping.columns.values())
-    while waiting:
-        rule = waiting.pop(0)
-        yield rule
-        waiting += [argument for argument in rule.arguments() if isinstance(argument, Rule)]
 
 
 class Fates:

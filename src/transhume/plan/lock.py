@@ -17,6 +17,8 @@ from transhume.rules.rule import ColumnRef, Constant, Otherwise, Rule
 from transhume.version import __version__
 
 _SHOWN_MAX = 120
+_NOT_OF_A_RUN = frozenset({"schedule"})
+"""Keys that no run depends on: what a phase took may be written down without making a run another one."""
 _ORDERED = frozenset({"tables", "columns", "join"})
 """Mappings whose order means something: of work, of columns and reasons, and of joins that use earlier ones."""
 
@@ -37,7 +39,7 @@ def plan_content(plan: Plan) -> dict[str, Any]:
         "transhume": ".".join(__version__.split(".")[:2]),
         "time zone data": importlib.metadata.version("tzdata"),
         "lookup files": {name: table.sha256 for name, table in sorted(plan.origin.lookups.items())},
-        "plan": _plain(plan),
+        "plan": {key: value for key, value in _plain(plan).items() if key not in _NOT_OF_A_RUN},
     }
 
 

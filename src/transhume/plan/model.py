@@ -9,6 +9,7 @@ from transhume.batches import OnConflict
 from transhume.errors import Position
 from transhume.plan.fields import column_spec, flag, lookup_node, names, reject_limit, with_name
 from transhume.plan.origin import Origin
+from transhume.plan.schedule import Schedule
 from transhume.rules import parse_rule
 from transhume.rules.rule import ColumnRef, Rule
 from transhume.schema import LogicalType
@@ -133,6 +134,14 @@ class TableMapping(BaseModel):
         """The target table's name."""
         return self.into or self.name
 
+    def rules(self) -> Iterator[Rule]:
+        """Yield every rule of the columns, nested ones after those that hold them."""
+        waiting = list(self.columns.values())
+        while waiting:
+            rule = waiting.pop(0)
+            yield rule
+            waiting += [argument for argument in rule.arguments() if isinstance(argument, Rule)]
+
     def parents(self) -> Iterator[str]:
         """Yield the table mappings that this one references, itself included where it does."""
         seen = set()
@@ -168,7 +177,7 @@ class Plan(BaseModel):
     tables: Annotated[dict[str, TableMapping], BeforeValidator(with_name), Field(min_length=1)]
     ignored_tables: Names = ()
     environments: dict[str, Any] = {}
-    schedule: dict[str, Any] = {}
+    schedule: Schedule = Schedule()
     people: dict[str, Any] = {}
     risks: Any = ()
     rollback: dict[str, Any] = {}

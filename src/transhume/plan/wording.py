@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from transhume.errors import Finding
 from transhume.plan.document import Document, Path_
 from transhume.plan.model import Defaults, FileLookup, Join, Plan, RowCheck, TableMapping
+from transhume.plan.schedule import PhaseDays, Schedule
 from transhume.plan.zones import zone_problem
 from transhume.rules.rule import RuleInvalid
 from transhume.words import hint, printable, shape_problem
@@ -136,6 +137,7 @@ def _model(path: Path_) -> type[BaseModel] | None:
         return Plan
     inside: dict[tuple[str, ...], type[BaseModel]] = {
         ("defaults",): Defaults, ("lookups", "*"): FileLookup, ("tables", "*"): TableMapping,
+        ("schedule",): Schedule, ("schedule", "*"): PhaseDays,
         ("tables", "*", "join", "*"): Join, ("tables", "*", "checks", "*"): RowCheck,
     }  # fmt: skip
     return inside.get(tuple("*" if place in {1, 3} else str(part) for place, part in enumerate(path)))

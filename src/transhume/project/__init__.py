@@ -1,7 +1,8 @@
 """The library's front door. One room for each thing that is done with a project; `project.py` names them all."""
 
+from transhume.project.estimating import Estimate
 from transhume.project.project import Project
 from transhume.project.results import CheckReport, RunResult
 from transhume.project.workplace import Listener
 
-__all__ = ["CheckReport", "Listener", "Project", "RunResult"]
+__all__ = ["CheckReport", "Estimate", "Listener", "Project", "RunResult"]

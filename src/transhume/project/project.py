@@ -11,7 +11,8 @@ from transhume.checks import CheckResult
 from transhume.errors import Finding, UsageError
 from transhume.plan.load import check_files, find_project, in_file_order
 from transhume.plan.model import Plan
-from transhume.project import running
+from transhume.project import estimating, running
+from transhume.project.estimating import Estimate
 from transhume.project.results import CheckReport, RunResult, result_of
 from transhume.project.workplace import Listener, Systems, Workplace
 from transhume.stages.check import Prediction
@@ -60,17 +61,32 @@ class Project:
                 return CheckReport(tuple(in_file_order(findings)))
             refusals = systems.target.refusals(list(systems.tables.values()))
             findings += [Finding("refused", "error", sentence) for sentence in refusals]
+            rows: dict[str, int] = {}
             if data:
-                findings += self._predict(systems, listener)
-        return CheckReport(tuple(in_file_order(findings)))
+                predicted, rows = self._predict(systems, listener)
+                findings += predicted
+        return CheckReport(tuple(in_file_order(findings)), rows)
 
-    def _predict(self, systems: Systems, listener: Listener | None) -> list[Finding]:
+    def _predict(self, systems: Systems, listener: Listener | None) -> tuple[list[Finding], dict[str, int]]:
         with self._place.scratch(systems) as context:
             prediction = Prediction(context)
             for event in prediction.events():
                 if listener is not None:
                     listener(event)
-            return prediction.findings()
+            rows = {table: sum(each.row_count for each in segments) for table, segments in context.segments.items()}
+            return prediction.findings(), rows
+
+    def estimate(self, *, offline: bool = False, seed: int = 1, listener: Listener | None = None) -> Estimate:
+        """Return working days by phase with their chances, the calendar, machine time and risks.
+
+        `offline` looks at the plan alone; else both databases are looked at as `check` does, because open decisions
+        and wrong rows are work. Machine time comes from the journals of this project's finished runs.
+        Raises: PlanError, SystemUnavailable.
+        """
+        if offline:
+            return estimating.estimate(self._place, None, {}, seed)
+        report = self.check(listener=listener)
+        return estimating.estimate(self._place, report.findings, report.row_counts, seed)
 
     def run(self, *, listener: Listener | None = None, fresh: bool = False, limits: Limits | None = None) -> RunResult:
         """Migrate: extract, transform, stage, validate, publish; an unfinished run goes on where it stopped.

@@ -1,6 +1,7 @@
 """What a project's calls return, as objects and as JSON values. Nothing is opened or computed here beyond sums."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,10 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """Everything that is wrong with a plan, or worth knowing."""
+    """Everything that is wrong with a plan, or worth knowing; rows of each table read, where data was looked at."""
 
     findings: tuple[Finding, ...]
+    row_counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def errors(self) -> tuple[Finding, ...]:

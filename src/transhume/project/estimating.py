@@ -1,0 +1,225 @@
+"""The estimate from the front door: the plan, its findings, measured rates and the schedule put together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from transhume.errors import Finding, UsageError
+from transhume.estimate.calendar import Span, elapsed_days, holidays_of, spans
+from transhume.estimate.effort import DECISION_HOURS, FINDING_HOURS, Effort, Item, effort
+from transhume.estimate.rates import MachineTime, Rate, fit, predict
+from transhume.estimate.risks import Evidence, Risk, risks
+from transhume.estimate.simulation import Chances, simulate
+from transhume.plan.model import Plan
+from transhume.project.workplace import Workplace
+from transhume.stages.binding import run_folders
+from transhume.stages.context import RunFolder
+from transhume.stages.timings import measured
+from transhume.words import counted
+
+_NOT_WORK = frozenset({"variable", "reject_limit", "refused", "parent_rejected", "parent_filtered", "unknown_name"})
+"""Codes that ask for no work of their own: a variable to set, a sum or a consequence of other findings, a spelling."""
+_HOLIDAY_YEARS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How long the migration takes. Days are working days of one person, spans those of the team."""
+
+    effort: Effort
+    chances: Chances
+    spans: tuple[Span, ...]
+    finish: dict[int, date]
+    rates: tuple[Rate, ...]
+    machine: MachineTime | None
+    rows: dict[str, int]
+    risks: tuple[Risk, ...]
+    decided: dict[str, float]
+    actuals: dict[str, float]
+    checked: bool
+
+    @property
+    def planned_total(self) -> float:
+        """Whole working days of all phases, without the items."""
+        return sum({**self.effort.planned, **self.decided}.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the estimate with every input as JSON values."""
+        return {
+            "mappings": [
+                {
+                    "mapping": each.complexity.mapping,
+                    "class": each.complexity.class_.name,
+                    "points": each.complexity.points,
+                    "class_days": each.complexity.class_.days,
+                    "factor": round(each.factor, 4),
+                    "days": round(each.days, 2),
+                }
+                for each in self.effort.mappings
+            ],
+            "phases": {
+                name: {
+                    "planned_days": self.decided.get(name, self.effort.planned[name]),
+                    "model_days": round(days, 2),
+                    "items_days": round(self.effort.items_days[name], 2),
+                    "chances": {f"p{key}": round(value, 1) for key, value in self.chances.phases[name].items()},
+                    "actual_days": self.actuals.get(name),
+                }
+                for name, days in self.effort.phases.items()
+            },
+            "items": [{"phase": item.phase, "what": item.what, "hours": item.hours} for item in self.effort.items],
+            "planned_total_days": self.planned_total,
+            "total": {f"p{key}": round(value, 1) for key, value in self.chances.total.items()},
+            "curve": [list(point) for point in self.chances.curve],
+            "draws": self.chances.draws,
+            "seed": self.chances.seed,
+            "calendar": [
+                {"phase": s.phase, "first": s.first.isoformat(), "last": s.last.isoformat(), "days": s.working_days}
+                for s in self.spans
+            ],
+            "finish": {f"p{key}": day.isoformat() for key, day in self.finish.items()},
+            "machine": _machine(self.machine),
+            "rates": [
+                {
+                    "stage": rate.stage,
+                    "fixed_s": round(rate.fixed_s, 3),
+                    "rows_per_s": round(1 / rate.seconds_per_row) if rate.seconds_per_row else None,
+                    "spread": round(rate.spread, 3),
+                    "runs": rate.points,
+                }
+                for rate in self.rates
+            ],
+            "rows": self.rows,
+            "risks": [
+                {
+                    "risk": risk.name,
+                    "likelihood": risk.likelihood,
+                    "impact": risk.impact,
+                    "closed": risk.is_closed,
+                    "reasons": list(risk.reasons),
+                    "mitigation": risk.mitigation,
+                }
+                for risk in self.risks
+            ],
+            "data_checked": self.checked,
+        }
+
+
+def estimate(place: Workplace, findings: Sequence[Finding] | None, rows: Mapping[str, int], seed: int) -> Estimate:
+    """Return the estimate of the plan; see `Project.estimate`.
+
+    `findings` None: nothing is known of databases and data. `rows` are the source tables' row counts, as far as known.
+    """
+    plan = place.plan()
+    schedule = plan.schedule
+    decided = schedule.phases.given()
+    days = effort(plan, _items(findings or ()), schedule.hours_per_day)
+    expected = {name: decided.get(name, model_days) + days.items_days[name] for name, model_days in days.phases.items()}
+    chances = simulate(expected, seed=seed)
+    team = {name: elapsed_days(each, schedule.team, len(plan.tables)) for name, each in expected.items()}
+    calendar, finish = _calendar(plan, team, chances)
+    rates = fit(measured(RunFolder(folder).journal for folder in run_folders(place.runs)))
+    machine = _machine_time(plan, rates, rows)
+    return Estimate(
+        effort=days,
+        chances=chances,
+        spans=tuple(calendar),
+        finish=finish,
+        rates=tuple(rates),
+        machine=machine,
+        rows=dict(rows),
+        risks=tuple(risks(_evidence(plan, findings, rows, machine, place))),
+        decided=decided,
+        actuals=schedule.actuals.given(),
+        checked=findings is not None,
+    )
+
+
+def _items(findings: Sequence[Finding]) -> list[Item]:
+    """Return what is open and what is wrong in the data as work: one item a decision, one a kind of wrong rows.
+
+    All findings of one kind in one table are looked at together. What only follows from another finding is no work.
+    """
+    decisions: dict[str, Item] = {}
+    wrong: dict[tuple[str, str], list[int]] = {}
+    for finding in findings:
+        if finding.code in _NOT_WORK or finding.severity == "note":
+            continue
+        if finding.count is not None:
+            wrong.setdefault((finding.table or "the plan", finding.code), []).append(finding.count)
+        elif finding.severity == "error":
+            decisions.setdefault(finding.message, Item("planning", finding.message, DECISION_HOURS))
+    kinds = [
+        Item("testing", f"'{code}' in '{table}': {counted(sum(counts), 'row')}", FINDING_HOURS)
+        for (table, code), counts in wrong.items()
+    ]
+    return [*decisions.values(), *kinds]
+
+
+def _calendar(plan: Plan, team: Mapping[str, float], chances: Chances) -> tuple[list[Span], dict[int, date]]:
+    """Return the phases by date and the day of finish by percentile; nothing without a start."""
+    start = plan.schedule.start
+    if start is None:
+        return [], {}
+    country, _, subdivision = (plan.schedule.country or "").partition("-")
+    years = set(range(start.year, start.year + _HOLIDAY_YEARS))
+    try:
+        free = holidays_of(country, years, subdivision or None) if country else {}
+    except ValueError as problem:
+        message = f"{plan.position('schedule', 'country') or 'schedule'}: {problem}"
+        raise UsageError(message) from problem
+    # What the team gains on one person's days it gains on late ones too.
+    gain = chances.expected / sum(team.values())
+    finish = {percent: spans(start, {"all": days / gain}, free)[0].last for percent, days in chances.total.items()}
+    return spans(start, team, free), finish
+
+
+def _machine_time(plan: Plan, rates: Sequence[Rate], rows: Mapping[str, int]) -> MachineTime | None:
+    """Return the predicted machine time, None where no run was measured or row counts are not known."""
+    read = [rows.get(mapping.from_) for mapping in plan.tables.values()]
+    if not rates or any(count is None for count in read):
+        return None
+    load = sum(count for count in read if count is not None)
+    used = {mapping.from_ for mapping in plan.tables.values()}
+    used |= {join.from_ for mapping in plan.tables.values() for join in mapping.join.values()}
+    extracted = sum(rows.get(name, 0) for name in used)
+    counts = {rate.stage: extracted if rate.stage == "extract" else load for rate in rates}
+    return predict(rates, counts, window_s=plan.schedule.window)
+
+
+def _evidence(
+    plan: Plan,
+    findings: Sequence[Finding] | None,
+    rows: Mapping[str, int],
+    machine: MachineTime | None,
+    place: Workplace,
+) -> Evidence:
+    kinds = {type(rule) for mapping in plan.tables.values() for rule in mapping.rules()}
+    errors = [f for f in findings or () if f.severity == "error" and f.code not in _NOT_WORK]
+    with_rows = [f for f in findings or () if f.count is not None and f.code != "reject_limit"]
+    known = findings is not None
+    runs = run_folders(place.runs)
+    return Evidence(
+        mappings=len(plan.tables),
+        rule_kinds=len(kinds),
+        team=plan.schedule.team,
+        open_decisions=len(errors) if known else None,
+        columns_without_rule=sum(f.code == "column_left_out" for f in errors) if known else None,
+        rows_read=sum(rows.values()) if known and rows else None,
+        rows_rejected=sum(f.count or 0 for f in with_rows) if known else None,
+        rows_orphaned=sum(f.count or 0 for f in with_rows if f.code == "orphan") if known else None,
+        run_verified=bool(measured([RunFolder(runs[-1]).journal])) or None if runs else None,
+        window_chance=machine.window_chance if machine else None,
+    )
+
+
+def _machine(machine: MachineTime | None) -> dict[str, Any] | None:
+    if machine is None:
+        return None
+    return {
+        "stages_s": {name: round(seconds, 1) for name, seconds in machine.stages.items()},
+        "total_s": {f"p{key}": round(value, 1) for key, value in machine.total.items()},
+        "window_s": machine.window_s,
+        "window_chance": machine.window_chance,
+    }
