@@ -25,7 +25,23 @@ _PLAIN_ARROW: dict[Kind, pa.DataType] = {
 
 ODD_TYPE = pa.list_(pa.struct([("name", pa.string()), ("class", pa.string()), ("value", pa.binary())]))
 """One entry per odd value: column name; class `integer`, `real`, `text`, `blob` or `invalid` (text that is
-not UTF-8); value as bytes: decimal digits, Python's repr of the float, the UTF-8 text, the raw bytes."""
+not UTF-8); value as bytes: decimal digits, Python's repr of the float, the UTF-8 text, the raw bytes.
+A PostgreSQL array that is no plain list is odd as `text`."""
+
+OddValue = tuple[str, bytes]
+"""Class and value as bytes, as ODD_TYPE describes them."""
+
+
+def odd_array(row_count: int, odd: Mapping[str, Mapping[int, OddValue]]) -> pa.Array:
+    """Return the `_odd` column of `row_count` rows from the odd values by column name and position."""
+    if not any(odd.values()):
+        return pa.nulls(row_count, ODD_TYPE)
+    rows: list[list[dict[str, Any]] | None] = [None] * row_count
+    for name, values in odd.items():
+        for position, (kind, value) in values.items():
+            entry = {"name": name, "class": kind, "value": value}
+            rows[position] = [*(rows[position] or []), entry]
+    return pa.array(rows, ODD_TYPE)
 
 
 def arrow_type(logical: LogicalType) -> pa.DataType:

@@ -97,6 +97,25 @@ class ParseUuid(Operation):
     arg_types = {"this": True}
 
 
+class ParseJson(Operation):
+    """The text itself if it is one JSON value by RFC 8259 to the letter, NULL otherwise.
+
+    NaN, Infinity, comments, a comma too many and lone surrogates in escapes are none; repeated names are.
+    """
+
+    arg_types = {"this": True}
+
+
+class JsonKeepsValue(Operation):
+    """BOOLEAN: a JSON text survives a system that keeps its value and not its text (PostgreSQL's jsonb).
+
+    FALSE where an object repeats a name, an escape stands for U+0000, or a number has 1,000 digits in a row or an
+    exponent of 1,000 or more. Source: https://www.postgresql.org/docs/current/datatype-json.html
+    """
+
+    arg_types = {"this": True}
+
+
 class ParseDate(Operation):
     """DATE of `YYYY-MM-DD` after TrimAscii, years 0001-9999, calendar checked; NULL otherwise."""
 

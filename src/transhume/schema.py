@@ -108,6 +108,7 @@ _TEXT_GRAMMARS = (
     Kind.TIME,
     Kind.TIMESTAMP,
     Kind.TIMESTAMPTZ,
+    Kind.JSON,
 )
 _CONVERTIBLE = frozenset(
     {
@@ -124,13 +125,25 @@ _CONVERTIBLE = frozenset(
 )
 
 
+def is_contained(given: LogicalType, wanted: LogicalType) -> bool:
+    """Say whether every value of one type is a value of the other as it stands: nothing to convert, nothing to check.
+
+    True for equal types, a text in a longer text, JSON (a text to all our parts) in text, lists of such elements.
+    """
+    if given.kind is Kind.LIST and given.element is not None and wanted.element is not None:
+        return wanted.kind is Kind.LIST and is_contained(given.element, wanted.element)
+    if wanted.kind is Kind.TEXT and given.kind in {Kind.TEXT, Kind.JSON}:
+        return wanted.length is None or (given.length is not None and given.length <= wanted.length)
+    return given == wanted
+
+
 def is_convertible(given: LogicalType, wanted: LogicalType) -> bool:
     """Say whether values of one type can become another exactly or be rejected one by one.
 
     What goes to `bigint` goes to `int` too. Text is parsed by the closed grammars; a double has no text.
     """
     if given.kind is wanted.kind:
-        return given.kind is not Kind.LIST or given.element == wanted.element
+        return given.kind is not Kind.LIST or is_contained(given, wanted)
     kind = Kind.BIGINT if wanted.kind is Kind.INT else wanted.kind
     return given.kind is kind or (given.kind, kind) in _CONVERTIBLE
 
@@ -151,7 +164,8 @@ class Column:
     """One column of a source or target table.
 
     `type` is None where transhume cannot carry the native type exactly; `native` is the system's own name.
-    `refused` says why a target column may not be written (generated, for example).
+    `refused` says why a target column may not be written (generated, for example). `keeps_text` is False for a
+    JSON column that stores the value and not its text (jsonb): what would be changed there is a reject.
     """
 
     name: str
@@ -161,6 +175,7 @@ class Column:
     carrier: Carrier = Carrier.NATIVE
     has_default: bool = False
     refused: str = ""
+    keeps_text: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ The reasons, each followed by `:` and the source column (the oracle has its own 
 |-----------------|-----------------------------------------------------------------------------------------------|
 | `bad_encoding`  | the source holds text that is not UTF-8                                                       |
 | `blob`          | the source holds bytes where its column has another type                                      |
-| `bad_value`     | the source holds a value of another class, and no text is read as the wanted type (bytes, json) |
+| `bad_value`     | the source holds a value of another class, and no text is read as the wanted type (bytes, list) |
 | `bad_integer`   | a text is not an integer of 64 bits                                                           |
 | `bad_number`    | a text is not a number that the wanted decimal or double holds                                |
 | `bad_boolean`   | a text is none of true, false, t, f, 1, 0; an integer is neither 1 nor 0                      |
-| `bad_uuid` `bad_date` `bad_time` | a text is none                                                               |
+| `bad_uuid` `bad_date` `bad_time` `bad_json` | a text is none                                                    |
 | `bad_timestamp` | a text is no timestamp, or for timestamptz no instant                                         |
 | `not_finite`    | a double is NaN or infinite                                                                   |
 | `out_of_range`  | a whole number is beyond 32 bits where `int` is wanted                                        |
@@ -21,7 +21,7 @@ The reasons, each followed by `:` and the source column (the oracle has its own 
 
 What may be converted (everything else is a RuleProblem, found before a run):
 same kind (decimal: DecimalFromDecimal); text to int, bigint, decimal, double, boolean, uuid, date, time, timestamp,
-timestamptz by the Parse operations; int, bigint, uuid, decimal, json to text; int and bigint to each other, to
+timestamptz, json by the Parse operations; int, bigint, uuid, decimal, json to text; int and bigint to each other, to
 decimal and to double (exactly); 1 and 0 to boolean and back; decimal to int, bigint and double (nearest);
 double to int and bigint (whole numbers); date to timestamp (midnight).
 """
@@ -34,7 +34,7 @@ from sqlglot import exp
 from transhume import operations as op
 from transhume.rules.rule import Reason, RuleProblem, Sql
 from transhume.rules.trees import every, is_null, is_present, is_true, negated
-from transhume.schema import BIGINT, Kind, LogicalType
+from transhume.schema import BIGINT, Kind, LogicalType, is_contained
 
 Bind = Callable[[exp.Expression], exp.Column]
 Origin = Callable[[exp.Expression], exp.Expression]
@@ -178,7 +178,7 @@ def _text_bounds(value: exp.Expression, origin: Origin) -> _Bounds:
 def _changes(given: LogicalType, wanted: LogicalType) -> bool:
     if given.kind is Kind.DECIMAL:
         return decimal_bounds(given) != decimal_bounds(wanted)
-    return given.kind is Kind.LIST and given.element != wanted.element
+    return given.kind is Kind.LIST and not is_contained(given, wanted)
 
 
 def _to_int(sql: Sql, wanted: LogicalType, column: str, bind: Bind) -> Sql:
@@ -249,6 +249,7 @@ _CONVERSIONS: dict[tuple[Kind, Kind], _Conversion] = {
     (Kind.TEXT, Kind.TIME): _Conversion(_plain(op.ParseTime), "bad_time"),
     (Kind.TEXT, Kind.TIMESTAMP): _Conversion(_plain(op.ParseTimestamp), "bad_timestamp"),
     (Kind.TEXT, Kind.TIMESTAMPTZ): _Conversion(_plain(op.ParseInstant), "bad_timestamp"),
+    (Kind.TEXT, Kind.JSON): _Conversion(_plain(op.ParseJson), "bad_json"),
     (Kind.INT, Kind.TEXT): _Conversion(_plain(op.IntegerText), None),
     (Kind.BIGINT, Kind.TEXT): _Conversion(_plain(op.IntegerText), None),
     (Kind.UUID, Kind.TEXT): _Conversion(_plain(op.UuidText), None),

@@ -224,8 +224,6 @@ class MappingScope:
             if own.kind is Kind.UUID:
                 value = self.bind(op.UuidFromBytes(this=value))
             return convert(Sql(value, own), aim, name, self.bind)
-        if own.kind is Kind.JSON:
-            return convert(Sql(place.value, own), aim, name, self.bind)
         text = Sql(place.value, TEXT)
         if aim.kind is own.kind or aim.kind is Kind.TEXT:
             return convert(text, aim, name, self.bind)

@@ -36,7 +36,7 @@ from transhume.plan.types import uuid_column
 from transhume.rules import parse_rule
 from transhume.rules.rule import ColumnRef, Reason, Sql, label
 from transhume.rules.trees import every, is_null, is_present, is_true, negated, some
-from transhume.schema import FATE, KEY_UUID, REASONS, ROW, UUID, WARNINGS, physical_names
+from transhume.schema import FATE, KEY_UUID, REASONS, ROW, UUID, WARNINGS, Kind, physical_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,11 @@ def target_values(scope: MappingScope, target: TargetTable) -> dict[str, TargetV
         source = label(rule)
         sql = for_target(rule.to_sql(scope, column.type), column.type, source, scope.bind, scope.layers.origin)
         value = sql.value if isinstance(sql.value, exp.Column) else scope.bind(sql.value)
-        sql = Sql(value, sql.type, sql.reasons)
+        reasons = sql.reasons
+        if column.type.kind is Kind.JSON and not column.keeps_text:
+            changed = is_true(negated(op.JsonKeepsValue(this=value.copy())))
+            reasons = (*reasons, Reason(scope.bind(changed), f"json_changed:{source}"))
+        sql = Sql(value, sql.type, reasons)
         null = None
         if not column.nullable:
             null = Reason(_unless(sql.reasons, is_null(value)), f"null:{source}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Any
 
+from transhume.oracle.json_texts import read_json
 from transhume.rules.rule import Outcome, RuleProblem
 from transhume.schema import Kind, LogicalType, is_convertible
 
@@ -61,6 +62,8 @@ def convert(value: Any, given: LogicalType, wanted: LogicalType, column: str) ->
 
 def parse(text: str, wanted: LogicalType) -> Any:
     """Return the value that a text has in the wanted type's grammar, None if it is not of it."""
+    if wanted.kind is Kind.JSON:
+        return read_json(text)
     trimmed = text.strip(_BLANKS)
     if wanted.kind is Kind.DECIMAL:
         return _decimal(trimmed, wanted)
@@ -236,6 +239,7 @@ _PARSERS: dict[Kind, Callable[[str], Any]] = {
     Kind.TIME: _time,
     Kind.TIMESTAMP: _timestamp,
     Kind.TIMESTAMPTZ: _instant,
+    Kind.JSON: read_json,
 }
 _BAD_TEXT = {
     Kind.BIGINT: "bad_integer",
@@ -247,4 +251,5 @@ _BAD_TEXT = {
     Kind.TIME: "bad_time",
     Kind.TIMESTAMP: "bad_timestamp",
     Kind.TIMESTAMPTZ: "bad_timestamp",
+    Kind.JSON: "bad_json",
 }

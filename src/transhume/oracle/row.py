@@ -9,6 +9,7 @@ from typing import Any, Final
 from transhume.batches import TargetTable
 from transhume.expressions import CheckedExpression, parse
 from transhume.oracle.exact import Odd, at_scale, convert, reads_text
+from transhume.oracle.json_texts import changes_as_value
 from transhume.plan.model import NamesLookup, Plan, TableMapping
 from transhume.plan.types import SourceTypes, resolve
 from transhume.rules.rule import Argument, ColumnRef, Constant, Outcome, Rule, RuleProblem, label
@@ -145,6 +146,8 @@ class Oracle:
                 reasons.append(f"nul_character:{source}")
             if column.type.kind is Kind.TEXT and column.type.length is not None and len(value) > column.type.length:
                 reasons.append(f"too_long:{source}")
+        if column.type.kind is Kind.JSON and not column.keeps_text and value is not None and changes_as_value(value):
+            reasons.append(f"json_changed:{source}")
         if value is None and not reasons and not column.nullable:
             reasons.append(f"null:{source}")
         return Outcome(None if reasons else value, tuple(reasons))
@@ -269,8 +272,6 @@ def _odd(odd: Odd, aim: LogicalType, name: str) -> Outcome:
 
 def _carried_as_text(value: str | None, own: LogicalType, aim: LogicalType, name: str) -> Outcome:
     """Return what an exact text of the column's own type gives; its digits are read as the wanted number at once."""
-    if own.kind is Kind.JSON:
-        return convert(value, own, aim, name)
     is_direct = aim.kind in {own.kind, Kind.TEXT} or (own.kind is Kind.DECIMAL and aim.kind is Kind.DOUBLE)
     if is_direct:
         return convert(value, TEXT, aim, name)

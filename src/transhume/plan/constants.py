@@ -1,6 +1,7 @@
 """Literals of a plan: whether a text is a value of a type. Nothing is parsed for a run here."""
 
 import datetime as dt
+import json
 import math
 import re
 import uuid
@@ -68,6 +69,15 @@ def _is_uuid(text: str, _: LogicalType) -> bool:
     return str(uuid.UUID(text)) == text.lower()
 
 
+def _is_json(text: str, _: LogicalType) -> bool:
+    json.loads(text, parse_constant=_refuse)
+    return True
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(word)
+
+
 _CONSTANTS: dict[Kind, Callable[[str, LogicalType], bool]] = {
     Kind.TEXT: lambda text, _: "\0" not in text,
     Kind.INT: _is_integer,
@@ -80,4 +90,5 @@ _CONSTANTS: dict[Kind, Callable[[str, LogicalType], bool]] = {
     Kind.TIME: _is_time,
     Kind.TIMESTAMP: _is_timestamp,
     Kind.TIMESTAMPTZ: _is_timestamp,
+    Kind.JSON: _is_json,
 }

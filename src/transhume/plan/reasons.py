@@ -63,6 +63,11 @@ REASONS: Mapping[str, Meaning] = MappingProxyType(
             "write {{boolean: {column}, true: [...], false: [...]}}",
         ),
         "bad_uuid": Meaning("'{column}' holds a text that is no UUID", _NO_CURE),
+        "bad_json": Meaning("'{column}' holds a text that is not one JSON value (RFC 8259)", _NO_CURE),
+        "json_changed": Meaning(
+            "'{column}' holds JSON that '{target}' would change: a repeated name, \\u0000, or a number of 1,000 digits",
+            "let the target column keep the text (json), or correct the rows",
+        ),
         "bad_date": Meaning(
             "'{column}' holds a text that is no date YYYY-MM-DD",
             "write {{parse: {column}, format: ...}}, or correct the rows",

@@ -217,7 +217,9 @@ def _target_column(
     optional = not (is_key or (spec is not None and (spec.not_null or spec.primary_key)))
     nullable = optional and (there is None or there.nullable)
     native, has_default = (there.native, there.has_default) if there is not None else ("", False)
-    return Column(name, wanted or given, nullable, native, has_default=has_default), []
+    keeps_text = there is None or there.keeps_text
+    column = Column(name, wanted or given, nullable, native, has_default=has_default, keeps_text=keeps_text)
+    return column, []
 
 
 def _unusable(plan: Plan, mapping: TableMapping, name: str, there: Column | None, existing: Table) -> Finding:

@@ -73,6 +73,9 @@ REGEXP_FULL_MATCH("v"."x", '[\t-\r ]*0000-00-00(?:[ T][0-9]{2}:[0-9]{2}:[0-9]{2}
 -- JoinReasons
 LIST_AGGREGATE(["v"."x", "v"."y"], 'string_agg', CHR(10));
 
+-- JsonKeepsValue
+CASE WHEN "v"."x" IS NULL THEN NULL ELSE NOT REGEXP_MATCHES(REGEXP_REPLACE("v"."x", '\\\\', '', 'g'), '\\u0000') AND NOT REGEXP_MATCHES(REGEXP_REPLACE("v"."x", '"(?:[^"\\]|\\.)*"', '""', 'g'), '[0-9]{1000}|[eE][+-]?0*[1-9][0-9]{3}') AND (SELECT COUNT("j"."key") = COUNT(DISTINCT ("j"."parent", "j"."key")) FILTER(WHERE NOT "j"."key" IS NULL) FROM JSON_TREE(CASE WHEN JSON_VALID("v"."x") THEN "v"."x" END) AS "j") END;
+
 -- LocalMicros
 EPOCH_US("v"."x");
 
@@ -105,6 +108,9 @@ CASE WHEN EPOCH_US(CASE WHEN REGEXP_FULL_MATCH("v"."x", '[\t-\r ]*(?:(?:[1-9][0-
 
 -- ParseInteger
 CASE WHEN REGEXP_FULL_MATCH("v"."x", '[\t-\r ]*(?:[+-]?[0-9]+)[\t-\r ]*') THEN TRY_CAST(CASE WHEN ("v"."x" >= '!') AND (ARRAY_EXTRACT("v"."x", -1) >= '!') THEN "v"."x" ELSE TRIM("v"."x", CHR(9) || CHR(10) || CHR(11) || CHR(12) || CHR(13) || CHR(32)) END AS BIGINT) END;
+
+-- ParseJson
+CASE WHEN JSON_VALID("v"."x") AND NOT REGEXP_MATCHES(REGEXP_REPLACE("v"."x", '"(?:[^"\\]|\\.)*"', '""', 'g'), '[Nn][Aa][Nn]|[Ii][Nn][Ff]|,[ \t\r\n]*[\]}]') THEN "v"."x" END;
 
 -- ParseTime
 CASE WHEN REGEXP_FULL_MATCH("v"."x", '[\t-\r ]*(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6}0*)?)[\t-\r ]*') THEN TRY_CAST(CASE WHEN ("v"."x" >= '!') AND (ARRAY_EXTRACT("v"."x", -1) >= '!') THEN "v"."x" ELSE TRIM("v"."x", CHR(9) || CHR(10) || CHR(11) || CHR(12) || CHR(13) || CHR(32)) END AS TIME) END;

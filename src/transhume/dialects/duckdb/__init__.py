@@ -7,11 +7,11 @@ One room per theme; each lists its operations in LOWERINGS.
 """
 
 from transhume.dialects.dialect import Dialect
-from transhume.dialects.duckdb import identifiers, numbers, patterns, rows, texts, times
+from transhume.dialects.duckdb import identifiers, json_texts, numbers, patterns, rows, texts, times
 from transhume.dialects.duckdb.builders import text_literal
 from transhume.dialects.duckdb.types import data_type
 
-_ROOMS = (rows, texts, numbers, times, identifiers, patterns)
+_ROOMS = (rows, texts, numbers, times, identifiers, patterns, json_texts)
 DUCKDB = Dialect(
     name="duckdb",
     printer="duckdb",

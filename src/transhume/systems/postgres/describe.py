@@ -80,7 +80,7 @@ def target_type(native: str) -> LogicalType | None:
     transhume does not know.
     """
     if native.endswith("[]"):
-        element = target_type(native[:-2])
+        element = None if native == "jsonb[]" else target_type(native[:-2])
         return None if element is None or element.kind is Kind.LIST else LogicalType(Kind.LIST, element=element)
     if native in _SIMPLE:
         return LogicalType(_SIMPLE[native])
@@ -175,4 +175,5 @@ def _column(
         native=native,
         has_default=has_default,
         refused=refused,
+        keeps_text=native != "jsonb",
     )

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from psycopg import sql
 
-from transhume.batches import ODD_TYPE, extract_schema
+from transhume.batches import OddValue, extract_schema, odd_array
 from transhume.errors import SystemRefused, SystemUnavailable
 from transhume.facts import Catalog
 from transhume.schema import BYTES, Column, Table
 from transhume.systems.postgres import describe, faults
 from transhume.systems.postgres.address import Address, parse_url
+from transhume.systems.postgres.arrays import to_lists
 from transhume.systems.postgres.connection import WatchedConnection, connect
 from transhume.systems.postgres.types import NativeType, source_type
 
@@ -47,9 +48,10 @@ WITH RECURSIVE stripped(relid, num, typid, typmod) AS (
   UNION ALL
     SELECT s.relid, s.num, t.typbasetype, t.typtypmod FROM stripped s JOIN pg_type t ON t.oid = s.typid
     WHERE t.typtype = 'd')
-SELECT c.relname, a.attname, tn.nspname, t.typname, t.typtype::text, s.typmod,
+SELECT c.relname, a.attname, tn.nspname, t.typname, t.typtype::text, s.typmod, en.nspname, e.typname, e.typtype::text,
        has_column_privilege(c.oid, a.attnum, 'SELECT')
 FROM stripped s JOIN pg_type t ON t.oid = s.typid AND t.typtype <> 'd' JOIN pg_namespace tn ON tn.oid = t.typnamespace
+LEFT JOIN pg_type e ON e.typarray = t.oid LEFT JOIN pg_namespace en ON en.oid = e.typnamespace
 JOIN pg_class c ON c.oid = s.relid JOIN pg_attribute a ON a.attrelid = s.relid AND a.attnum = s.num
 ORDER BY c.relname, a.attnum
 """
@@ -179,9 +181,12 @@ class PostgresSnapshot:
         expressions = []
         for column in columns:
             expression: sql.Composable = sql.Identifier("t", column.name)
-            if self._natives[table.name][column.name][0].name == "float4":
-                # The shortest text of a real reads back as another double: 0.1 is not 0.1::real.
-                expression = sql.SQL("{}::float8").format(expression)
+            # The shortest text of a real reads back as another double: 0.1 is not 0.1::real.
+            match self._natives[table.name][column.name][0].name:
+                case "float4":
+                    expression = sql.SQL("{}::float8").format(expression)
+                case "_float4":
+                    expression = sql.SQL("{}::float8[]").format(expression)
             expressions.append(expression)
         # A table of a plan may carry nothing but columns without a type; its rows still count.
         listed = sql.SQL(", ").join(expressions or [sql.SQL("1")])
@@ -211,7 +216,7 @@ def _batch(
     names = [str(ordinal) for ordinal in range(max(1, len(columns)))]
     carried = list(schema)[1:-1]
     types = {
-        name: pa.string() if pa.types.is_binary(field.type) else field.type
+        name: pa.string() if pa.types.is_binary(field.type) or pa.types.is_list(field.type) else field.type
         for name, field in zip(names, carried, strict=False)
     }
     found = pa_csv.read_csv(
@@ -232,10 +237,13 @@ def _batch(
         message = f"the server sent {row_count} rows, {found.num_rows} were read; nothing of them is used; report this"
         raise SystemRefused(message)
     arrays = [pa.array(range(first_row, first_row + row_count), pa.int64())]
+    odd: dict[str, dict[int, OddValue]] = {}
     for name, column in zip(names, columns, strict=False):
         array = found.column(name).combine_chunks()
+        if column.type is not None and column.type.element is not None:
+            array, odd[column.name] = to_lists(array.to_pylist(), column.type.element)
         arrays.append(_unhexed(array) if column.type == BYTES else array)
-    return pa.RecordBatch.from_arrays([*arrays, pa.nulls(row_count, ODD_TYPE)], schema=schema)
+    return pa.RecordBatch.from_arrays([*arrays, odd_array(row_count, odd)], schema=schema)
 
 
 def _unhexed(array: pa.Array) -> pa.Array:
@@ -278,8 +286,10 @@ def _seen(connection: WatchedConnection, schema: str) -> dict[str, _Seen]:
 
 def _natives(connection: WatchedConnection, schema: str) -> dict[str, dict[str, tuple[NativeType, bool]]]:
     found: dict[str, dict[str, tuple[NativeType, bool]]] = defaultdict(dict)
-    for table, column, *native, readable in connection.execute(_COLUMNS, [schema]).fetchall():
-        found[table][column] = (NativeType(*native), bool(readable))
+    for table, column, *own, space, name, kind, readable in connection.execute(_COLUMNS, [schema]).fetchall():
+        # A domain as element would have to be taken off too; it is told as it is, and so not carried.
+        element = None if name is None else NativeType(space, name, kind, own[-1])
+        found[table][column] = (NativeType(own[0], own[1], own[2], own[3], element), bool(readable))
     return found
 
 

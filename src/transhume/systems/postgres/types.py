@@ -10,7 +10,8 @@
 | text, varchar(n), char(n) with its padding, name, citext, enums | text |
 | uuid, date, time, timestamp, timestamptz, json, jsonb | their kind, as the server's text |
 | a domain | what it stands over |
-| every other (arrays, ranges, interval, money, network, geometric, xml, timetz, composites ...) | not carried |
+| arrays of these | list of their kind; one of more dimensions or with other bounds is an odd value of its row |
+| every other (ranges, interval, money, network, geometric, xml, timetz, composites ...) | not carried |
 
 As text, because `infinity`, years before Christ and after 9999 are legal there: the rule's grammar judges them.
 Source: https://www.postgresql.org/docs/current/datatype.html
@@ -62,16 +63,23 @@ _HEADER = 4
 
 @dataclass(frozen=True, slots=True)
 class NativeType:
-    """A type of the server with its domains taken off: `schema`, `name` and `kind` as in pg_type, `modifier` or -1."""
+    """A type of the server with its domains taken off: `schema`, `name` and `kind` as in pg_type, `modifier` or -1.
+
+    `element` is an array's element type, whose modifier stands with the array.
+    """
 
     schema: str
     name: str
     kind: str
     modifier: int = -1
+    element: "NativeType | None" = None
 
 
 def source_type(native: NativeType) -> tuple[LogicalType, Carrier] | None:
     """Return the logical type and carrier that hold every value of a native type, None where none does."""
+    if native.element is not None:
+        element = source_type(native.element)
+        return None if element is None else (LogicalType(Kind.LIST, element=element[0]), Carrier.NATIVE)
     if native.kind == "e" or native.name == "citext":
         return TEXT, Carrier.NATIVE
     if native.schema != "pg_catalog":

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from transhume.batches import ODD_TYPE
+from transhume.batches import OddValue
 from transhume.schema import (
     BIGINT,
     BOOLEAN,
@@ -44,9 +44,6 @@ _NAMED: dict[str, LogicalType] = {
 }
 _BOOLEAN = {"BOOLEAN", "BOOL"}
 _WHOLE_DOUBLE_MAX = 2**53
-
-OddValue = tuple[str, bytes]
-"""Class and value as bytes, as `batches.ODD_TYPE` describes them."""
 
 
 def affinity(declared: str) -> str:
@@ -153,18 +150,6 @@ def converter_name(column: Column) -> str:
     if column.type.kind is Kind.DOUBLE and affinity(column.native) == "NUMERIC":
         return "widened"
     return column.type.kind.value
-
-
-def odd_array(row_count: int, odd: Mapping[str, Mapping[int, OddValue]]) -> pa.Array:
-    """Return the `_odd` column of `row_count` rows from the odd values by column name and position."""
-    if not any(odd.values()):
-        return pa.nulls(row_count, ODD_TYPE)
-    rows: list[list[dict[str, Any]] | None] = [None] * row_count
-    for name, values in odd.items():
-        for position, (kind, value) in values.items():
-            entry = {"name": name, "class": kind, "value": value}
-            rows[position] = [*(rows[position] or []), entry]
-    return pa.array(rows, ODD_TYPE)
 
 
 def _is_utf8(value: bytes | bytearray) -> bool:
