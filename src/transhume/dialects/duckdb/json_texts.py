@@ -7,6 +7,7 @@ leading zeros and bare control characters.
 from sqlglot import exp
 
 from transhume.dialects.dialect import Lowering
+from transhume.dialects.duckdb.builders import call
 from transhume.operations import JsonKeepsValue, Operation, ParseJson
 
 _TEXTS = r'"(?:[^"\\]|\\.)*"'
@@ -17,9 +18,7 @@ _NUL = r"\\u0000"
 
 def _parse_json(node: Operation) -> exp.Expression:
     """Return the text where json_valid takes it and nothing outside its texts is DuckDB's own extension."""
-    sound = exp.And(
-        this=_call("json_valid", node.this), expression=_not(_matches(_outside_texts(node.this), _NOT_JSON))
-    )
+    sound = exp.And(this=call("json_valid", node.this), expression=_not(_matches(_outside_texts(node.this), _NOT_JSON)))
     return exp.Case(ifs=[exp.If(this=sound, true=node.this.copy())])
 
 
@@ -28,13 +27,13 @@ def _json_keeps_value(node: Operation) -> exp.Expression:
 
     A pair of backslashes is one escaped backslash, so pairs go before \u0000 is looked for.
     """
-    unescaped = _call("regexp_replace", node.this, _text(r"\\\\"), _text(""), _text("g"))
+    unescaped = call("regexp_replace", node.this, _text(r"\\\\"), _text(""), _text("g"))
     plain = exp.And(
         this=_not(_matches(unescaped, _NUL)),
         expression=_not(_matches(_outside_texts(node.this), _LONG_NUMBER)),
     )
-    parsed = exp.Case(ifs=[exp.If(this=_call("json_valid", node.this), true=node.this.copy())])
-    nodes = exp.Table(this=_call("json_tree", parsed), alias=exp.TableAlias(this=exp.to_identifier("j", quoted=True)))
+    parsed = exp.Case(ifs=[exp.If(this=call("json_valid", node.this), true=node.this.copy())])
+    nodes = exp.Table(this=call("json_tree", parsed), alias=exp.TableAlias(this=exp.to_identifier("j", quoted=True)))
     name, parent = (exp.column(each, "j", quoted=True) for each in ("key", "parent"))
     pairs = exp.Tuple(expressions=[parent, name.copy()])
     distinct = exp.Filter(
@@ -49,11 +48,11 @@ def _json_keeps_value(node: Operation) -> exp.Expression:
 
 
 def _outside_texts(value: exp.Expression) -> exp.Expression:
-    return _call("regexp_replace", value, _text(_TEXTS), _text('""'), _text("g"))
+    return call("regexp_replace", value, _text(_TEXTS), _text('""'), _text("g"))
 
 
 def _matches(value: exp.Expression, pattern: str) -> exp.Expression:
-    return _call("regexp_matches", value, _text(pattern))
+    return call("regexp_matches", value, _text(pattern))
 
 
 def _not(value: exp.Expression) -> exp.Expression:
@@ -62,10 +61,6 @@ def _not(value: exp.Expression) -> exp.Expression:
 
 def _text(value: str) -> exp.Expression:
     return exp.Literal.string(value)
-
-
-def _call(function: str, *arguments: exp.Expression) -> exp.Expression:
-    return exp.Anonymous(this=function, expressions=[argument.copy() for argument in arguments])
 
 
 LOWERINGS: dict[type[Operation], Lowering] = {ParseJson: _parse_json, JsonKeepsValue: _json_keeps_value}
