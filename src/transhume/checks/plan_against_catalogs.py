@@ -12,7 +12,7 @@ from transhume.plan.places import at, at_column, at_mapping
 from transhume.plan.types import SourceTypes, resolve, target_table
 from transhume.rules.copy import Copy
 from transhume.rules.rule import ColumnRef, RuleProblem
-from transhume.schema import Kind, LogicalType, Table
+from transhume.schema import TEXT, Kind, LogicalType, Table, is_convertible
 from transhume.words import hint
 
 _KEY_KINDS = frozenset({Kind.TEXT, Kind.INT, Kind.BIGINT, Kind.UUID})
@@ -58,11 +58,11 @@ def _line(finding: Finding) -> tuple[str, int, int]:
 
 def _unused_tables(plan: Plan, source: Catalog) -> Iterator[Finding]:
     used = {mapping.from_ for mapping in plan.tables.values()}
-    used |= {join.from_ for mapping in plan.tables.values() for join in mapping.join.values()}
+    used |= {name for mapping in plan.tables.values() for name in mapping.feeding()}
     for name, table in source.tables.items():
         if name not in used and name not in plan.ignored_tables:
             rows = "" if table.row_count is None else f" ({table.row_count:,} rows)"
-            message = f"the source table '{name}'{rows} goes nowhere: no mapping reads it"
+            message = f"the source table '{name}'{rows} goes nowhere: no mapping reads or joins it"
             cure = f"map it, or write '{name}' under ignored_tables"
             yield at(plan, ("ignored_tables",) if plan.ignored_tables else (), "table_left_out", message, cure)
     for place, name in enumerate(plan.ignored_tables):
@@ -116,11 +116,16 @@ def _join_findings(plan: Plan, mapping: TableMapping, alias: str, types: SourceT
     places: list[tuple[tuple[str, ...], str]] = [(("on", column), column) for column in join.on]
     places += [(("first", column), column) for column in join.first or ()]
     places += [(("latest",), join.latest)] if join.latest else []
+    places += [(("pivot", word), getattr(join.pivot, word)) for word in ("name", "value") if join.pivot]
     names = [column.name for column in joined.columns]
     for below, name in places:
         if name not in names:
             message = f"the source's table '{join.from_}' has no column '{name}'"
             yield at(plan, (*here, *below), "unknown_column", message, hint(name, names, "its columns are"))
+    key = joined.column(join.pivot.name) if join.pivot else None
+    if join.pivot and key is not None and (key.type is None or not is_convertible(key.type, TEXT)):
+        message = f"'{join.from_}.{join.pivot.name}' is {key.type or key.native}, and a pivot's keys are texts"
+        yield at(plan, (*here, "pivot", "name"), "key_type", message, "name the column that holds the keys")
     for column, own in join.on.items():
         path = (*here, "on", column)
         try:

@@ -25,6 +25,9 @@ def print_run(output: Output, result: "RunResult") -> None:
     ]
     header = ["table", "read", *shown, "compared", "seconds"]
     output.table(f"run {result.run}: {result.state}", header, rows)
+    if result.fed:
+        title = "rows that only feed joins and gathers"
+        output.table(title, ["source table", "fed"], [[name, rows] for name, rows in result.fed.items()])
     reasons = [[t.mapping, reason, count] for t in result.tables for reason, count in sorted(t.reasons.items())]
     if reasons:
         output.table("rejects by reason (a row may have several)", ["table", "reason", "rows"], reasons)

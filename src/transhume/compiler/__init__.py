@@ -8,6 +8,7 @@ from transhume.compiler.cycles import RowFates, compile_fixpoint_step, compile_r
 from transhume.compiler.joins import compile_join
 from transhume.compiler.keys import compile_distinct, compile_duplicates, compile_parent_keys, relation_columns
 from transhume.compiler.order import is_cyclic, table_order
+from transhume.compiler.pivots import compile_pivot_leftovers
 from transhume.compiler.scope import DeferredReference, MappingScope, key_types
 from transhume.compiler.transform import compile_transform
 from transhume.compiler.usage import columns_read, needs
@@ -23,6 +24,7 @@ __all__ = [
     "compile_fixpoint_step",
     "compile_join",
     "compile_parent_keys",
+    "compile_pivot_leftovers",
     "compile_row_fates",
     "compile_transform",
     "compile_unaccounted",

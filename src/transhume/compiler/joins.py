@@ -8,7 +8,7 @@ key, none for a NULL key.
 The choice: rows that pass `where`; of these, rows whose `first` column holds one of its values, the earliest in
 the list (rows with another value are no candidates); of these, the greatest `latest` (NULL is the least).
 Ambiguous: more than one row is left; or one whose `latest` cannot be read stands among several; or one whose
-`where` cannot be read.
+`where` cannot be read. With `pivot` the relation is that of `compiler.pivots`.
 """
 
 from collections.abc import Mapping
@@ -16,14 +16,15 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from transhume.compiler.children import child_scope
 from transhume.compiler.conditions import condition
 from transhume.compiler.layers import select_from, sorted_by
+from transhume.compiler.pivots import compile_pivot
 from transhume.compiler.reasons import none_of
 from transhume.compiler.scope import MappingScope, key_type
 from transhume.compiler.usage import columns_read
 from transhume.facts import Facts
 from transhume.plan.model import Join, Plan, TableMapping
-from transhume.rules.copy import Copy
 from transhume.rules.rule import ColumnRef
 from transhume.rules.trees import every, is_null, is_present, is_true, negated, some
 from transhume.schema import BOOLEAN, ODD, ROW, LogicalType, physical_names
@@ -36,7 +37,9 @@ _DOUBT, _FIRST, _BAD, _LATEST = "_k_doubt", "_k_first", "_k_bad", "_k_latest"
 def compile_join(plan: Plan, mapping: TableMapping, alias: str, facts: Facts) -> exp.Select:
     """Return the SELECT over the joined table's whole extract that gives the join's relation; see the module."""
     join = mapping.join[alias]
-    scope = _child_scope(plan, join, facts)
+    if join.pivot is not None:
+        return compile_pivot(plan, mapping, alias, facts)
+    scope = child_scope(plan, join.from_, tuple(join.on), facts)
     keys = {f"_k{place}": part for place, part in enumerate(scope.key())}
     kept = {name: scope.layers.column(name) for name in _carried(mapping, alias, facts)}
     usable = [is_present(part.value) for part in keys.values()]
@@ -69,19 +72,6 @@ def join_columns(mapping: TableMapping, alias: str, facts: Facts) -> dict[str, L
     extract = facts.extracts[join.from_]
     keys = {f"_k{place}": key_type(extract, name) for place, name in enumerate(join.on)}
     return {**keys, _MANY: BOOLEAN}
-
-
-def _child_scope(plan: Plan, join: Join, facts: Facts) -> MappingScope:
-    """Return a scope whose own table is the joined one and whose key is the join's."""
-    child = TableMapping.model_construct(
-        name=join.from_,
-        from_=join.from_,
-        key=tuple(join.on),
-        where=join.where,
-        join={},
-        columns={name: Copy(column=ColumnRef(name)) for name in join.on},
-    )
-    return MappingScope(plan, child, facts, facts.extracts[join.from_].paths)
 
 
 def _carried(mapping: TableMapping, alias: str, facts: Facts) -> list[str]:

@@ -12,7 +12,7 @@ from transhume.compiler.layers import Layers, with_columns
 from transhume.compiler.scans import extract_columns, parquet, scan
 from transhume.facts import ExtractedTable, Facts, Need
 from transhume.plan.constants import constant_problem
-from transhume.plan.model import Plan, TableMapping
+from transhume.plan.model import Pivot, Plan, TableMapping
 from transhume.plan.types import SourceTypes, resolve
 from transhume.rules.rule import Argument, ColumnRef, Constant, Reason, Rule, RuleProblem, Sql, label
 from transhume.rules.trees import every, is_present, is_true
@@ -258,8 +258,12 @@ class MappingScope:
             read: Callable[[str], exp.Column] = self.layers.column
         else:
             read = self.joined(name.partition(".")[0])
+        odd_name = ODD
+        pivoted = pivoted_column(self.mapping, name)
+        if pivoted is not None:
+            physical, odd_name = pivoted
         value: exp.Expression = read(physical) if column.type is not None else exp.Null()
-        odd: exp.Expression = read(ODD) if own in extract.odd_columns else exp.Null()
+        odd: exp.Expression = read(odd_name) if own in extract.odd_columns else exp.Null()
         self._places[name] = _Place(extract, column, value, odd)
         return self._places[name]
 
@@ -286,6 +290,18 @@ def key_types(mapping: TableMapping, facts: Facts) -> tuple[LogicalType, ...]:
     """Return the types of the key columns `_k0`, `_k1` .. of a mapping's fates and of its parents relation."""
     names = [resolve(mapping, part) for part in mapping.key]
     return tuple(key_type(facts.extracts[table], own) for table, own in names)
+
+
+def pivot_columns(pivot: Pivot) -> dict[str, tuple[str, str]]:
+    """Return for each column of a pivot's alias the names of its value and its row's odd values in the relation."""
+    return {column: (f"_p{place}", f"_p{place}_odd") for place, column in enumerate(pivot.take)}
+
+
+def pivoted_column(mapping: TableMapping, name: str) -> tuple[str, str] | None:
+    """Return `pivot_columns`'s names of `alias.column`; None for what is not a pivot's column."""
+    alias, point, column = name.partition(".")
+    pivot = mapping.join[alias].pivot if point and alias in mapping.join else None
+    return pivot_columns(pivot)[column] if pivot is not None else None
 
 
 def join_need(mapping: TableMapping, alias: str) -> Need:

@@ -5,6 +5,7 @@ compiler, whose promises about conversions and reasons it keeps by itself.
 """
 
 from transhume.oracle.exact import Odd
+from transhume.oracle.relatives import Relatives
 from transhume.oracle.row import AMBIGUOUS, Expected, Oracle
 
-__all__ = ["AMBIGUOUS", "Expected", "Odd", "Oracle"]
+__all__ = ["AMBIGUOUS", "Expected", "Odd", "Oracle", "Relatives"]

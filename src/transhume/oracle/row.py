@@ -74,7 +74,7 @@ class Oracle:
         `joined` gives for each alias the row that was found, None, or AMBIGUOUS. `duplicate` says that another row
         has the same key.
         """
-        scope = _RowScope(self, row, joined or {})
+        scope = RowScope(self, row, joined or {})
         reasons: list[str] = []
         where = scope.condition(self.mapping.where) if self.mapping.where is not None else Outcome(True)
         if not where.reasons and where.value is not True:
@@ -101,6 +101,10 @@ class Oracle:
             return Expected("rejected", tuple(dict.fromkeys(reasons)))
         return Expected("loaded", (), values, tuple(warnings))
 
+    def read(self, row: Mapping[str, Any], joined: Mapping[str, JoinedRow] | None = None) -> "RowScope":
+        """Return what can be asked about one row beside these joined ones; see `expected_row`."""
+        return RowScope(self, row, joined if joined is not None else {})
+
     def result(self, rule: Rule, wanted: LogicalType | None) -> LogicalType:
         """Return the type of a rule's value; asked once for each rule of the plan, not once a row."""
         known = self._results.get((id(rule), wanted))
@@ -115,7 +119,7 @@ class Oracle:
             known = self._conditions[text] = parse(text).check_condition(types)
         return known
 
-    def _key_reasons(self, scope: "_RowScope", duplicate: bool) -> Iterator[str]:
+    def _key_reasons(self, scope: "RowScope", duplicate: bool) -> Iterator[str]:
         for name in self.mapping.key:
             part = scope.key_part(name)
             yield from part.reasons
@@ -124,7 +128,7 @@ class Oracle:
         if duplicate:
             yield f"duplicate_key:{','.join(self.mapping.key)}"
 
-    def _join_reasons(self, scope: "_RowScope", alias: str) -> Iterator[str]:
+    def _join_reasons(self, scope: "RowScope", alias: str) -> Iterator[str]:
         join = self.mapping.join[alias]
         bad = [reason for name in join.on.values() for reason in scope.key_part(name).reasons]
         yield from bad
@@ -134,7 +138,7 @@ class Oracle:
         elif found is None and join.none == "reject" and not bad:
             yield f"no_match:{alias}"
 
-    def _target_value(self, scope: "_RowScope", rule: Rule, column: Column) -> Outcome:
+    def _target_value(self, scope: "RowScope", rule: Rule, column: Column) -> Outcome:
         """Return a rule's value in the target column's type and held against the column's bounds."""
         assert column.type is not None
         source = label(rule)
@@ -153,7 +157,7 @@ class Oracle:
         return Outcome(None if reasons else value, tuple(reasons))
 
 
-class _RowScope:
+class RowScope:
     """What the rules' Python twins may ask about one row (`rules.rule.PythonScope`)."""
 
     def __init__(self, oracle: Oracle, row: Mapping[str, Any], joined: Mapping[str, JoinedRow]) -> None:
@@ -252,7 +256,8 @@ class _RowScope:
         if name == own_name:
             return self._row[own_name]
         found = self.joined.get(name.partition(".")[0])
-        return None if found is None or isinstance(found, _Mark) else found[own_name]
+        # By the alias's own name of the column: of a pivot's columns each one is the same column of its table.
+        return None if found is None or isinstance(found, _Mark) else found[name.partition(".")[2]]
 
 
 def _reader(values: Mapping[str, Any]) -> Callable[[str], Any]:

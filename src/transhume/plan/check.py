@@ -6,7 +6,7 @@ from itertools import pairwise
 from transhume.errors import Finding
 from transhume.plan.check_columns import column_findings
 from transhume.plan.check_expressions import condition_columns, expression_findings
-from transhume.plan.check_joins import join_findings
+from transhume.plan.check_joins import join_findings, take_findings
 from transhume.plan.model import FileLookup, NamesLookup, Plan, RejectLimit, TableMapping
 from transhume.plan.places import at, at_mapping
 from transhume.plan.reasons import REASONS
@@ -25,6 +25,7 @@ def check_plan(plan: Plan) -> list[Finding]:
     for mapping in plan.tables.values():
         findings += _mapping_findings(plan, mapping)
         findings += join_findings(plan, mapping)
+        findings += take_findings(plan, mapping, used_columns(mapping))
         findings += column_findings(plan, mapping)
         findings += expression_findings(plan, mapping)
         findings += _limit_findings(plan, mapping)

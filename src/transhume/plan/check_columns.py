@@ -37,9 +37,8 @@ def column_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
 
 def _key_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
     for place, column in enumerate(mapping.key):
-        if column.partition(".")[0] in mapping.join:
-            message = f"the key '{column}' is a joined column; a key identifies a row of '{mapping.from_}'"
-            yield at(plan, ("tables", mapping.name, "key", place), "key", message, "name columns of the table itself")
+        if problem := alias_problem(mapping, column):
+            yield at(plan, ("tables", mapping.name, "key", place), "alias", *problem)
     if mapping.create and not key_columns(mapping):
         listed = mapping.key[0] if len(mapping.key) == 1 else f"[{', '.join(mapping.key)}]"
         message = f"nothing that '{mapping.name}' fills identifies a row of '{mapping.target_table}'"

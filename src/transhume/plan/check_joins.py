@@ -1,10 +1,11 @@
 """What is wrong with the joins of a mapping, and with its names of joined columns; without a database."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from transhume.errors import Finding
-from transhume.plan.model import Plan, TableMapping
+from transhume.plan.model import Join, Plan, TableMapping
 from transhume.plan.places import at
+from transhume.plan.types import untaken_problem
 from transhume.words import did_you_mean, hint
 
 
@@ -20,13 +21,45 @@ def join_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
             finding = _own_column(plan, mapping, (*here, "on", column), own, earlier, alias)
             if finding is not None:
                 yield finding
+        yield from _pivot_findings(plan, here, alias, join)
         earlier.append(alias)
+
+
+def _pivot_findings(plan: Plan, here: tuple[str, ...], alias: str, join: Join) -> Iterator[Finding]:
+    if join.pivot is None:
+        if join.ignore:
+            message = f"the join '{alias}' ignores keys, and it has no 'pivot' whose keys they could be"
+            yield at(plan, (*here, "ignore"), "pivot", message, "remove it, or write 'pivot: {name:, value:, take:}'")
+        return
+    for word in ("first", "latest"):
+        if getattr(join, word) is not None:
+            message = f"the join '{alias}' is a pivot, which chooses no row: '{word}' has no meaning there"
+            cure = f"remove it; rows that may not count go out by 'where', and one key alone is a join with '{word}'"
+            yield at(plan, (*here, word), "pivot", message, cure)
+    for place, key in enumerate(join.ignore):
+        column = next((name for name, taken in join.pivot.take.items() if taken == key), None)
+        if column is not None:
+            message = f"the key '{key}' is ignored, and '{alias}.{column}' takes it"
+            yield at(plan, (*here, "ignore", place), "pivot", message, "remove it from ignore")
+
+
+def take_findings(plan: Plan, mapping: TableMapping, read: Container[str]) -> Iterator[Finding]:
+    """Yield what a pivot takes and nothing reads; `read` are the mapping's source columns and alias.columns."""
+    for alias, join in mapping.join.items():
+        for column, key in join.pivot.take.items() if join.pivot is not None else ():
+            if f"{alias}.{column}" not in read:
+                message = f"the pivot '{alias}' takes '{column}', and nothing reads '{alias}.{column}'"
+                cure = f"write a rule for it, or '{key}' under ignore"
+                path = ("tables", mapping.name, "join", alias, "pivot", "take", column)
+                yield at(plan, path, "take_unused", message, cure, "warning")
 
 
 def _own_column(
     plan: Plan, mapping: TableMapping, path: tuple[str, ...], name: str, earlier: list[str], alias: str
 ) -> Finding | None:
     other = name.partition(".")[0]
+    if problem := untaken_problem(mapping, name) if other in earlier else None:
+        return at(plan, path, "alias", *problem)
     if "." not in name or other in earlier:
         return None
     if other == alias:
@@ -45,8 +78,11 @@ def _own_column(
 def alias_problem(mapping: TableMapping, name: str) -> tuple[str, str] | None:
     """Return (what is wrong, cure) for `alias.column` whose alias is no join, as far as a plan alone can tell.
 
-    Without joins a point may belong to a column's name; the source's catalog decides.
+    Without joins a point may belong to a column's name; the source's catalog decides. For a column that a pivot
+    does not take, likewise.
     """
+    if problem := untaken_problem(mapping, name):
+        return problem
     alias, point, _ = name.partition(".")
     if not point or alias in mapping.join or not mapping.join:
         return None

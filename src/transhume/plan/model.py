@@ -62,8 +62,19 @@ def _parse_lookup(node: Any) -> Any:
 LookupField = Annotated[Lookup, BeforeValidator(_parse_lookup)]
 
 
+class Pivot(BaseModel):
+    """Rows of a key-value table as columns: `take` gives the alias's columns, each the value beside one key."""
+
+    model_config = _STRICT
+    name: str
+    """Column that holds the keys."""
+    value: str
+    """Column that holds the values."""
+    take: Annotated[dict[str, str], Field(min_length=1)]
+
+
 class Join(BaseModel):
-    """At most one row of another source table per row, under an alias."""
+    """At most one row of another source table per row, under an alias; with `pivot` the rows of one key as one."""
 
     model_config = _STRICT
     from_: str = Field(alias="from")
@@ -74,6 +85,9 @@ class Join(BaseModel):
     latest: str | None = None
     none: Literal["null", "reject"] = "null"
     many: Literal["reject"] = "reject"
+    pivot: Pivot | None = None
+    ignore: Names = ()
+    """Keys of a pivot's table that go nowhere, on purpose."""
 
 
 class RowCheck(BaseModel):
@@ -142,6 +156,12 @@ class TableMapping(BaseModel):
             yield rule
             waiting += [argument for argument in rule.arguments() if isinstance(argument, Rule)]
 
+    def feeding(self) -> Iterator[str]:
+        """Yield the source tables that the mapping joins or gathers, beside its own."""
+        yield from (join.from_ for join in self.join.values())
+        for rule in self.columns.values():
+            yield from (need.subject for need in rule.needs() if need.kind == "gather")
+
     def parents(self) -> Iterator[str]:
         """Yield the table mappings that this one references, itself included where it does."""
         seen = set()
@@ -208,6 +228,7 @@ __all__ = [
     "Join",
     "Lookup",
     "NamesLookup",
+    "Pivot",
     "Plan",
     "RejectLimit",
     "RowCheck",

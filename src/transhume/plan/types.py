@@ -129,6 +129,8 @@ class SourceTypes:
     def column(self, name: str) -> Column:
         """Return the source column, or the joined one for `alias.column`. Raises: RuleProblem if there is none."""
         table, own = resolve(self.mapping, name)
+        if problem := untaken_problem(self.mapping, name):
+            raise RuleProblem(*problem)
         known = self.tables.get(table)
         column = known.column(own) if known is not None else None
         if known is None:
@@ -143,11 +145,26 @@ class SourceTypes:
 
 
 def resolve(mapping: TableMapping, name: str) -> tuple[str, str]:
-    """Return source table and column that a name in the plan stands for; an alias before the point wins."""
+    """Return source table and column that a name in the plan stands for; an alias before the point wins.
+
+    Of a pivot's columns each one stands for the table's value column.
+    """
     alias, point, column = name.partition(".")
     if point and alias in mapping.join:
-        return mapping.join[alias].from_, column
+        join = mapping.join[alias]
+        is_taken = join.pivot is not None and column in join.pivot.take
+        return join.from_, join.pivot.value if join.pivot is not None and is_taken else column
     return mapping.from_, name
+
+
+def untaken_problem(mapping: TableMapping, name: str) -> tuple[str, str] | None:
+    """Return (what is wrong, cure) for `alias.column` of a pivot that takes no such column; None for any other name."""
+    alias, point, column = name.partition(".")
+    pivot = mapping.join[alias].pivot if point and alias in mapping.join else None
+    if pivot is None or column in pivot.take:
+        return None
+    message = f"the pivot '{alias}' takes no '{column}'"
+    return message, hint(name, [f"{alias}.{each}" for each in pivot.take], "it takes")
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from transhume.errors import Finding
 from transhume.plan.document import Document, Path_
-from transhume.plan.model import Defaults, FileLookup, Join, Plan, RowCheck, TableMapping
+from transhume.plan.model import Defaults, FileLookup, Join, Pivot, Plan, RowCheck, TableMapping
 from transhume.plan.schedule import PhaseDays, Schedule
 from transhume.plan.zones import zone_problem
 from transhume.rules.rule import RuleInvalid
@@ -25,6 +25,11 @@ _EXAMPLES = {
     "columns": "write 'columns:' with 'target_column: rule' lines below",
     "on": "write 'on: {column of the joined table: own column}'",
     "sql": "write 'sql: a condition that good rows fulfil'",
+}
+_PIVOT_EXAMPLES = {
+    "name": "write 'name: COLUMN': the column that holds the keys",
+    "value": "write 'value: COLUMN': the column that holds the values",
+    "take": "write 'take: {column: key}': each key becomes the alias's column",
 }
 RULE_EXAMPLES = {
     "copy": "{copy: model_name}",
@@ -46,7 +51,6 @@ RULE_EXAMPLES = {
 }
 """Each rule as it may stand behind a target column."""
 _LATER = {
-    "pivot": "joins of key-value tables", "ignore": "joins of key-value tables", "dedupe": "removing duplicates",
     "load": "replacing whole tables", "include": "plans in several files",
 }  # fmt: skip
 """Keys of the language that this version does not read yet."""
@@ -90,7 +94,8 @@ def _translated(
     key = str(path[-1]) if path else ""
     if kind == "missing":
         inside = _in_document(path[:-1], document)
-        what, cure = f"{_place(inside)} has no '{key}'", _EXAMPLES.get(key, f"write '{key}: ...'")
+        examples = _PIVOT_EXAMPLES if inside[-1:] == ("pivot",) else _EXAMPLES
+        what, cure = f"{_place(inside)} has no '{key}'", examples.get(key, f"write '{key}: ...'")
         # What lacks a part is left out whole; only the plan itself is kept.
         return inside or path, _finding("missing_key", what, cure, document, inside)
     if kind == "extra_forbidden":
@@ -138,7 +143,8 @@ def _model(path: Path_) -> type[BaseModel] | None:
     inside: dict[tuple[str, ...], type[BaseModel]] = {
         ("defaults",): Defaults, ("lookups", "*"): FileLookup, ("tables", "*"): TableMapping,
         ("schedule",): Schedule, ("schedule", "*"): PhaseDays,
-        ("tables", "*", "join", "*"): Join, ("tables", "*", "checks", "*"): RowCheck,
+        ("tables", "*", "join", "*"): Join, ("tables", "*", "join", "*", "pivot"): Pivot,
+        ("tables", "*", "checks", "*"): RowCheck,
     }  # fmt: skip
     return inside.get(tuple("*" if place in {1, 3} else str(part) for place, part in enumerate(path)))
 
@@ -158,8 +164,8 @@ def _place(path: Path_) -> str:
             return f"the lookup '{name}'"
         case ("tables", name):
             return f"the mapping '{name}'"
-        case ("tables", name, "join", alias):
-            return f"the join '{alias}' of '{name}'"
+        case ("tables", name, "join", alias, *below) if not below or below == ["pivot"]:
+            return f"the {'pivot' if below else 'join'} '{alias}' of '{name}'"
         case ("tables", name, "checks", int(number)):
             return f"check {number + 1} of '{name}'"
     return f"'{path[-1]}'"

@@ -28,6 +28,8 @@ class RunResult:
     rejects: Path
     artifacts: Path
     duration_s: float
+    fed: Mapping[str, int] = field(default_factory=dict)
+    """Rows by source table that only feed joins and gathers; no mapping is made from these tables."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
@@ -41,6 +43,7 @@ class RunResult:
             "rejects": str(self.rejects),
             "artifacts": str(self.artifacts),
             "duration_s": self.duration_s,
+            "fed": dict(self.fed),
         }
 
 
@@ -65,6 +68,9 @@ def result_of(folder: RunFolder) -> RunResult:
         [event.fields["mapping"] for event in events if event.kind == "batch_staged"],
     )
     checks = [event.fields for event in events if event.kind in {"check_passed", "check_failed"}]
+    fed: Mapping[str, int] = next(
+        (event.fields["rows"] for event in reversed(events) if event.kind == "tables_fed"), {}
+    )
     published = next((event.fields for event in reversed(events) if event.kind == "published"), {})
     return RunResult(
         run=folder.root.name,
@@ -76,6 +82,7 @@ def result_of(folder: RunFolder) -> RunResult:
         rejects=folder.rejects,
         artifacts=folder.root / "artifacts",
         duration_s=_duration_s(entries),
+        fed=dict(fed),
     )
 
 

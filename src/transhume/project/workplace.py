@@ -54,9 +54,7 @@ class Systems:
     def binding(self) -> Binding:
         """Return what a run of this plan on these systems is bound to."""
         mappings = self.plan.tables.values()
-        used = [
-            name for mapping in mappings for name in (mapping.from_, *(join.from_ for join in mapping.join.values()))
-        ]
+        used = [name for mapping in mappings for name in (mapping.from_, *mapping.feeding())]
         return Binding(
             plan_hash=plan_hash(self.plan),
             tool_version=__version__,

@@ -17,6 +17,7 @@ from transhume.schema import FATE, REASONS
 from transhume.stages.context import WorkContext
 from transhume.stages.extract import extract
 from transhume.stages.keys import group_keys, parent_keys
+from transhume.stages.preconditions import data_findings
 from transhume.stages.transform import transform, write_fates
 
 _SAMPLE_KEYS = 3
@@ -29,6 +30,7 @@ class Prediction:
         """Begin with nothing read."""
         self._context = context
         self.tallies = {name: TableTally(name) for name in context.plan.tables}
+        self._said: list[Finding] = []
         self._samples: dict[tuple[str, str], list[str]] = {}
 
     def events(self) -> Iterator[Event]:
@@ -37,6 +39,7 @@ class Prediction:
         Yields: the events of extract and keys, table_predicted (one a mapping).
         """
         yield from extract(self._context)
+        self._said = data_findings(self._context)
         for group in table_order(self._context.plan):
             yield from group_keys(self._context, group)
             for name in group:
@@ -47,7 +50,7 @@ class Prediction:
     def findings(self) -> list[Finding]:
         """Return the rejects as findings at the plan's rules, and an error where they are over the plan's limit."""
         plan = self._context.plan
-        found: list[Finding] = []
+        found: list[Finding] = list(self._said)
         for mapping in plan.tables.values():
             table = self.tallies[mapping.name]
             rows = [

@@ -82,13 +82,17 @@ class WorkContext:
         )
 
     def source_tables(self) -> list[str]:
-        """Return the source tables that any mapping reads or joins, each once, in plan order."""
+        """Return the source tables that any mapping reads, joins or gathers, each once, in plan order."""
         names: dict[str, None] = {}
         for mapping in self.plan.tables.values():
             names[mapping.from_] = None
-            for join in mapping.join.values():
-                names[join.from_] = None
+            names.update(dict.fromkeys(mapping.feeding()))
         return list(names)
+
+    def fed_tables(self) -> list[str]:
+        """Return the source tables that no mapping is made from: they only feed joins and gathers."""
+        mapped = {mapping.from_ for mapping in self.plan.tables.values()}
+        return [name for name in self.source_tables() if name not in mapped]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -47,6 +47,12 @@ def recall_segments(context: WorkContext) -> None:
         context.segments = _journalled_segments(context, str(finished.fields["instant"]))
 
 
+def tables_fed(context: WorkContext) -> Event:
+    """Return how many rows of the extract only feed joins and gathers, by table."""
+    rows = {name: sum(segment.row_count for segment in context.segments[name]) for name in context.fed_tables()}
+    return Event("tables_fed", {"rows": rows})
+
+
 def _extract_anew(context: WorkContext) -> Iterator[Event]:
     folder = context.folder.work / "extract"
     shutil.rmtree(folder, ignore_errors=True)

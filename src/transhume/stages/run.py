@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from transhume.batches import Event, TargetTable
 from transhume.compiler import table_order
 from transhume.stages.context import RunContext
-from transhume.stages.extract import extract, recall_segments
+from transhume.stages.extract import extract, recall_segments, tables_fed
 from transhume.stages.keys import group_keys, parent_keys
 from transhume.stages.load import load_mapping
+from transhume.stages.preconditions import require_sound_data
 from transhume.stages.publish import publish, verify
 from transhume.stages.rejects import write_rejects_for_people
 from transhume.stages.validate import validate_staged
@@ -22,6 +23,8 @@ def run(context: RunContext) -> Iterator[Event]:
     groups = table_order(context.plan)
     if context.target.state != "published":
         yield from extract(context)
+        yield tables_fed(context)
+        yield from require_sound_data(context)
         for group in groups:
             yield from group_keys(context, group)
             for name in group:

@@ -1,0 +1,142 @@
+"""What other rows say about a row: the row that a join chooses, a pivot's values, the children that are gathered.
+
+Found by plain loops over all rows of the source tables; nothing of the compiler's relations is used.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transhume.batches import TargetTable
+from transhume.oracle.row import AMBIGUOUS, JoinedRow, Oracle, RowScope
+from transhume.plan.model import Join, Pivot, Plan, TableMapping
+from transhume.rules.copy import Copy
+from transhume.rules.rule import ColumnRef, Outcome, Rule
+from transhume.schema import Table
+
+Row = Mapping[str, Any]
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A row that may be joined; `doubtful` where its `where` cannot be read."""
+
+    row: Row
+    doubtful: bool
+
+
+class Relatives:
+    """All rows of the source tables, to be asked about one row of a mapping."""
+
+    def __init__(self, plan: Plan, sources: Mapping[str, Table], rows: Mapping[str, Sequence[Row]]) -> None:
+        """Take the rows of each source table, each as `Oracle.expected_row` takes them."""
+        self._plan, self._sources, self._rows = plan, sources, rows
+        self._readers: dict[str, Oracle] = {}
+        self._candidates: dict[tuple[str, str], dict[Key, list[_Candidate]]] = {}
+        self._children: dict[tuple[str, tuple[str, ...]], dict[Key, list[Row]]] = {}
+
+    def joined(self, mapping: TableMapping, row: Row) -> dict[str, JoinedRow]:
+        """Return what each alias of the mapping stands for beside this row: a row, None, or AMBIGUOUS."""
+        found: dict[str, JoinedRow] = {}
+        own = self._reader(mapping).read(row, found)
+        for alias, join in mapping.join.items():
+            key = _key(own, tuple(join.on.values()))
+            candidates = self._of(mapping, alias).get(key, []) if key is not None else []
+            found[alias] = self._pivoted(join, candidates) if join.pivot else self._chosen(join, candidates)
+        return found
+
+    def children(self, table: str, on: Mapping[str, str], columns: Sequence[str]) -> Iterator[tuple[Outcome, ...]]:
+        """Yield these columns, as texts, of every row of a table whose `on` columns have these texts."""
+        names = tuple(on)
+        if (table, names) not in self._children:
+            index = self._children[table, names] = defaultdict(list)
+            for row in self._rows[table]:
+                key = _key(self._child(table).read(row), names)
+                if key is not None:
+                    index[key].append(row)
+        for row in self._children[table, names].get(tuple(on.values()), ()):
+            scope = self._child(table).read(row)
+            yield tuple(scope.as_text(ColumnRef(column)) for column in columns)
+
+    def _of(self, mapping: TableMapping, alias: str) -> dict[Key, list[_Candidate]]:
+        """Return the rows that may be joined under an alias, by their key."""
+        place = (mapping.name, alias)
+        if place not in self._candidates:
+            join = mapping.join[alias]
+            index = self._candidates[place] = defaultdict(list)
+            for row in self._rows[join.from_]:
+                scope = self._child(join.from_).read(row)
+                passed = Outcome(True) if join.where is None else scope.condition(join.where)
+                key = _key(scope, tuple(join.on))
+                if key is not None and (passed.reasons or passed.value is True):
+                    index[key].append(_Candidate(row, bool(passed.reasons)))
+        return self._candidates[place]
+
+    def _chosen(self, join: Join, candidates: Sequence[_Candidate]) -> JoinedRow:
+        left = list(candidates)
+        for column, order in (join.first or {}).items():
+            left = [each for each in left if self._text(join, each, column) in order]
+            if not any(each.doubtful for each in left):
+                best = min((order.index(str(self._text(join, each, column))) for each in left), default=0)
+                left = [each for each in left if self._text(join, each, column) == order[best]]
+        if any(each.doubtful for each in left):
+            return AMBIGUOUS
+        if join.latest is not None and len(left) > 1:
+            latest = [self._child(join.from_).read(each.row).argument(ColumnRef(join.latest)) for each in left]
+            if any(outcome.reasons for outcome in latest):
+                return AMBIGUOUS
+            values = [outcome.value for outcome in latest if outcome.value is not None]
+            top = max(values) if values else None
+            left = [each for each, outcome in zip(left, latest, strict=True) if outcome.value == top]
+        if len(left) > 1:
+            return AMBIGUOUS
+        return left[0].row if left else None
+
+    def _pivoted(self, join: Join, candidates: Sequence[_Candidate]) -> JoinedRow:
+        assert join.pivot is not None
+        pivot: Pivot = join.pivot
+        if not candidates:
+            return None
+        by_name: dict[str | None, list[_Candidate]] = defaultdict(list)
+        for each in candidates:
+            by_name[self._text(join, each, pivot.name)].append(each)
+        values: dict[str, Any] = {}
+        for column, name in pivot.take.items():
+            beside = by_name.get(name, [])
+            if len(beside) > 1 or any(each.doubtful for each in beside):
+                return AMBIGUOUS
+            values[column] = beside[0].row[pivot.value] if beside else None
+        return values
+
+    def _text(self, join: Join, candidate: _Candidate, column: str) -> str | None:
+        text: str | None = self._child(join.from_).read(candidate.row).as_text(ColumnRef(column)).value
+        return text
+
+    def _child(self, table: str) -> Oracle:
+        """Return a reader of a table's own columns."""
+        if table not in self._readers:
+            columns: dict[str, Rule] = {
+                column.name: Copy(column=ColumnRef(column.name)) for column in self._sources[table].columns
+            }
+            mapping = TableMapping.model_construct(name=table, from_=table, key=(), join={}, columns=columns)
+            self._readers[table] = self._made(mapping)
+        return self._readers[table]
+
+    def _reader(self, mapping: TableMapping) -> Oracle:
+        place = f"mapping {mapping.name}"
+        if place not in self._readers:
+            self._readers[place] = self._made(mapping)
+        return self._readers[place]
+
+    def _made(self, mapping: TableMapping) -> Oracle:
+        nothing = TargetTable(mapping.name, Table(mapping.name, ()), (), create=False)
+        return Oracle(self._plan, mapping, nothing, self._sources)
+
+
+def _key(scope: RowScope, names: Sequence[str]) -> Key | None:
+    """Return the values that identify a row, None where one is NULL or cannot be read."""
+    parts = [scope.key_part(name) for name in names]
+    values = tuple(part.value for part in parts)
+    return None if any(part.reasons for part in parts) or None in values else values
