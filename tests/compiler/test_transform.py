@@ -275,7 +275,7 @@ tables:
     )
     bench.settle(("t",))
     target = bench.target("t")
-    tree = compile_transform(bench.plan, bench.plan.tables["t"], bench.facts, target, bench.extracts["s"].paths[0])
+    tree = compile_transform(bench.plan, bench.plan.tables["t"], bench.facts, target, bench.extracts["s"].paths[:1])
     for operation in (op.Uuid5, op.ParseInteger, op.ParseTimestamp, op.RegexMatches):
         assert len(list(tree.find_all(operation))) == 1, operation
     assert len(list(tree.find_all(op.RegexCapture))) == 3

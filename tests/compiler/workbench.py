@@ -157,7 +157,7 @@ class Workbench:
     def tree(self, mapping: str) -> Any:
         """Return the SELECT of a mapping's first segment."""
         plan, target = self.plan.tables[mapping], self.target(mapping)
-        return compile_transform(self.plan, plan, self.facts, target, self.extracts[plan.from_].paths[0])
+        return compile_transform(self.plan, plan, self.facts, target, self.extracts[plan.from_].paths[:1])
 
     def fates_file(self, rows: Sequence[tuple[int, Any, str]]) -> str:
         """Write a fates file of rows, integer keys and fates, each with some UUID."""
@@ -177,7 +177,7 @@ class Workbench:
         rows: list[dict[str, Any]] = []
         for path in self.extracts[self.plan.tables[mapping].from_].paths:
             target = self.target(mapping)
-            rows += self.query(compile_transform(self.plan, self.plan.tables[mapping], self.facts, target, path))
+            rows += self.query(compile_transform(self.plan, self.plan.tables[mapping], self.facts, target, [path]))
         return sorted(rows, key=lambda row: row[ROW])
 
     def run(self) -> dict[str, list[dict[str, Any]]]:

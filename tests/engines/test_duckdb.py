@@ -102,6 +102,65 @@ def test_a_result_replaces_the_one_before(engine):
     assert read(engine._work / "x.arrow").column("x").to_pylist() == [2]
 
 
+RANGES = [(Path("a.arrow"), 0, 60_000), (Path("none.arrow"), 60_000, 0), (Path("b.arrow"), 60_000, 90_000)]
+
+
+def test_one_select_fills_several_files_by_ranges_of_a_column(tmp_path):
+    """Two threads work at two Parquet files at once; each row stands in the file of its range all the same."""
+    engine = DuckDBEngine(tmp_path / "work", 400 * MEGABYTE, 2)
+    try:
+        numbers = pa.table({"i": pa.array(range(150_000), pa.int64())})
+        (tmp_path / "work").mkdir()
+        for name, first, count in (("a", 0, 60_000), ("b", 60_000, 90_000)):
+            pq.write_table(numbers.slice(first, count), tmp_path / "work" / f"{name}.parquet", row_group_size=7_000)
+        select = "SELECT i, i * 2 AS twice FROM read_parquet(['a.parquet', 'b.parquet'])"
+        assert sorted(engine.to_arrow_files(select, "i", RANGES)) == [0, 1, 2]
+        for path, first, count in RANGES:
+            found = read(tmp_path / "work" / path)
+            assert sorted(found["i"].to_pylist()) == list(range(first, first + count))
+            assert found["twice"].to_pylist() == [2 * i for i in found["i"].to_pylist()]
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    "rows", ["range(149999)", "range(1, 150001)", "range(150001)", "(SELECT 5 FROM range(150000))"]
+)
+def test_files_are_complete_or_not_there(engine, tmp_path, rows):
+    """A row too few, one beyond the ranges, one too many, one row again and again: each is an error, never a file."""
+    with pytest.raises(EngineFailed, match="its files"):
+        list(engine.to_arrow_files(f"SELECT i FROM {rows} AS r(i)", "i", RANGES))
+    for path, _, count in RANGES:
+        if (tmp_path / "work" / path).exists():
+            assert read(tmp_path / "work" / path).num_rows == count
+    assert not list((tmp_path / "work").glob(".*.part"))
+
+
+def test_other_statements_run_while_files_are_made(engine, tmp_path):
+    """A statement between two files takes nothing from them, and an end before the last leaves the engine usable."""
+    made = engine.to_arrow_files("SELECT i FROM range(150000) AS r(i)", "i", RANGES)
+    first = next(made)
+    assert engine.query("SELECT 7 AS x")["x"].to_pylist() == [7]
+    assert sorted([first, *made]) == [0, 1, 2]
+    left = engine.to_arrow_files("SELECT i FROM range(150000) AS r(i)", "i", RANGES)
+    next(left)
+    left.close()
+    assert engine.query("SELECT 8 AS x")["x"].to_pylist() == [8]
+    assert not list((tmp_path / "work").glob(".*.part"))
+
+
+def test_files_of_a_process_that_died_are_not_taken_for_done(engine):
+    """The next file is an error after the process was killed: a new process knows nothing of the statement."""
+    made = engine.to_arrow_files("SELECT i FROM range(150000) AS r(i)", "i", RANGES)
+    next(made)
+    child_of(engine).kill()
+    with pytest.raises(EngineCrashed):
+        engine.query("SELECT 1")
+    assert engine.query("SELECT 1 AS x").num_rows == 1
+    with pytest.raises(EngineCrashed):
+        next(made)
+
+
 def test_a_result_without_rows_has_its_columns(engine):
     """An empty batch is a file with a schema."""
     assert engine.to_arrow("SELECT 1 AS x, uuid() AS u WHERE 1 = 2", Path("x.arrow")) == 0

@@ -135,7 +135,7 @@ class Bench:
             relations[str(need)] = self._relation(setting, plan, mapping, need, facts)
         facts = Facts(extracts, relations)
         (path,) = extracts[setting.source].paths
-        select = compile_transform(plan, mapping, facts, _target(setting.into), path)
+        select = compile_transform(plan, mapping, facts, _target(setting.into), [path])
         found = self.engine.query(DIALECTS["duckdb"].render(select))
         by_row = sorted(found.to_pylist(), key=lambda row: row["_row"])
         assert [row["_row"] for row in by_row] == list(range(len(rows)))

@@ -1,6 +1,6 @@
-"""One segment of a source table into target columns, fates and reasons: the SELECT of the stage `load`.
+"""Segments of a source table into target columns, fates and reasons: the SELECT of the stage `load`.
 
-Shape of `compile_transform`'s rows, one for each row of the segment:
+Shape of `compile_transform`'s rows, one for each row of the segments:
 
 | column                | holds                                                                                  |
 |-----------------------|----------------------------------------------------------------------------------------|
@@ -56,13 +56,15 @@ class Fate:
     reasons: Reasons
 
 
-def compile_transform(plan: Plan, mapping: TableMapping, facts: Facts, target: TargetTable, path: str) -> exp.Select:
-    """Return the SELECT that transforms one segment file of the mapping's source table; see the module.
+def compile_transform(
+    plan: Plan, mapping: TableMapping, facts: Facts, target: TargetTable, paths: Sequence[str]
+) -> exp.Select:
+    """Return the SELECT that transforms these segment files of the mapping's source table; see the module.
 
-    Shape: every row of the segment exactly once; each expression is evaluated once per row.
+    Shape: every row of the segments exactly once; each expression is evaluated once per row.
     Raises: RuleProblem where a rule does not fit the types; KeyError for a relation that `facts` lacks.
     """
-    scope = MappingScope(plan, mapping, facts, (path,))
+    scope = MappingScope(plan, mapping, facts, paths)
     values = target_values(scope, target)
     fate = row_fate(scope, values)
     outputs = key_columns(scope)

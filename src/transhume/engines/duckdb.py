@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ CLOSE_WAIT_S = 5.0
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "TMPDIR")
 """What the child may know of the environment; it must not see credentials."""
 _OUT_OF_MEMORY = frozenset({"OutOfMemoryException", "MemoryError", "ArrowMemoryError"})
-_BROKEN = frozenset({"FatalException", "InternalException"})
+_BROKEN = frozenset({"FatalException", "InternalException", "StreamLost"})
 
 
 class DuckDBEngine:
@@ -55,14 +56,37 @@ class DuckDBEngine:
         Raises: EngineCrashed if the process died or ran out of memory, Interrupted if it was cancelled,
         EngineFailed if DuckDB refuses the statement or a value; `output` is not touched then.
         """
-        return self._to_file("arrow", select, output)
+        return self._to_file({"do": "arrow"}, select, output)
+
+    def to_arrow_files(self, select: str, by: str, outputs: Sequence[tuple[Path, int, int]]) -> Generator[int]:
+        """Run one SELECT and write its rows into several Arrow IPC files, split by ranges of an integer column.
+
+        `outputs` are path, first value of column `by`, and row count: a file takes the rows whose value is among the
+        `row_count` ones from the first. Yields the position of a file when it is complete, in any order. The engine
+        computes little ahead of what is asked for; other statements may run between, another call ends this one.
+        Raises: as `to_arrow`; EngineFailed if rows are missing, or belong into no file. Files yielded before are whole.
+        """
+        targets = [self._inside(path) for path, _, _ in outputs]
+        parts = [target.with_name(f".{target.name}.part") for target in targets]
+        for part in parts:
+            part.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            part.unlink(missing_ok=True)
+        ranges = [[str(part), first, count] for part, (_, first, count) in zip(parts, outputs, strict=True)]
+        try:
+            self._ask({"do": "split", "by": by, "ranges": ranges}, select)
+            while (done := int(self._ask({"do": "piece"}, "")[0]["done"])) >= 0:
+                parts[done].rename(targets[done])
+                yield done
+        finally:
+            for part in parts:
+                part.unlink(missing_ok=True)
 
     def to_parquet(self, select: str, output: Path) -> int:
         """Run a SELECT and write its rows as one Parquet file, in order, synced to disk; return the row count.
 
         Raises: as `to_arrow`.
         """
-        return self._to_file("parquet", select, output)
+        return self._to_file({"do": "parquet"}, select, output)
 
     def query(self, select: str) -> pa.Table:
         """Run a SELECT whose result is small and return it. Raises: as `to_arrow`."""
@@ -90,17 +114,17 @@ class DuckDBEngine:
         if process is not None:
             _end(process)
 
-    def _to_file(self, kind: str, select: str, output: Path) -> int:
+    def _to_file(self, order: dict[str, Any], select: str, output: Path) -> int:
         target = self._inside(output)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = target.with_name(f".{target.name}.part")
         part.unlink(missing_ok=True)
         try:
-            header, _ = self._ask({"do": kind, "path": str(part)}, select)
+            header, _ = self._ask({**order, "path": str(part)}, select)
             part.rename(target)
         finally:
             part.unlink(missing_ok=True)
-        if kind == "parquet":
+        if order["do"] == "parquet":
             _sync_folder(target.parent)
         return int(header["rows"])
 

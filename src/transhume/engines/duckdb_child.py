@@ -15,11 +15,13 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transhume.engines.messages import Message, receive, send
@@ -42,6 +44,10 @@ _NAMES_STATEMENT_OR_FILE = (
     duckdb.IOException,
     duckdb.PermissionException,
 )
+
+
+class StreamLost(Exception):
+    """A piece was asked for of a stream that is not there: the process is a new one, or the stream has failed."""
 
 
 class StatementRefused(Exception):
@@ -90,10 +96,16 @@ def _setting(value: str | int | bool | list[str]) -> str:
 
 
 class Worker:
-    """Runs one statement at a time; `cancel` is called by the thread that listens."""
+    """Runs one statement at a time; `cancel` is called by the thread that listens.
+
+    A stream is a SELECT whose rows are taken piece by piece, by several requests; other statements may run between
+    them, because it has a connection of its own to the same instance.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+        self._streaming = connection.cursor()
+        self._stream: _Stream | None = None
         self._running = 0
         self._cancelled = 0
 
@@ -101,14 +113,20 @@ class Worker:
         """Do what the header asks for and return the answer; errors are answers."""
         self._running = int(header["id"])
         try:
-            relation = self._select(select)
             match header["do"]:
                 case "arrow":
-                    return {"rows": self._to_arrow(relation, Path(header["path"]))}, b""
+                    return {"rows": self._to_arrow(self._select(select), Path(header["path"]))}, b""
                 case "parquet":
-                    return {"rows": self._to_parquet(relation, Path(header["path"]))}, b""
+                    return {"rows": self._to_parquet(self._select(select), Path(header["path"]))}, b""
+                case "split":
+                    ranges = [_Range(*each) for each in header["ranges"]]
+                    relation = self._select(select, self._streaming)
+                    self._stream = _Stream(*self._batches(relation), header["by"], ranges)
+                    return {}, b""
+                case "piece":
+                    return self._piece(), b""
                 case _:
-                    return {"rows": 0}, self._to_bytes(relation)
+                    return {"rows": 0}, self._to_bytes(self._select(select))
         except Exception as error:  # noqa: BLE001 - every failure is told to the parent
             kind = "InterruptException" if self._cancelled == self._running else type(error).__name__
             return {"error": kind, "message": without_values(error)}, b""
@@ -122,14 +140,17 @@ class Worker:
         while self._running == number:
             # an interrupt that comes before the statement begins is forgotten by DuckDB
             self._connection.interrupt()
+            self._streaming.interrupt()
             pause.wait(INTERRUPT_AGAIN_S)
 
-    def _select(self, select: str) -> duckdb.DuckDBPyRelation:
-        statements = self._connection.extract_statements(select)
+    def _select(self, select: str, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
+        connection = connection or self._connection
+        statements = connection.extract_statements(select)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             message = "the engine takes one SELECT at a time"
             raise StatementRefused(message)
-        relation = self._connection.sql(select)
+        # the parsed statement: parsing a long one again takes 30 ms
+        relation = connection.sql(statements[0])
         if relation is None:
             message = "the statement gives no rows"
             raise StatementRefused(message)
@@ -154,13 +175,24 @@ class Worker:
         return schema, plain()
 
     def _to_arrow(self, relation: duckdb.DuckDBPyRelation, path: Path) -> int:
-        schema, batches = self._batches(relation)
-        rows = 0
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            for batch in batches:
-                writer.write_batch(batch)
-                rows += batch.num_rows
-        return rows
+        return _written(path, *self._batches(relation))
+
+    def _piece(self) -> dict[str, Any]:
+        """Compute until a file of the stream is complete; once all are, see that no row is left."""
+        stream = self._stream
+        if stream is None:
+            message = "there is no stream"
+            raise StreamLost(message)
+        try:
+            done = stream.completed()
+        except BaseException:
+            stream.close()
+            self._stream = None
+            raise
+        if done is None:
+            self._stream = None
+            return {"done": -1, "rows": 0}
+        return {"done": done, "rows": stream.ranges[done].row_count}
 
     def _to_parquet(self, relation: duckdb.DuckDBPyRelation, path: Path) -> int:
         relation.write_parquet(
@@ -183,6 +215,115 @@ class Worker:
                     message = f"the result of a query is over {QUERY_BYTES_MAX} bytes; write it to a file"
                     raise StatementRefused(message)
         return sink.getvalue()
+
+
+@dataclass(slots=True)
+class _Range:
+    """A file, and the values of the column by which rows are split that belong into it: `first` and those after it."""
+
+    path: str
+    first: int
+    row_count: int
+    sink: pa.NativeFile | None = None
+    writer: pa.RecordBatchFileWriter | None = None
+    written: int = 0
+
+    def write(self, schema: pa.Schema, batch: pa.RecordBatch) -> None:
+        if self.writer is None:
+            self.sink = pa.OSFile(self.path, "wb")
+            self.writer = pa.ipc.new_file(self.sink, schema)
+        if batch.num_rows:
+            self.writer.write_batch(batch)
+        self.written += batch.num_rows
+
+    def close(self) -> None:
+        for each in (self.writer, self.sink):
+            if each is not None:
+                each.close()
+        self.writer = self.sink = None
+
+
+@dataclass(slots=True)
+class _Stream:
+    """The rows of a SELECT under way, split into files by ranges of a column.
+
+    DuckDB's threads work at different files and hand their batches out as they have them, so several files grow at
+    the same time; rows that one thread made keep their order.
+    """
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    by: str
+    ranges: list[_Range]
+    finished: list[int] = field(default_factory=list)
+    """Complete files that nobody asked for yet, as positions in `ranges`."""
+    handed_out: int = 0
+
+    def completed(self) -> int | None:
+        """Return the position of a file that is complete, None once all were. Raises: StatementRefused."""
+        while not self.finished and self.handed_out < len(self.ranges):
+            batch = next(self.batches, None)
+            if batch is None:
+                self._finish_empty()
+                break
+            self._distribute(batch)
+        if self.finished:
+            self.handed_out += 1
+            return self.finished.pop(0)
+        if next(self.batches, None) is not None:
+            message = "the statement gives more rows than belong into its files"
+            raise StatementRefused(message)
+        return None
+
+    def close(self) -> None:
+        """Close files that are not complete."""
+        for each in self.ranges:
+            each.close()
+
+    def _distribute(self, batch: pa.RecordBatch) -> None:
+        values = batch.column(self.by)
+        bounds = pc.min_max(values).as_py()
+        left = batch.num_rows
+        for place, each in enumerate(self.ranges):
+            last = each.first + each.row_count - 1
+            if not left or each.first > bounds["max"] or last < bounds["min"]:
+                continue
+            inside = batch
+            if each.first > bounds["min"] or last < bounds["max"]:
+                inside = batch.filter(pc.and_(pc.greater_equal(values, each.first), pc.less_equal(values, last)))
+            each.write(self.schema, inside)
+            left -= inside.num_rows
+            if each.written > each.row_count:
+                break
+            if each.written == each.row_count and inside.num_rows:
+                each.close()
+                self.finished.append(place)
+        if left:
+            message = "the statement gives rows that belong into none of its files, or rows that stand twice"
+            raise StatementRefused(message)
+
+    def _finish_empty(self) -> None:
+        for place, each in enumerate(self.ranges):
+            if not each.row_count:
+                each.write(self.schema, _no_rows(self.schema))
+                each.close()
+                self.finished.append(place)
+        if len(self.finished) + self.handed_out < len(self.ranges):
+            message = "the statement gives fewer rows than belong into its files"
+            raise StatementRefused(message)
+
+
+def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
+
+
+def _written(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
+    rows = 0
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    return rows
 
 
 def _storage(name: str, kind: pa.DataType) -> pa.DataType:
@@ -212,7 +353,7 @@ def without_values(error: Exception) -> str:
     text = str(error).strip()
     if isinstance(error, duckdb.OutOfMemoryException):
         return text.partition("\n")[0]  # what follows are settings that are locked
-    if isinstance(error, (StatementRefused, *_NAMES_STATEMENT_OR_FILE)):
+    if isinstance(error, (StatementRefused, StreamLost, *_NAMES_STATEMENT_OR_FILE)):
         return text
     for begin, end in (("['\"]", "['\"]"), (r"\(", r"\)")):
         text = re.sub(f"{begin}.*({end}|$)", "...", text, flags=re.DOTALL)

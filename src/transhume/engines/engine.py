@@ -1,5 +1,6 @@
 """What an engine must do: run a SELECT over files of the run's work folder."""
 
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,14 @@ class Engine(Protocol):
         """Run a SELECT and write its rows as an Arrow IPC file; return the row count.
 
         Raises: EngineCrashed if the process died or ran out of memory; `output` does not exist then.
+        """
+        ...
+
+    def to_arrow_files(self, select: str, by: str, outputs: Sequence[tuple[Path, int, int]]) -> Generator[int]:
+        """Run one SELECT and write its rows into several files: path, first value of column `by`, row count.
+
+        Yields the position of each file when it is complete, in any order.
+        Raises: as `to_arrow`; EngineFailed if rows are missing, or belong into none of the files.
         """
         ...
 

@@ -60,7 +60,7 @@ def statements(
                 )
             select = compile_duplicates(plan, mapping, facts)
             found.append(_statement(mapping, "keys that stand more than once", select, dialect))
-            select = compile_transform(plan, mapping, facts, tables[name], f"extract/{mapping.from_}.parquet")
+            select = compile_transform(plan, mapping, facts, tables[name], [f"extract/{mapping.from_}.parquet"])
             purpose = f"every row of '{mapping.from_}': fate, reasons, columns of '{mapping.target_table}'"
             found.append(_statement(mapping, purpose, select, dialect))
     return found

@@ -1,8 +1,9 @@
-"""Transform: each segment through the rules in the engine's process, one ahead of whoever takes the rows."""
+"""Transform: segments through the rules in the engine's process, one ahead of whoever takes the rows."""
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +12,24 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from sqlglot import exp
 
+from transhume import operations as op
 from transhume.batches import Segment
 from transhume.compiler import compile_transform
 from transhume.dialects import DIALECTS
 from transhume.errors import CheckFailed
 from transhume.plan.model import TableMapping
-from transhume.schema import BOOKKEEPING
+from transhume.schema import BOOKKEEPING, ROW
 from transhume.stages.context import WorkContext
 from transhume.stages.files import write_private_parquet
 
 BUCKET = "_bucket"
 """Column of the fates files: which of `checks.counts.BUCKETS` the row is in."""
-_AHEAD = 2
-"""Batches that are on disk at any time: the one being taken and the one being made."""
+_AHEAD = 3
+"""Batches that are on disk at any time: the one being taken, and two that the engine's threads make side by side."""
+_JOINED_BYTES_MAX = 8 * 2**20
+"""Size of the joined files up to which their rows may be in memory for a whole table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,58 +45,97 @@ class Transformed:
     def open(self) -> Iterator[pa.Table]:
         """Give the rows, mapped from the file; the file is removed when the last user is done.
 
-        Raises: CheckFailed if a row is missing or one too many.
+        Raises: CheckFailed if they are not the rows of the segment, each once, in their order.
         """
         with pa.memory_map(str(self.path)) as mapped:
             result = pa.ipc.open_file(mapped).read_all()
-            if result.num_rows != self.segment.row_count:
-                message = (
-                    f"batch {self.mapping}/{self.segment.index}: the engine gave {result.num_rows} rows for "
-                    f"{self.segment.row_count} rows of the extract; nothing of this batch was staged. "
-                    "This is a bug of transhume: keep the run's folder and report it."
-                )
-                raise CheckFailed(message)
-            yield result
+            yield _in_order(result, self)
         self.path.unlink(missing_ok=True)
 
 
 def transform(context: WorkContext, mapping: TableMapping, segments: Sequence[Segment]) -> Iterator[Transformed]:
-    """Yield these segments of the mapping's source table after their rules, in order.
+    """Yield these segments of the mapping's source table after their rules, each once, as they are finished.
 
     Raises: EngineCrashed; the batch under way counts as not done.
     """
     with ThreadPoolExecutor(1, "transform") as engine:
-        ahead = iter(segments)
-        sql = _SegmentSql(context, mapping)
-        waiting: list[Future[Transformed]] = []
-
-        def submit() -> None:
-            segment = next(ahead, None)
-            if segment is not None:
-                waiting.append(engine.submit(_transform, context, mapping, segment, sql.over(segment.path)))
-
-        for _ in range(_AHEAD):
-            submit()
-        while waiting:
-            yield waiting.pop(0).result()
-            submit()
+        made = _made(context, mapping, segments)
+        waiting = [engine.submit(next, made, None) for _ in range(_AHEAD)]
+        try:
+            while (transformed := waiting.pop(0).result()) is not None:
+                yield transformed
+                waiting.append(engine.submit(next, made, None))
+        finally:
+            # The generator belongs to the engine's thread; what it was doing there ends first.
+            engine.submit(made.close)
 
 
-class _SegmentSql:
-    """The SQL that transforms a segment of one mapping: compiled once, since segments differ in their path only."""
+def _made(context: WorkContext, mapping: TableMapping, segments: Sequence[Segment]) -> Generator[Transformed]:
+    (context.folder.work / "out").mkdir(exist_ok=True, mode=0o700)
+    for sql, covered in _statements(context, mapping, segments):
+        outputs = [Path("out") / f"{segment.index:06d}.arrow" for segment in covered]
+        ranges = [
+            (output, segment.first_row, segment.row_count) for output, segment in zip(outputs, covered, strict=True)
+        ]
+        started = monotonic()
+        with contextlib.closing(context.engine.to_arrow_files(sql, ROW, ranges)) as written:
+            for place in written:
+                path = context.folder.work / outputs[place]
+                yield Transformed(mapping.name, covered[place], path, monotonic() - started)
+                started = monotonic()
 
-    def __init__(self, context: WorkContext, mapping: TableMapping) -> None:
-        dialect = DIALECTS[context.engine.dialect]
-        # A path that nothing else in the SQL can be equal to.
-        self._placeholder = f"segment-{uuid4().hex}.parquet"
-        target = context.tables[mapping.name]
-        tree = compile_transform(context.plan, mapping, context.facts(), target, self._placeholder)
-        self._sql = dialect.render(tree)
 
-    def over(self, path: str) -> str:
-        """Return the SQL over one segment file; segment paths are made by the extract and hold no quote."""
-        assert "'" not in path
-        return self._sql.replace(self._placeholder, path)
+def _statements(
+    context: WorkContext, mapping: TableMapping, segments: Sequence[Segment]
+) -> Iterator[tuple[str, Sequence[Segment]]]:
+    """Yield the SQL that transforms these segments, with the segments that each statement gives.
+
+    One statement for all of them where what is joined is small: a statement costs 0.2 s of CPU before its first row,
+    and its segments then run side by side. Else one for each segment, which holds only the joined rows that it needs,
+    so that memory does not grow with the tables.
+    """
+    dialect = DIALECTS[context.engine.dialect]
+    target, facts = context.tables[mapping.name], context.facts()
+    paths = [segment.path for segment in segments]
+    if not paths:
+        return
+    tree = compile_transform(context.plan, mapping, facts, target, paths)
+    if _joined_bytes(context, tree, paths) <= _JOINED_BYTES_MAX:
+        yield dialect.render(tree), segments
+        return
+    # Compiled once, since segments differ in their path only; a path that nothing else in the SQL can be equal to.
+    placeholder = f"segment-{uuid4().hex}.parquet"
+    sql = dialect.render(compile_transform(context.plan, mapping, facts, target, [placeholder]))
+    for segment in segments:
+        # Segment paths are made by the extract and hold no quote.
+        assert "'" not in segment.path
+        yield sql.replace(placeholder, segment.path), [segment]
+
+
+def _joined_bytes(context: WorkContext, tree: exp.Expression, own: Sequence[str]) -> int:
+    """Return the size of the files that a statement reads beside these."""
+    read = {path.name for files in tree.find_all(op.ParquetFiles) for path in files.expressions}
+    return sum((context.folder.work / path).stat().st_size for path in read.difference(own))
+
+
+def _in_order(result: pa.Table, made: Transformed) -> pa.Table:
+    """Return the rows in the order of the extract: what the target says of places in a batch is true in a resume too.
+
+    Raises: CheckFailed unless they are the rows of the segment, each once.
+    """
+    segment = made.segment
+    expected = pa.array(range(segment.first_row, segment.first_row + segment.row_count), pa.int64())
+    if result[ROW].combine_chunks() == expected:
+        return result
+    result = result.take(pc.sort_indices(result[ROW]))
+    if result[ROW].combine_chunks() != expected:
+        message = (
+            f"batch {made.mapping}/{segment.index}: the engine gave other rows ({result.num_rows}) than the "
+            f"{segment.row_count} rows of the extract; nothing of this batch was staged. "
+            "This is a bug of transhume: keep the run's folder and report it."
+        )
+        raise CheckFailed(message)
+    return result
 
 
 def fates_path(context: WorkContext, mapping: TableMapping, index: int) -> Path:
@@ -116,11 +160,3 @@ def count_lines(texts: pa.ChunkedArray) -> dict[str, int]:
         for line in pair["values"].split("\n"):
             counts[line] += pair["counts"]
     return dict(sorted(counts.items()))
-
-
-def _transform(context: WorkContext, mapping: TableMapping, segment: Segment, sql: str) -> Transformed:
-    started = monotonic()
-    output = Path("out") / f"{segment.index:06d}.arrow"
-    (context.folder.work / "out").mkdir(exist_ok=True, mode=0o700)
-    context.engine.to_arrow(sql, output)
-    return Transformed(mapping.name, segment, context.folder.work / output, monotonic() - started)
