@@ -66,3 +66,82 @@ class Facts:
 
     extracts: Mapping[str, ExtractedTable]
     relations: Mapping[str, Relation] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnProfile:
+    """What the values of one column are like, over all rows that were read unless a field says otherwise.
+
+    Values stand as text. `distinct` is an estimate where `distinct_exact` is False (a few per cent off). `classes` are
+    the values of another storage class than the column's own (SQLite), by class. `zero_dates` and `bad_dates` count
+    texts in date columns that are `0000-00-00`, and those that are no date at all. `top` and `patterns` are the most
+    frequent, over `rows_looked_at` rows; `values` is the whole set where it is small, None where it is not.
+    `likely` says what personal data or secret the column seems to hold, "" where nothing shows.
+    """
+
+    name: str
+    type: str
+    null_count: int
+    distinct: int
+    distinct_exact: bool
+    minimum: str | None = None
+    maximum: str | None = None
+    length_min: int | None = None
+    length_max: int | None = None
+    top: tuple[tuple[str, int], ...] = ()
+    patterns: tuple[tuple[str, int], ...] = ()
+    values: tuple[str, ...] | None = None
+    rows_looked_at: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
+    zero_dates: int = 0
+    bad_dates: int = 0
+    likely: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceProfile:
+    """A reference from `columns` to `key_columns` of `table`: `rows` have a value, `orphans` of them no row there.
+
+    `declared` False: proposed, because names and values fit.
+    """
+
+    columns: tuple[str, ...]
+    table: str
+    key_columns: tuple[str, ...]
+    declared: bool
+    rows: int
+    orphans: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableProfile:
+    """What the rows of one table are like; `rows_read` of `row_count` rows were looked at.
+
+    `keys` are columns without NULL and without repetition. `duplicates` gives the declared key's rows beyond the first
+    of each value. `references` are empty where a table on either side was sampled.
+    """
+
+    table: str
+    row_count: int
+    rows_read: int
+    columns: Mapping[str, ColumnProfile]
+    keys: tuple[tuple[str, ...], ...] = ()
+    key: tuple[str, ...] = ()
+    duplicates: int = 0
+    references: tuple[ReferenceProfile, ...] = ()
+    unread: str = ""
+    """Why no row was read, "" where rows were read."""
+
+    @property
+    def sampled(self) -> bool:
+        """Whether some rows were left out."""
+        return self.rows_read < self.row_count
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The tables of one system as they were at `instant`."""
+
+    identity: str
+    instant: str
+    tables: Mapping[str, TableProfile]
