@@ -227,6 +227,12 @@ class TimestampFromDate(Operation):
     arg_types = {"this": True}
 
 
+class ApproximateDistinct(Operation):
+    """Aggregate: about how many different values there are, BIGINT, a few per cent off; NULL is not counted."""
+
+    arg_types = {"this": True}
+
+
 class Uuid5(Operation):
     """RFC 9562 version 5 UUID of a name (text, as UTF-8) in a namespace (`namespace`: hex literal of 32 digits)."""
 

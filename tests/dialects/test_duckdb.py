@@ -52,6 +52,7 @@ def _golden_nodes() -> dict[str, exp.Expression]:
     nodes = {table.operation.__name__: table.node(*(x, y)[: len(table.takes)]) for table in tables()}
     nodes["OddClass"] = op.OddClass(this=column("_odd"), name=text("size"))
     nodes["OddText"] = op.OddText(this=column("_odd"), name=text("size"))
+    nodes["ApproximateDistinct"] = op.ApproximateDistinct(this=x)
     nodes["JoinReasons"] = op.JoinReasons(expressions=[x, y])
     nodes["ParquetFiles"] = exp.select("*").from_(exp.Table(this=op.ParquetFiles(expressions=[text("a"), text("b")])))
     return nodes

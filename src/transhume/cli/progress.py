@@ -56,6 +56,9 @@ class Progress:
     def _on_extract_reused(self, fields: Any) -> None:
         self._line(f"extract of {fields['instant']} is complete: {fields['segments']} segments, hashes checked")
 
+    def _on_table_read(self, fields: Any) -> None:
+        self._line(f"read {fields['table']}: {fields['rows']:,} rows")
+
     def _on_mapping_started(self, fields: Any) -> None:
         self._totals[fields["mapping"]] = fields["rows"]
 

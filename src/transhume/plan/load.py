@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from transhume.errors import Finding, PlanError, UsageError
 from transhume.plan.check import check_plan
-from transhume.plan.credentials import REFERENCE, Resolver, holds_literal_password, parse_dotenv
+from transhume.plan.credentials import REFERENCE, Resolver, SecretUrl, holds_literal_password, parse_dotenv
 from transhume.plan.document import Document, Path_, parse_document, read_text
 from transhume.plan.lookups import LookupTable, read_lookup
 from transhume.plan.model import FileLookup, Plan
@@ -87,6 +87,26 @@ def check_files(folder: Path, environment: Mapping[str, str]) -> tuple[Finding, 
     if plan is not None and not findings:
         findings = check_plan(plan)
     return tuple(in_file_order(findings))
+
+
+def plan_urls(path: Path, environment: Mapping[str, str]) -> tuple[SecretUrl, SecretUrl]:
+    """Return the URLs of source and target that a plan names; whatever else stands in it may be wrong, or open.
+
+    Raises: UsageError if there is no plan, or no URL, or a variable in one is not set; PlanError for what is no YAML.
+    """
+    shown = _shown(path)
+    document = parse_document(read_text(path, shown), shown)
+    resolver = Resolver(path.parent, environment, _dotenv(path.parent))
+    found = []
+    for key in ("source", "target"):
+        url = document.content.get(key) if isinstance(document.content, Mapping) else None
+        if not isinstance(url, str):
+            message = (
+                f"the plan '{shown}' names no {key}; write '{key}: ${{{key.upper()}_URL}}' and the URL into '.env'"
+            )
+            raise UsageError(message)
+        found.append(resolver.resolve(url, document.position((key,), of_key=False)))
+    return found[0], found[1]
 
 
 def find_project(folder: str | Path) -> Path:

@@ -9,15 +9,18 @@ import pyarrow as pa
 from transhume.batches import Event
 from transhume.checks import CheckResult
 from transhume.errors import Finding, UsageError
+from transhume.facts import Profile
 from transhume.plan.load import check_files, find_project, in_file_order
 from transhume.plan.model import Plan
 from transhume.project import estimating, running
 from transhume.project.estimating import Estimate
+from transhume.project.profiling import profile_system
 from transhume.project.results import CheckReport, RunResult, result_of
 from transhume.project.workplace import Listener, Systems, Workplace
 from transhume.stages.check import Prediction
 from transhume.stages.context import Limits
 from transhume.stages.preview import PreviewedRow, preview
+from transhume.stages.profile import ProfileBounds
 from transhume.stages.statements import Statement, statements
 from transhume.stages.validate import validate_published
 
@@ -87,6 +90,23 @@ class Project:
             return estimating.estimate(self._place, None, {}, seed)
         report = self.check(listener=listener)
         return estimating.estimate(self._place, report.findings, report.row_counts, seed)
+
+    def profile(
+        self,
+        tables: Sequence[str] = (),
+        *,
+        side: str = "source",
+        bounds: ProfileBounds | None = None,
+        listener: Listener | None = None,
+    ) -> Profile:
+        """Return what the rows of a side (source, or target where it can be read) are like; tables by name or pattern.
+
+        Effects: none outside a temporary folder of the project.
+        Raises: PlanError, UsageError, SystemUnavailable.
+        """
+        with self._place.readable(side) as source:
+            state = self._place.state
+            return profile_system(source, source.catalog(), state, tables=tables, bounds=bounds, listener=listener)
 
     def run(self, *, listener: Listener | None = None, fresh: bool = False, limits: Limits | None = None) -> RunResult:
         """Migrate: extract, transform, stage, validate, publish; an unfinished run goes on where it stopped.

@@ -17,7 +17,8 @@ from transhume.engines.duckdb import DuckDBEngine
 from transhume.errors import Finding, LockHeld, PlanError, UsageError
 from transhume.facts import Catalog
 from transhume.journal import Journal
-from transhume.plan.load import FILE_NAME, load
+from transhume.plan.credentials import SecretUrl
+from transhume.plan.load import FILE_NAME, load, plan_urls
 from transhume.plan.lock import plan_hash
 from transhume.plan.model import Plan
 from transhume.stages.binding import Binding, holder, run_folders, schema_fingerprint, target_fingerprint
@@ -76,6 +77,31 @@ class Workplace:
     def runs(self) -> Path:
         """Where the runs of this project keep journal, extract and rejects."""
         return self.folder / _STATE / "runs"
+
+    @property
+    def state(self) -> Path:
+        """Where the project keeps what git ignores."""
+        return self.folder / _STATE
+
+    def urls(self) -> tuple[SecretUrl, SecretUrl]:
+        """Return the URLs of source and target. The rest of the plan may still be open, or wrong.
+
+        Raises: UsageError where the plan names none; PlanError for what is no YAML.
+        """
+        return plan_urls(self.folder / FILE_NAME, self.environment)
+
+    @contextmanager
+    def readable(self, side: str) -> Iterator[Source]:
+        """Open a side of the plan to be read only: the source, or a target that can be read.
+
+        Raises: UsageError, SystemUnavailable.
+        """
+        url = self.urls()[side == "target"]
+        source = open_source(url.reveal(), self.folder)
+        try:
+            yield source
+        finally:
+            source.close()
 
     def plan(self) -> Plan:
         """Read the plan. Raises: PlanError with every finding that needs no database."""

@@ -1,3 +1,6 @@
+-- ApproximateDistinct
+APPROX_COUNT_DISTINCT("v"."x");
+
 -- CodePoints
 LENGTH("v"."x");
 

@@ -1,4 +1,4 @@
-"""DuckDB's SQL for rows: the files that they stand in, their odd values and their reasons."""
+"""DuckDB's SQL for rows: the files that they stand in, how many differ, their odd values and their reasons."""
 
 from collections.abc import Sequence
 
@@ -47,6 +47,7 @@ def _join_reasons(node: op.Operation) -> exp.Expression:
 
 LOWERINGS: dict[type[op.Operation], Lowering] = {
     op.ParquetFiles: _parquet_files,
+    op.ApproximateDistinct: lambda node: call("approx_count_distinct", node.this),
     op.OddClass: lambda node: _odd_value(node, "class"),
     op.OddText: _odd_text,
     op.JoinReasons: _join_reasons,
