@@ -56,11 +56,11 @@ def test_rows_that_others_append_while_publishing_stay(place, monkeypatch):
     run, _ = _staged(place, person_rows(0, 5))
     swap, calls = Ledger.publish, []
 
-    def publish(ledger, pointers, snapshots):
+    def publish(ledger, *what):
         calls.append(True)
         if len(calls) < 4:
             place.append(person_rows(2000 + len(calls), 1))
-        swap(ledger, pointers, snapshots)
+        swap(ledger, *what)
 
     monkeypatch.setattr(Ledger, "publish", publish)
     run.publish([people()])
@@ -96,11 +96,11 @@ def test_a_table_that_others_create_stops_the_publishing(place, monkeypatch):
     run, _ = _staged(place, person_rows(0, 5))
     swap = Ledger.publish
 
-    def publish(ledger, pointers, snapshots):
+    def publish(ledger, *what):
         catalog = place.catalog()
         catalog.create_namespace("ai")
         catalog.create_table(("ai", "people"), pa.schema([("other", pa.string())]), location=f"file://{place.folder}/x")
-        swap(ledger, pointers, snapshots)
+        swap(ledger, *what)
 
     monkeypatch.setattr(Ledger, "publish", publish)
     with pytest.raises(CheckFailed, match="made by somebody else"):

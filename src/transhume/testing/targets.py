@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 
-from transhume.batches import BatchId, TargetTable
+from transhume.batches import BatchId, OnConflict, TargetTable
 from transhume.errors import CheckFailed, LockHeld, Refused, TranshumeError
 from transhume.schema import (
     BIGINT,
@@ -79,6 +79,9 @@ NASTY: dict[LogicalType, tuple[Any, ...]] = {
     LogicalType(Kind.LIST, element=TIMESTAMPTZ): ([dt.datetime(2020, 1, 1, tzinfo=_UTC), None], [], None),
 }
 """Values at the edges of each type, in the form in which Arrow gives them back."""
+
+
+_MODES: tuple[OnConflict, ...] = ("error", "skip", "update")
 
 
 class Place(Protocol):
@@ -338,6 +341,34 @@ class TargetSuite:
         with _target(place) as target:
             runs = [(run["run"], run["plan_hash"], run["state"]) for run in target.runs()]
         assert runs == [("run_1", "plan-a", "published"), ("run_2", "plan-a", "open")]
+
+    def test_rows_that_are_there_with_other_content_are_skipped_or_replaced(self, place: Place) -> None:
+        """`skip` leaves them, `update` replaces them beside new and unchanged ones, `error` names them: by position."""
+        self._publish_people(place, 10)
+        rows = person_rows(0, 12).to_pylist()
+        for number in (2, 7):
+            rows[number]["name"] += " renamed"
+        later = pa.Table.from_pylist(rows, schema=people().arrow_schema)
+        counts: list[tuple[int, ...]] = []
+        for number, mode in enumerate(_MODES):
+            table = TargetTable("people", people().table, ("id",), create=False, on_conflict=mode)
+            with _run(place, [table], identity(f"run_{number + 2}")) as run:
+                line = run.stage(table, BatchId("people", 0), later)
+                assert run.stage(table, BatchId("people", 0), later) == line
+                assert list(run.compare(table, line.batch, later)) == []
+                assert run.staged(table) == {0: line}
+                run.seal(table, 1)
+                assert sum(batch.num_rows for batch in run.read_staged(table, ["id"])) == line.row_count
+                assert [line.conflicts, line.skipped, line.updated] == [(2, 7) if n == number else () for n in range(3)]
+                counts.append((line.row_count, len(line.unchanged)))
+                if mode != "error":
+                    (one,) = run.publish([table])
+                    assert list(run.verify(table)) == []
+                    assert list(run.publish([table])) == [one]
+                    counts.append((one.inserted, one.unchanged, one.updated, one.skipped))
+        assert counts == [(2, 8), (2, 8), (2, 8, 0, 2), (2, 10), (0, 10, 2, 0)]
+        names = sorted(tuple(row) for row in place.rows("people", ["id", "name"]))
+        assert names == sorted((row["id"], row["name"]) for row in rows)
 
     def _publish_people(self, place: Place, count: int) -> None:
         table = people()

@@ -50,7 +50,7 @@ class LakeFiles(PyArrowFileIO):  # type: ignore[misc]  # mypy does not follow py
         for folder in folders:
             _sync_path(folder)
 
-    def write_durably(self, location: str, table: pa.Table) -> tuple[str, int]:
+    def write_durably(self, location: str, table: pa.Table | pa.RecordBatchReader) -> tuple[str, int]:
         """Write one Parquet file that is there as a whole or not at all; return its sha256 and size in bytes."""
         try:
             path = local_path(location)
@@ -159,7 +159,7 @@ def local_path(location: str) -> Path | None:
     return None if "://" in location else Path(location)
 
 
-def _write_local(path: Path, table: pa.Table) -> tuple[str, int]:
+def _write_local(path: Path, table: pa.Table | pa.RecordBatchReader) -> tuple[str, int]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -178,19 +178,23 @@ def _write_local(path: Path, table: pa.Table) -> tuple[str, int]:
     return digest, size_bytes
 
 
-def _write_parquet(table: pa.Table, sink: object) -> None:
+def _write_parquet(table: pa.Table | pa.RecordBatchReader, sink: object) -> None:
     # A dictionary of values that never repeat costs time and wins nothing.
     repeating = [field.name for field in table.schema if not isinstance(field.type, pa.UuidType)]
-    pq.write_table(
-        table,
+    with pq.ParquetWriter(
         sink,
+        table.schema,
         compression="zstd",
         compression_level=1,
         use_dictionary=repeating,
         store_schema=False,
         store_decimal_as_integer=True,
-        row_group_size=1_048_576,
-    )
+    ) as writer:
+        if isinstance(table, pa.Table):
+            writer.write_table(table, row_group_size=1_048_576)
+            return
+        for batch in table:
+            writer.write_batch(batch)
 
 
 def _sync_path(path: Path) -> None:

@@ -5,17 +5,19 @@ that was taken over cannot write any more. Pointers of tables are swapped here t
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sql
 from pyiceberg.catalog.sql import IcebergNamespaceProperties, IcebergTables, SqlCatalog
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from transhume.batches import BatchId, StagedBatch
-from transhume.errors import LockHeld, SystemUnavailable
+from transhume.errors import LockHeld, Refused, SystemUnavailable
 from transhume.faults import reach
 
 _METADATA = sql.MetaData()
@@ -58,6 +60,10 @@ BATCHES = sql.Table(
     sql.Column("unchanged", sql.Text, nullable=False),
     sql.Column("conflicts", sql.Text, nullable=False),
     sql.Column("staged_at", sql.String(32), nullable=False),
+    sql.Column("updated", sql.Text, nullable=False, server_default="[]"),
+    sql.Column("skipped", sql.Text, nullable=False, server_default="[]"),
+    sql.Column("updates_path", sql.String(1000), nullable=False, server_default=""),
+    sql.Column("updates_sha256", sql.String(64), nullable=False, server_default=""),
 )
 TABLES = sql.Table(
     "transhume_tables",
@@ -69,16 +75,30 @@ TABLES = sql.Table(
     sql.Column("staged_metadata", sql.String(1000)),
     sql.Column("sealed", sql.Text, nullable=False, server_default="{}"),
     sql.Column("published_snapshot", sql.BigInteger),
+    sql.Column("replaced", sql.Text, nullable=False, server_default="{}"),
 )
+VERSIONS = sql.Table("transhume_ledger", _METADATA, sql.Column("version", sql.Integer, primary_key=True))
+VERSION = 2
+_NEW_IN = {
+    2: (BATCHES.c.updated, BATCHES.c.skipped, BATCHES.c.updates_path, BATCHES.c.updates_sha256, TABLES.c.replaced)
+}
+"""By version: the columns that it has and the one before has not. Version 1 had no table of its version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One staged batch with its file; `path` is empty where no row was left to write."""
+    """One staged batch with its files: new rows, and rows that replace others; a path is empty where there are none."""
 
     staged: StagedBatch
     path: str
     size_bytes: int
+    updates_path: str = ""
+    updates_sha256: str = ""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files that hold the batch's staged rows."""
+        return tuple(path for path in (self.path, self.updates_path) if path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +115,8 @@ class TableState:
     staged_metadata: str | None = None
     sealed: Mapping[str, int] = field(default_factory=dict)
     published_snapshot: int | None = None
+    replaced: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Mapping -> where its before-images are, their hash and number, and which data files it wrote anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +157,54 @@ def now() -> str:
 
 
 def make_tables(engine: sql.Engine) -> None:
-    """Create the ledger's tables where they are missing."""
+    """Create the ledger's tables where they are missing, and bring those of an older version to this one.
+
+    Raises: Refused for a ledger of a later version.
+    """
     with plain_errors("making the ledger"):
         try:
-            _METADATA.create_all(engine)
+            _make_or_upgrade(engine)
         except SQLAlchemyError:
             # Two first runs at once: the other one has made them.
-            _METADATA.create_all(engine)
+            _make_or_upgrade(engine)
+
+
+def _make_or_upgrade(engine: sql.Engine) -> None:
+    """Each step does nothing where it was done before: SQLite commits each of them on its own."""
+    with engine.connect() as connection:
+        found = ledger_version(connection)
+    if found is not None and found > VERSION:
+        message = f"the lake's ledger has version {found}, this program knows version {VERSION}; use the matching one"
+        raise Refused(message)
+    _METADATA.create_all(engine)
+    with engine.begin() as connection:
+        for version in range((found or VERSION) + 1, VERSION + 1):
+            for column in _NEW_IN[version]:
+                _add_column(connection, column)
+        if found != VERSION:
+            connection.execute(VERSIONS.delete())
+            connection.execute(VERSIONS.insert().values(version=VERSION))
+
+
+def ledger_version(connection: sql.Connection) -> int | None:
+    """Return the version of the ledger that is there, None where there is none."""
+    there = sql.inspect(connection)
+    if not there.has_table(RUNS.name):
+        return None
+    if not there.has_table(VERSIONS.name):
+        return 1
+    return connection.execute(sql.select(sql.func.max(VERSIONS.c.version))).scalar() or 1
+
+
+def _add_column(connection: sql.Connection, column: sql.Column[Any]) -> None:
+    if any(each["name"] == column.name for each in sql.inspect(connection).get_columns(column.table.name)):
+        return
+    default = column.server_default
+    assert isinstance(default, sql.DefaultClause)
+    kind = column.type.compile(connection.dialect)
+    # All words are of this module's own.
+    added = f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind} NOT NULL DEFAULT '{default.arg}'"
+    connection.execute(sql.text(added))
 
 
 class Ledger:
@@ -204,6 +267,10 @@ class Ledger:
             "size_bytes": line.size_bytes,
             "unchanged": json.dumps(line.staged.unchanged),
             "conflicts": json.dumps(line.staged.conflicts),
+            "updated": json.dumps(line.staged.updated),
+            "skipped": json.dumps(line.staged.skipped),
+            "updates_path": line.updates_path,
+            "updates_sha256": line.updates_sha256,
             "staged_at": now(),
         }
         key = {"run": self.run, "mapping": batch.mapping, "batch": batch.index}
@@ -241,17 +308,33 @@ class Ledger:
             if connection.execute(TABLES.update().where(known).values(values)).rowcount != 1:
                 raise PointerMoved(table)
 
-    def seal_existing(self, pointer: Pointer | None, table: str, sealed: Mapping[str, int]) -> None:
-        """Swap an existing table's pointer (its branch is new, what readers see is not) and enter the seal."""
+    def seal_existing(
+        self,
+        pointer: Pointer | None,
+        table: str,
+        sealed: Mapping[str, int],
+        replaced: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """Swap an existing table's pointer (its branch is new, what readers see is not) and enter the seal.
+
+        `replaced` are the before-images and new files of all mappings so far; see `TableState`.
+        """
         with self.writing(f"sealing table '{table}'") as connection:
             if pointer is not None:
                 self._swap(connection, pointer)
             known = (TABLES.c.run == self.run) & (TABLES.c.table_name == table)
-            connection.execute(TABLES.update().where(known).values(sealed=json.dumps(dict(sealed))))
+            values = {"sealed": json.dumps(dict(sealed)), "replaced": json.dumps(dict(replaced))}
+            connection.execute(TABLES.update().where(known).values(values))
 
-    def publish(self, pointers: Sequence[Pointer], snapshots: Mapping[str, int | None]) -> None:
+    def publish(
+        self,
+        pointers: Sequence[Pointer],
+        snapshots: Mapping[str, int | None],
+        replaced: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
+    ) -> None:
         """Swap all pointers and set the run to published in one transaction.
 
+        `replaced`: by table, what a new base made necessary to be replaced anew.
         Raises: PointerMoved if one of the tables was changed by somebody else; nothing is written then.
         """
         with self.writing("publishing") as connection:
@@ -262,6 +345,9 @@ class Ledger:
             for table, snapshot in snapshots.items():
                 known = (TABLES.c.run == self.run) & (TABLES.c.table_name == table)
                 connection.execute(TABLES.update().where(known).values(published_snapshot=snapshot))
+            for table, content in (replaced or {}).items():
+                known = (TABLES.c.run == self.run) & (TABLES.c.table_name == table)
+                connection.execute(TABLES.update().where(known).values(replaced=json.dumps(dict(content))))
             values = {"state": "published", "published_at": now()}
             connection.execute(RUNS.update().where(RUNS.c.run == self.run).values(values))
 
@@ -332,20 +418,19 @@ def enter_run(engine: sql.Engine, values: Mapping[str, str]) -> sql.Row[tuple[ob
 
 
 def all_runs(engine: sql.Engine, scope: str) -> list[dict[str, object]]:
-    """Return the runs of one scope, newest last, with their staged and unchanged row counts."""
+    """Return the runs of one scope, newest last, with their row counts; an older ledger counts no updated ones."""
     with plain_errors("reading the ledger"), engine.connect() as connection:
         if not sql.inspect(connection).has_table(RUNS.name):
             return []
         rows = connection.execute(RUNS.select().where(RUNS.c.scope == scope).order_by(RUNS.c.started_at)).all()
-        counts = sql.select(BATCHES.c.run, BATCHES.c.row_count, BATCHES.c.unchanged)
-        staged: dict[str, int] = {}
-        unchanged: dict[str, int] = {}
-        for run, row_count, positions in connection.execute(counts):
-            staged[run] = staged.get(run, 0) + row_count
-            unchanged[run] = unchanged.get(run, 0) + len(json.loads(positions))
-    return [
-        {**row._asdict(), "row_count": staged.get(row.run, 0), "unchanged": unchanged.get(row.run, 0)} for row in rows
-    ]
+        told = ["unchanged"] if ledger_version(connection) == 1 else ["unchanged", "updated", "skipped"]
+        counts = sql.select(BATCHES.c.run, BATCHES.c.row_count, *(BATCHES.c[name] for name in told))
+        sums: dict[str, Counter[str]] = {row.run: Counter(dict.fromkeys(("row_count", *told), 0)) for row in rows}
+        for run, row_count, *positions in connection.execute(counts):
+            if run in sums:
+                sums[run]["row_count"] += row_count
+                sums[run].update({name: len(json.loads(each)) for name, each in zip(told, positions, strict=True)})
+    return [{**row._asdict(), **sums[row.run]} for row in rows]
 
 
 def _line(row: sql.Row[tuple[object, ...]]) -> Line:
@@ -355,8 +440,10 @@ def _line(row: sql.Row[tuple[object, ...]]) -> Line:
         sha256=row.sha256,
         unchanged=tuple(json.loads(row.unchanged)),
         conflicts=tuple(json.loads(row.conflicts)),
+        updated=tuple(json.loads(row.updated)),
+        skipped=tuple(json.loads(row.skipped)),
     )
-    return Line(staged, row.path, row.size_bytes)
+    return Line(staged, row.path, row.size_bytes, row.updates_path, row.updates_sha256)
 
 
 def _table_state(row: sql.Row[tuple[object, ...]]) -> TableState:
@@ -367,4 +454,5 @@ def _table_state(row: sql.Row[tuple[object, ...]]) -> TableState:
         staged_metadata=row.staged_metadata,
         sealed=json.loads(row.sealed),
         published_snapshot=row.published_snapshot,
+        replaced=json.loads(row.replaced),
     )

@@ -1,7 +1,8 @@
 """Publishing: every table's new metadata is written first, then one catalog transaction makes all of it visible."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 import pyarrow as pa
 from pyiceberg.table import Table
@@ -13,8 +14,10 @@ from transhume.systems.iceberg.lake import Lake, storage_errors
 from transhume.systems.iceberg.ledger import Ledger, Line, Pointer, PointerMoved, TableState
 from transhume.systems.iceberg.present import PresentRows, StagedKeys
 from transhume.systems.iceberg.refusals import drift
+from transhume.systems.iceberg.replace import replaced
 from transhume.systems.iceberg.snapshots import (
     MAIN,
+    Replaced,
     StagedFiles,
     advance_main,
     branch_name,
@@ -36,6 +39,8 @@ class Publisher:
     def __init__(self, lake: Lake, ledger: Ledger) -> None:
         self._lake = lake
         self._ledger = ledger
+        self._replaced: dict[str, dict[str, Any]] = {}
+        """By table and mapping: what this attempt wrote anew because others moved main."""
 
     def publish(self, tables: Sequence[TargetTable]) -> list[PublishedTable]:
         """Swap all pointers and the run's state in one transaction; a published run is only reported.
@@ -50,12 +55,13 @@ class Publisher:
         for _ in range(_ATTEMPTS_MAX):
             pointers: list[Pointer] = []
             snapshots: dict[str, int | None] = {}
+            self._replaced = {}
             for name, mappings in _by_table(tables).items():
                 pointer, snapshots[name] = self._prepare(states[name], mappings)
                 if pointer is not None:
                     pointers.append(pointer)
             try:
-                self._ledger.publish(pointers, snapshots)
+                self._ledger.publish(pointers, snapshots, self._replaced)
             except PointerMoved:
                 continue
             except SystemUnavailable:
@@ -82,9 +88,11 @@ class Publisher:
         published = []
         for table in tables:
             lines = [line.staged for line in self._ledger.lines(table.mapping).values()]
-            inserted = sum(line.row_count for line in lines)
+            updated = sum(len(line.updated) for line in lines)
+            inserted = sum(line.row_count for line in lines) - updated
             unchanged = sum(len(line.unchanged) for line in lines)
-            published.append(PublishedTable(table.table.name, inserted, unchanged))
+            skipped = sum(len(line.skipped) for line in lines)
+            published.append(PublishedTable(table.table.name, inserted, unchanged, updated, skipped))
         return published
 
     def _require_seals(self, tables: Sequence[TargetTable], states: Mapping[str, TableState]) -> None:
@@ -123,15 +131,27 @@ class Publisher:
         appends = [self._staged_files(table) for table in tables]
         for table, staged in zip(tables, appends, strict=True):
             require_no_drift(self._lake, table, found, staged)
-        if not any(staged.paths for staged in appends):
+        if all(staged.is_empty for staged in appends):
             if head_of(found, MAIN) != state.base_snapshot:
                 self._check_base(found, state, tables)
             return None, head_of(found, MAIN)
         if head_of(found, branch_name(self._ledger.run)) is not None and is_based_on_main(found, self._ledger.run):
+            if head_of(found, MAIN) != state.base_snapshot:
+                # Others wrote after the run began and before it was sealed: the branch stands on their rows.
+                self._check_base(found, state, tables)
             after, snapshot = advance_main(found, self._lake.files, self._ledger.run)
             return (Pointer(state.table, found.metadata_location, after) if after else None), snapshot
         self._check_base(found, state, tables)
-        moved, snapshot = rebase_and_advance(found, self._lake.files, self._ledger.run, appends)
+        by_mapping = {table.mapping: table for table in tables}
+
+        def replace(grown: Table, staged: StagedFiles) -> Replaced | None:
+            made = replaced(self._lake.files, by_mapping[staged.mapping], staged, grown, state.base_snapshot)
+            if made is None:
+                return None
+            self._replaced.setdefault(state.table, {})[staged.mapping] = made.to_dict()
+            return made.files
+
+        moved, snapshot = rebase_and_advance(found, self._lake.files, self._ledger.run, appends, replace)
         return Pointer(state.table, found.metadata_location, moved), snapshot
 
     def _check_base(self, found: Table, state: TableState, tables: Sequence[TargetTable]) -> None:
@@ -149,12 +169,13 @@ class Publisher:
                 )
                 raise CheckFailed(message)
             touched = {path for path, deletes in base.items() if now.get(path) != deletes}
-            if any(line.staged.unchanged for line in self._ledger.lines(table.mapping).values()) and (
+            if any(line.staged.unchanged or line.staged.skipped for line in self._lines(table)) and (
                 state.base_snapshot is None or not base or self._lost(found, state.base_snapshot, main, table, touched)
             ):
                 message = (
                     f"table '{state.table}': others have changed rows since the run began that may be among those it "
-                    "counted as unchanged; nothing is published. Begin a new run with --fresh, which compares anew."
+                    "counted as unchanged or skipped; nothing is published. Begin a new run with --fresh, which "
+                    "compares anew."
                 )
                 raise CheckFailed(message)
 
@@ -185,8 +206,12 @@ class Publisher:
             present.close()
         return False
 
+    def _lines(self, table: TargetTable) -> Collection[Line]:
+        return self._ledger.lines(table.mapping).values()
+
     def _staged_keys(self, table: TargetTable) -> Iterator[pa.RecordBatch]:
-        for line in self._ledger.lines(table.mapping).values():
+        """Yield the keys of new rows; those of replaced ones stand in the table."""
+        for line in self._lines(table):
             if line.path:
                 for batch in self._lake.files.batches(line.path, table.key):
                     yield canonical(batch, table, table.key)
@@ -198,20 +223,24 @@ class Publisher:
 
 def require_no_drift(lake: Lake, table: TargetTable, found: Table, staged: StagedFiles) -> None:
     """Raise CheckFailed if an existing table no longer takes the staged files as they are."""
-    if staged.paths and (reasons := drift(table, found, lake.files.schema(staged.paths[0]))):
+    written = (*staged.paths, *staged.updates)
+    if written and (reasons := drift(table, found, lake.files.schema(written[0]))):
         message = f"table '{table.table.name}' was changed by others since the run began; nothing is published: "
         raise CheckFailed(message + "; ".join(reasons) + ". Take the change back, or begin a new run with --fresh.")
 
 
 def staged_files(run: str, mapping: str, lines: Mapping[int, Line]) -> StagedFiles:
     """Return the files of one mapping in order of their batches."""
-    filled = [lines[index] for index in sorted(lines) if lines[index].path]
+    ordered = [lines[index] for index in sorted(lines)]
+    filled = [line for line in ordered if line.path]
+    updating = [line for line in ordered if line.updates_path]
     return StagedFiles(
         run=run,
         mapping=mapping,
         batches=len(lines),
         paths=tuple(line.path for line in filled),
-        digest=files_digest([line.staged.sha256 for line in filled]),
+        digest=files_digest([line.staged.sha256 for line in filled] + [line.updates_sha256 for line in updating]),
+        updates=tuple(line.updates_path for line in updating),
     )
 
 

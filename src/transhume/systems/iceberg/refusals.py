@@ -70,8 +70,6 @@ def drift(table: TargetTable, found: IcebergTable, written: pa.Schema) -> list[s
 def table_refusals(table: TargetTable, found: IcebergTable | None) -> list[str]:
     """Return why one table cannot be written exactly; `found` is the table that is there."""
     reasons = _key_refusals(table)
-    if table.on_conflict == "update":
-        reasons.append(f"table '{table.table.name}': a lake cannot take 'on_conflict: update' yet; write skip or error")
     if found is not None:
         return reasons + obstacles(table.table.name, found) + _existing_refusals(table, found)
     if not table.create:

@@ -47,13 +47,20 @@ def _has_float(held: pa.DataType) -> bool:
 
 
 def _value_bytes(array: pa.Array) -> pa.Array:
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
     held = array.type
-    if pa.types.is_string(held) or pa.types.is_binary(held):
+    types = pa.types
+    if types.is_string(held) or types.is_binary(held) or types.is_large_string(held) or types.is_large_binary(held):
         return array.cast(pa.large_binary())
     if pa.types.is_boolean(held):
         return _fixed_bytes(array.cast(pa.int8()), 1)
-    if pa.types.is_list(held):
+    if pa.types.is_list(held) or pa.types.is_large_list(held):
         return _list_bytes(array)
+    if pa.types.is_nested(held):
+        # Others' columns only. Python's text of a value tells -0.0 from 0.0.
+        texts = [None if value is None else repr(value).encode() for value in array.to_pylist()]
+        return pa.array(texts, pa.large_binary())
     return _fixed_bytes(array, held.bit_width // 8)
 
 

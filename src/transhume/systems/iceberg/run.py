@@ -1,6 +1,7 @@
 """One run's hold on a lake: stage, seal, compare, read back, publish, verify."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from hashlib import sha256
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from transhume.systems.iceberg.ledger import Ledger, Line, Pointer, PointerMoved
 from transhume.systems.iceberg.lock import LakeLock
 from transhume.systems.iceberg.present import PresentRows
 from transhume.systems.iceberg.publish import Publisher, require_no_drift, staged_files
+from transhume.systems.iceberg.replace import replaced
 from transhume.systems.iceberg.snapshots import (
     MAIN,
     StagedFiles,
@@ -67,31 +69,38 @@ class IcebergRun:
         rows = _in_columns(table, batch, rows)
         unchanged, differing = self._already_there(table, rows)
         kept = _without(rows, unchanged, differing)
-        path, digest, size_bytes = "", sha256(b"").hexdigest(), 0
-        if kept.num_rows:
-            path = self._new_path(table, batch)
-            content = file_rows(self._file_schema(table), kept, f"{self._ledger.run}/{batch}")
-            digest, size_bytes = self._lake.files.write_durably(path, content)
-        by_fate = {"error": "conflicts", "skip": "skipped"}
-        staged = StagedBatch(batch, kept.num_rows, digest, unchanged, **{by_fate[table.on_conflict]: differing})
-        self._ledger.put_line(table.table.name, Line(staged, path, size_bytes))
+        path, digest, size_bytes = self._write(table, batch, kept, "")
+        updates = rows.take(pa.array(differing, pa.int64())) if table.on_conflict == "update" else rows.slice(0, 0)
+        updates_path, updates_digest, updates_bytes = self._write(table, batch, updates, "-updates")
+        by_fate = {"error": "conflicts", "skip": "skipped", "update": "updated"}
+        row_count = kept.num_rows + updates.num_rows
+        staged = StagedBatch(batch, row_count, digest, unchanged, **{by_fate[table.on_conflict]: differing})
+        line = Line(staged, path, size_bytes + updates_bytes, updates_path, updates_digest if updates_path else "")
+        self._ledger.put_line(table.table.name, line)
         return staged
 
     def compare(self, table: TargetTable, batch: BatchId, rows: pa.Table) -> Sequence[Mismatch]:
         """Read the file of one batch back from storage and compare schema and every value, bit by bit."""
         line = self._line(table, batch)
         rows = _in_columns(table, batch, rows)
-        expected = _without(rows, line.staged.left_out)
-        if not line.path:
-            return [] if expected.num_rows == 0 else [_row_count(table, expected.num_rows, 0)]
-        found = self._lake.files.table(line.path)
-        if mismatches := compare_schema(table.table.name, self._file_schema(table), found.schema):
-            return mismatches[:MISMATCHES_MAX]
-        left_out = set(line.staged.left_out)
-        positions = [row for row in range(rows.num_rows) if row not in left_out] if left_out else None
-        mismatches = compare_rows(table, positions, expected, in_own_types(table, found))
-        mismatches += compare_batch_column(table, f"{self._ledger.run}/{batch}", found)
+        elsewhere = {*line.staged.left_out, *line.staged.updated}
+        new = [row for row in range(rows.num_rows) if row not in elsewhere] if elsewhere else None
+        mismatches = self._compare_file(table, batch, line.path, rows, new)
+        mismatches += self._compare_file(table, batch, line.updates_path, rows, line.staged.updated)
         return mismatches[:MISMATCHES_MAX]
+
+    def _compare_file(
+        self, table: TargetTable, batch: BatchId, path: str, rows: pa.Table, positions: Sequence[int] | None
+    ) -> list[Mismatch]:
+        """Return what differs between a staged file and the rows at these positions; None: all rows."""
+        expected = rows if positions is None else rows.take(pa.array(positions, pa.int64()))
+        if not path:
+            return [] if expected.num_rows == 0 else [_row_count(table, expected.num_rows, 0)]
+        found = self._lake.files.table(path)
+        if mismatches := compare_schema(table.table.name, self._file_schema(table), found.schema):
+            return mismatches
+        mismatches = compare_rows(table, positions, expected, in_own_types(table, found))
+        return mismatches + compare_batch_column(table, f"{self._ledger.run}/{batch}", found)
 
     def seal(self, table: TargetTable, batches: int) -> None:
         """Put all staged files of this mapping on the run's branch in one snapshot; idempotent.
@@ -125,8 +134,8 @@ class IcebergRun:
     def read_staged(self, table: TargetTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield these columns of all staged rows of this mapping, as storage holds them."""
         for line in self._ledger.lines(table.mapping).values():
-            if line.path:
-                for batch in self._lake.files.batches(line.path, columns):
+            for path in line.paths:
+                for batch in self._lake.files.batches(path, columns):
                     yield canonical(batch, table, columns)
 
     def read_present(self, table: TargetTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -154,7 +163,7 @@ class IcebergRun:
         name = table.table.name
         found = self._lake.table(name)
         head = None if found is None else head_of(found, MAIN)
-        lines = [line for line in self._ledger.lines(table.mapping).values() if line.path]
+        lines = [line for line in self._ledger.lines(table.mapping).values() if line.paths]
         if found is None or head is None:
             missing = sum(line.staged.row_count for line in lines)
             return [_row_count(table, missing, 0)] if missing else []
@@ -162,6 +171,8 @@ class IcebergRun:
         live = live_files(found, head)
         for line in lines:
             batch = str(line.staged.batch)
+            if not line.path:
+                continue
             if line.path not in live:
                 mismatches.append(Mismatch(name, -1, "(data file)", f"the file of batch {batch}", "not in the table"))
             elif self._lake.files.sha256(line.path) != line.staged.sha256:
@@ -172,6 +183,10 @@ class IcebergRun:
                 mismatches += self._verify_file(table, found, head, line)
             if len(mismatches) >= MISMATCHES_MAX:
                 break
+        updating = [line for line in lines if line.updates_path]
+        if updating and len(mismatches) < MISMATCHES_MAX:
+            new_files = {new for each in self._states[name].replaced.values() for new, _ in each["rewritten"].values()}
+            mismatches += self._verify_updates(table, found, head, updating, new_files & live.keys())
         return mismatches[:MISMATCHES_MAX]
 
     def close(self) -> None:
@@ -186,6 +201,33 @@ class IcebergRun:
         with storage_errors(f"reading table '{table.table.name}'"):
             shown = [canonical(batch, table, columns) for batch in scan(found, head, columns, {line.path})]
         return compare_rows(table, None, staged, pa.Table.from_batches(shown, staged.schema))
+
+    def _verify_updates(
+        self, table: TargetTable, found: IcebergTable, head: int, lines: Sequence[Line], new_files: AbstractSet[str]
+    ) -> list[Mismatch]:
+        """Return which staged updates readers do not get as they were staged; they stand in files written anew."""
+        name = table.table.name
+        columns = [column.name for column in table.table.columns]
+        present = PresentRows(table.key, columns)
+        mismatches: list[Mismatch] = []
+        try:
+            with storage_errors(f"reading table '{name}'"):
+                present.build(canonical(batch, table, columns) for batch in scan(found, head, columns, new_files))
+            for line in lines:
+                if self._lake.files.sha256(line.updates_path) != line.updates_sha256:
+                    told = f"the staged updates of batch {line.staged.batch}"
+                    mismatches.append(Mismatch(name, -1, "(data file)", told, "other bytes"))
+                    continue
+                rows = in_own_types(table, self._lake.files.table(line.updates_path))
+                shown = set(present.positions(rows)[0])
+                mismatches += [
+                    Mismatch(name, position, "(row)", "the staged content", "no such row, or another content")
+                    for row, position in enumerate(line.staged.updated)
+                    if row not in shown
+                ]
+        finally:
+            present.close()
+        return mismatches
 
     def _seal_once(self, table: TargetTable, staged: StagedFiles) -> None:
         name = table.table.name
@@ -206,13 +248,27 @@ class IcebergRun:
             raise SystemRefused(message)
         require_no_drift(self._lake, table, found, staged)
         # Ask the table itself: an earlier process may have committed and died before it heard so.
-        with storage_errors(f"sealing table '{name}'"):
-            after = None if is_sealed(found, staged) else append_to_branch(found, self._lake.files, staged)
+        after, replacements = None, dict(state.replaced)
+        if not is_sealed(found, staged):
+            with storage_errors(f"sealing table '{name}'"):
+                made = replaced(self._lake.files, table, staged, found, state.base_snapshot)
+                after = append_to_branch(found, self._lake.files, staged, made.files if made else None)
+            if made is not None:
+                replacements[staged.mapping] = made.to_dict()
         pointer = Pointer(name, found.metadata_location, after) if after else None
-        self._ledger.seal_existing(pointer, name, sealed)
+        self._ledger.seal_existing(pointer, name, sealed, replacements)
 
     def _is_whole(self, line: Line) -> bool:
-        return not line.path or self._lake.files.sha256(line.path) == line.staged.sha256
+        wanted = ((line.path, line.staged.sha256), (line.updates_path, line.updates_sha256))
+        return all(self._lake.files.sha256(path) == digest for path, digest in wanted if path)
+
+    def _write(self, table: TargetTable, batch: BatchId, rows: pa.Table, tail: str) -> tuple[str, str, int]:
+        """Write rows of a batch as one file; return its location ("" where there are none), hash and size in bytes."""
+        if not rows.num_rows:
+            return "", sha256(b"").hexdigest(), 0
+        path = self._new_path(table, batch, tail)
+        content = file_rows(self._file_schema(table), rows, f"{self._ledger.run}/{batch}")
+        return (path, *self._lake.files.write_durably(path, content))
 
     def _line(self, table: TargetTable, batch: BatchId) -> Line:
         line = self._ledger.lines(table.mapping).get(batch.index)
@@ -221,10 +277,10 @@ class IcebergRun:
             raise Interrupted(message)
         return line
 
-    def _new_path(self, table: TargetTable, batch: BatchId) -> str:
+    def _new_path(self, table: TargetTable, batch: BatchId, tail: str) -> str:
         # The epoch keeps a process that was taken over from writing over a file of its successor.
         mapping = path_word(batch.mapping)
-        file = f"{self._ledger.run}-{mapping}-{batch.index:06d}-e{self._ledger.epoch}.parquet"
+        file = f"{self._ledger.run}-{mapping}-{batch.index:06d}-e{self._ledger.epoch}{tail}.parquet"
         return str(self._table(table.table.name).location_provider().new_data_location(file))
 
     def _table(self, name: str) -> IcebergTable:

@@ -7,7 +7,7 @@ fails when one of them changes.
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan, _read_all_delete_files, parquet_file_to_data_file
+from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
 from pyiceberg.schema import Schema
 from pyiceberg.serializers import ToOutputFile
@@ -29,6 +30,7 @@ from pyiceberg.table.update import (
     TableUpdate,
     update_table_metadata,
 )
+from pyiceberg.table.update.snapshot import _FastAppendFiles, _OverwriteFiles
 
 from transhume.errors import SystemRefused
 from transhume.systems.iceberg.files import LakeFiles
@@ -37,6 +39,7 @@ PRIVATE_NAMES = (
     "pyiceberg.table.Transaction._updates",
     "pyiceberg.table.Transaction._apply",
     "pyiceberg.table.update.snapshot._FastAppendFiles._commit",
+    "pyiceberg.table.update.snapshot._OverwriteFiles._commit",
     "pyiceberg.io.pyarrow._read_all_delete_files",
     "pyiceberg.io.pyarrow.ArrowScan._record_batches_from_scan_tasks_and_deletes",
 )
@@ -49,13 +52,22 @@ _VERSION = re.compile(r"(\d+)-[0-9a-f-]{36}(\.gz)?\.metadata\.json(\.gz)?")
 
 @dataclass(frozen=True, slots=True)
 class StagedFiles:
-    """What one mapping of a run brings into a table: locations with row counts, and the digest over their hashes."""
+    """What one mapping of a run brings into a table: its files, and the digest over their hashes.
+
+    `paths` become data files as they are; the rows of `updates` replace others, whose files are written anew.
+    """
 
     run: str
     mapping: str
     batches: int
     paths: tuple[str, ...]
     digest: str
+    updates: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing of the table changes."""
+        return not self.paths and not self.updates
 
     @property
     def properties(self) -> dict[str, str]:
@@ -66,6 +78,14 @@ class StagedFiles:
             "transhume.batches": str(self.batches),
             "transhume.files-sha256": self.digest,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Data files that leave a table, and those that hold their rows from then on."""
+
+    old_files: tuple[DataFile, ...]
+    new_paths: tuple[str, ...]
 
 
 def branch_name(run: str) -> str:
@@ -124,18 +144,21 @@ def is_sealed(table: Table, staged: StagedFiles) -> bool:
     return False
 
 
-def append_to_branch(table: Table, files: LakeFiles, staged: StagedFiles) -> str | None:
+def append_to_branch(
+    table: Table, files: LakeFiles, staged: StagedFiles, replaced: Replaced | None = None
+) -> str | None:
     """Write metadata in which the run's branch holds these files and main is what it was; return its location.
 
-    The branch begins at what readers see, and a tag keeps that. Returns None if nothing is to be added.
+    The branch begins at what readers see, and a tag keeps that. `replaced` files leave the branch in the same
+    snapshot. Returns None if nothing is to be added.
     """
-    if not staged.paths:
+    if not staged.paths and replaced is None:
         return None
     transaction = Transaction(table)
     head = head_of(table, MAIN_BRANCH)
     if head is not None and head_of(table, branch_name(staged.run)) is None:
         _apply(transaction, _ref(branch_name(staged.run), head, "branch"), _ref(tag_name(staged.run), head, "tag"))
-    _append(transaction, table, files, staged)
+    _append(transaction, table, files, staged, replaced)
     return _write(table, files, transaction)
 
 
@@ -152,10 +175,17 @@ def advance_main(table: Table, files: LakeFiles, run: str) -> tuple[str | None, 
     return _write(table, files, transaction), head
 
 
-def rebase_and_advance(table: Table, files: LakeFiles, run: str, appends: Sequence[StagedFiles]) -> tuple[str, int]:
+def rebase_and_advance(
+    table: Table,
+    files: LakeFiles,
+    run: str,
+    appends: Sequence[StagedFiles],
+    replace: Callable[[Table, StagedFiles], Replaced | None],
+) -> tuple[str, int]:
     """Write metadata in which the same files stand on top of what main is now; return its location and main's snapshot.
 
-    The branch and the tag move to the new base; the snapshots of the first seal leave the table.
+    The branch and the tag move to the new base; the snapshots of the first seal leave the table. `replace` gives
+    what an append replaces, for a table whose branch is as it will be before that append.
     """
     head = head_of(table, MAIN_BRANCH)
     stale = _own_snapshots(table, run)
@@ -164,8 +194,10 @@ def rebase_and_advance(table: Table, files: LakeFiles, run: str, appends: Sequen
     if head is not None:
         _apply(transaction, _ref(branch, head, "branch"), _ref(tag_name(run), head, "tag"))
     for staged in appends:
-        if staged.paths:
-            _append(transaction, table, files, staged)
+        grown = Table(table.name(), transaction.table_metadata, table.metadata_location, files, table.catalog)
+        replaced = replace(grown, staged)
+        if staged.paths or replaced is not None:
+            _append(transaction, table, files, staged, replaced)
     tip = transaction.table_metadata.refs[branch].snapshot_id
     _apply(transaction, _ref(MAIN_BRANCH, tip, "branch"), RemoveSnapshotsUpdate(snapshot_ids=stale))
     return _write(table, files, transaction), tip
@@ -210,6 +242,19 @@ def scan(
             yield from _scan_file(table, plan.projection(), task)
 
 
+def scan_files(
+    table: Table, snapshot_id: int, columns: Sequence[str] = ("*",), only: AbstractSet[str] | None = None
+) -> Iterator[tuple[DataFile, Schema, Iterator[pa.RecordBatch]]]:
+    """Yield the data files of a snapshot, each with these columns of its rows as readers get them, and their schema.
+
+    `only` limits the scan to data files at these locations. The rows of one file are read before the next is asked for.
+    """
+    plan = table.scan(snapshot_id=snapshot_id, selected_fields=tuple(columns))
+    for task in plan.plan_files():
+        if only is None or task.file.file_path in only:
+            yield task.file, plan.projection(), _scan_file(table, plan.projection(), task)
+
+
 def _scan_file(table: Table, projection: Schema, task: FileScanTask) -> Iterator[pa.RecordBatch]:
     arrow = ArrowScan(table.metadata, table.io, projection, AlwaysTrue())
     # The public way collects a whole file, and all files ahead of the reader, in memory.
@@ -217,11 +262,15 @@ def _scan_file(table: Table, projection: Schema, task: FileScanTask) -> Iterator
     yield from arrow._record_batches_from_scan_tasks_and_deletes([task], deletes)  # noqa: SLF001
 
 
-def _append(transaction: Transaction, table: Table, files: LakeFiles, staged: StagedFiles) -> None:
+def _append(
+    transaction: Transaction, table: Table, files: LakeFiles, staged: StagedFiles, replaced: Replaced | None = None
+) -> None:
     update = transaction.update_snapshot(branch=branch_name(staged.run), snapshot_properties=staged.properties)
-    append = update.fast_append()
-    for path in staged.paths:
+    append: _FastAppendFiles | _OverwriteFiles = update.overwrite() if replaced else update.fast_append()
+    for path in (*staged.paths, *(replaced.new_paths if replaced else ())):
         append.append_data_file(parquet_file_to_data_file(files, table.metadata, path))
+    for file in replaced.old_files if replaced else ():
+        append.delete_data_file(file)
     # Its public commit demands that a table without snapshots is first written on main, where readers look.
     # What the requirements protect, the conditional swap of the pointer does.
     updates, _ = append._commit()  # noqa: SLF001
