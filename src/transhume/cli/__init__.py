@@ -16,6 +16,8 @@ COMMANDS = {
     "check": "Say everything that is wrong with the plan, with place and cure.",
     "preview": "Show some rows before and after, column by column, with the rule that acted.",
     "sql": "Print the SQL as it will run.",
+    "plan": "Say what a run would do: order, rows, tables, expected rejects, checks.",
+    "approve": "Sign the plan, both schemas and the row counts into transhume.lock.",
     "estimate": "Say how long it takes: working days with chances, calendar, machine time, risks.",
     "run": "Extract, transform, stage, validate, publish; goes on by itself where it stopped.",
     "status": "Say where a run stands; --watch follows it.",
@@ -65,16 +67,19 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-p", "--project", "folder", default=".", metavar="DIR", help="Project folder, or one inside it.")
+@click.option("-e", "--environment", metavar="NAME", help="One of the plan's environments.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout at the end.")
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more; show the traceback of a bug.")
 @click.option("--no-color", is_flag=True, help="No colours (the variable NO_COLOR does the same).")
 @click.version_option(__version__, prog_name="transhume")
 @click.pass_context
-def transhume(ctx: click.Context, folder: str, as_json: bool, quiet: bool, verbose: bool, no_color: bool) -> None:
+def transhume(
+    ctx: click.Context, folder: str, environment: str | None, as_json: bool, quiet: bool, verbose: bool, no_color: bool
+) -> None:
     """Plan a data migration in one file. Check it, run it, prove it, undo it."""
     color = not (no_color or "NO_COLOR" in os.environ)
-    ctx.obj = Output(folder=folder, as_json=as_json, quiet=quiet, verbose=verbose, color=color)
+    ctx.obj = Output(folder=folder, environment=environment, as_json=as_json, quiet=quiet, verbose=verbose, color=color)
 
 
 def main(arguments: list[str] | None = None) -> Any:

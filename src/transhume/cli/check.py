@@ -22,10 +22,9 @@ def command(output: Output, offline: bool, schemas: bool) -> int:
         findings = check_files(find_project(output.folder), os.environ)
     else:
         from transhume.cli.progress import Progress
-        from transhume.project import Project
 
         with Progress(output) as progress:
-            findings = Project(output.folder).check(data=not schemas, listener=progress).findings
+            findings = output.project().check(data=not schemas, listener=progress).findings
     output.findings(findings)
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = sum(finding.severity == "warning" for finding in findings)

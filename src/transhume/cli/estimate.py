@@ -24,9 +24,8 @@ def command(output: Output, offline: bool, seed: int) -> int:
     top. Machine time comes from what finished runs of this project took.
     """
     from transhume.cli.progress import Progress
-    from transhume.project import Project
 
-    project = Project(output.folder)
+    project = output.project()
     with Progress(output) as progress:
         found = project.estimate(offline=offline, seed=seed, listener=progress)
     _effort(output, found)

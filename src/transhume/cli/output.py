@@ -15,6 +15,8 @@ from transhume.errors import Finding, TranshumeError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from transhume.project import Project
+
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 EXIT_INTERRUPTED = 5
 _WIDTH_OF_FILES = 240
@@ -27,10 +29,17 @@ class Output:
     """The global options, and the ways to print that obey them."""
 
     folder: str
+    environment: str | None
     as_json: bool
     quiet: bool
     verbose: bool
     color: bool
+
+    def project(self) -> "Project":
+        """Return the project of the global options. Raises: UsageError if there is none."""
+        from transhume.project import Project
+
+        return Project(self.folder, name=self.environment)
 
     @property
     def console(self) -> "Console":

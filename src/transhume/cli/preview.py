@@ -16,9 +16,7 @@ def command(output: Output, table: str, rows: int) -> int:
 
     First rows that would be loaded, then one for each reason to reject or filter. All source tables are read.
     """
-    from transhume.project import Project
-
-    found = Project(output.folder).preview(table, rows)
+    found = output.project().preview(table, rows)
     for row in found:
         why = f" ({', '.join(row.reasons)})" if row.reasons else ""
         content = [

@@ -30,7 +30,6 @@ def command(
     Every row is read; a table of more than N rows is sampled evenly, and the report says so.
     """
     from transhume.cli.progress import Progress
-    from transhume.project import Project
     from transhume.project.profiling import profile_url
     from transhume.stages.profile import ProfileBounds
 
@@ -42,7 +41,7 @@ def command(
         if url is not None:
             profile = profile_url(url, Path.cwd(), tables=tables, bounds=bounds, listener=progress)
         else:
-            profile = Project(output.folder).profile(tables, side=side, bounds=bounds, listener=progress)
+            profile = output.project().profile(tables, side=side, bounds=bounds, listener=progress)
     for table in profile.tables.values():
         _print_table(output, table, show_values=show_values)
     output.emit(profile_dict(profile, show_values=show_values))

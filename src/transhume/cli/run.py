@@ -15,9 +15,7 @@ def command(output: Output, fresh: bool) -> int:
 
     Nothing is visible in the target before everything is staged, read back and checked.
     """
-    from transhume.project import Project
-
-    project = Project(output.folder)
+    project = output.project()
     with Progress(output) as progress:
         result = project.run(listener=progress, fresh=fresh)
     print_run(output, result)

@@ -13,9 +13,7 @@ from transhume.cli.output import Output
 @click.pass_obj
 def command(output: Output, table: str | None, folder: Path | None) -> int:
     """Print the SELECTs of a run, for the mapping TABLE or for all, with their purpose on top."""
-    from transhume.project import Project
-
-    found = Project(output.folder).sql(table)
+    found = output.project().sql(table)
     texts = [f"-- {each.mapping}: {each.purpose} ({each.dialect})\n{each.sql};\n" for each in found]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -17,9 +17,7 @@ _ENDED = frozenset({"finished", "failed", "given up"})
 @click.pass_obj
 def command(output: Output, run: str | None, watch: bool) -> int:
     """Say where a run stands: batches, rows, checks. RUN is a run's name; without it, the newest."""
-    from transhume.project import Project
-
-    project = Project(output.folder)
+    project = output.project()
     result = project.result(run)
     if watch:
         seen = -1

@@ -13,9 +13,7 @@ def command(output: Output, run: str | None) -> int:
 
     RUN is a run's name; without it, the newest.
     """
-    from transhume.project import Project
-
-    project = Project(output.folder)
+    project = output.project()
     checks = [*project.result(run).checks]
     found = project.validate(run)
     rows = [

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from transhume.batches import OnConflict
 from transhume.errors import Position
+from transhume.plan.environment import Environment
 from transhume.plan.fields import column_spec, flag, lookup_node, names, reject_limit, with_name
 from transhume.plan.origin import Origin
 from transhume.plan.schedule import Schedule
@@ -196,7 +197,7 @@ class Plan(BaseModel):
     lookups: dict[str, LookupField] = {}
     tables: Annotated[dict[str, TableMapping], BeforeValidator(with_name), Field(min_length=1)]
     ignored_tables: Names = ()
-    environments: dict[str, Any] = {}
+    environments: dict[str, Environment] = {}
     schedule: Schedule = Schedule()
     people: dict[str, Any] = {}
     risks: Any = ()
@@ -211,6 +212,13 @@ class Plan(BaseModel):
     def origin(self) -> Origin:
         """Where the plan came from: file, places, lookups read, references to secrets."""
         return self._origin
+
+    def in_environment(self, name: str) -> "Plan":
+        """Return the plan with the systems of one of its environments. Raises: KeyError for an unknown one."""
+        environment = self.environments[name]
+        return self.model_copy(
+            update={"source": environment.source or self.source, "target": environment.target or self.target}
+        )
 
     def position(self, *path: str | int) -> Position | None:
         """Return the place of a key such as ('tables', 'ml_models', 'columns', 'created_at'), or of what encloses it.

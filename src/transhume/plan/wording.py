@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from transhume.errors import Finding
 from transhume.plan.document import Document, Path_
+from transhume.plan.environment import Environment
 from transhume.plan.model import Defaults, FileLookup, Join, Pivot, Plan, RowCheck, TableMapping
 from transhume.plan.schedule import PhaseDays, Schedule
 from transhume.plan.zones import zone_problem
@@ -142,6 +143,7 @@ def _model(path: Path_) -> type[BaseModel] | None:
         return Plan
     inside: dict[tuple[str, ...], type[BaseModel]] = {
         ("defaults",): Defaults, ("lookups", "*"): FileLookup, ("tables", "*"): TableMapping,
+        ("environments", "*"): Environment,
         ("schedule",): Schedule, ("schedule", "*"): PhaseDays,
         ("tables", "*", "join", "*"): Join, ("tables", "*", "join", "*", "pivot"): Pivot,
         ("tables", "*", "checks", "*"): RowCheck,

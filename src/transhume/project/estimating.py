@@ -12,6 +12,7 @@ from transhume.estimate.rates import MachineTime, Rate, fit, predict
 from transhume.estimate.risks import Evidence, Risk, risks
 from transhume.estimate.simulation import Chances, simulate
 from transhume.plan.model import Plan
+from transhume.project.approving import differences
 from transhume.project.workplace import Workplace
 from transhume.stages.binding import run_folders
 from transhume.stages.context import RunFolder
@@ -195,10 +196,11 @@ def _evidence(
     machine: MachineTime | None,
     place: Workplace,
 ) -> Evidence:
+    known = findings is not None
     kinds = {type(rule) for mapping in plan.tables.values() for rule in mapping.rules()}
     errors = [f for f in findings or () if f.severity == "error" and f.code not in _NOT_WORK]
+    approved, changes = differences(place, rows)[:2] if known else (None, [])
     with_rows = [f for f in findings or () if f.count is not None and f.code != "reject_limit"]
-    known = findings is not None
     runs = run_folders(place.runs)
     return Evidence(
         mappings=len(plan.tables),
@@ -211,6 +213,8 @@ def _evidence(
         rows_orphaned=sum(f.count or 0 for f in with_rows if f.code == "orphan") if known else None,
         run_verified=bool(measured([RunFolder(runs[-1]).journal])) or None if runs else None,
         window_chance=machine.window_chance if machine else None,
+        drifted=bool(changes) if approved else None,
+        approved=not changes if approved else None,
     )
 
 

@@ -8,12 +8,14 @@ import pyarrow as pa
 
 from transhume.batches import Event
 from transhume.checks import CheckResult
-from transhume.errors import Finding, UsageError
+from transhume.errors import Finding, PlanError, UsageError
 from transhume.facts import Profile
+from transhume.plan.approval import Approved
 from transhume.plan.load import check_files, find_project, in_file_order
 from transhume.plan.model import Plan
-from transhume.project import estimating, running
+from transhume.project import approving, estimating, outlook, running
 from transhume.project.estimating import Estimate
+from transhume.project.outlook import Outlook
 from transhume.project.profiling import profile_system
 from transhume.project.results import CheckReport, RunResult, result_of
 from transhume.project.workplace import Listener, Systems, Workplace
@@ -28,13 +30,17 @@ from transhume.stages.validate import validate_published
 class Project:
     """A folder with a `transhume.yaml`. Opening it reads nothing; each call reads what it needs."""
 
-    def __init__(self, folder: str | Path = ".", *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: str | Path = ".", *, environment: Mapping[str, str] | None = None, name: str | None = None
+    ) -> None:
         """Take the folder, or the nearest one upwards that holds a plan.
 
-        Raises: UsageError if there is none.
+        `environment` are the variables that the plan's references name (default: the process's), `name` is one of
+        the plan's own environments.
+        Raises: UsageError if there is no plan.
         """
         self.folder = find_project(folder)
-        self._place = Workplace(self.folder, os.environ if environment is None else environment)
+        self._place = Workplace(self.folder, os.environ if environment is None else environment, name)
 
     @property
     def runs(self) -> Path:
@@ -78,6 +84,25 @@ class Project:
                     listener(event)
             rows = {table: sum(each.row_count for each in segments) for table, segments in context.segments.items()}
             return prediction.findings(), rows
+
+    def approve(self, by: str, *, role: str = "", listener: Listener | None = None) -> Approved:
+        """Sign the plan, the schemas of both systems and the row counts, as they are now.
+
+        Effects: writes `transhume.lock`. Signatures of others stay as long as nothing differs from what they signed.
+        Raises: PlanError if `check` finds an error; SystemUnavailable; Refused for a damaged lock file.
+        """
+        report = self.check(listener=listener)
+        if report.errors:
+            raise PlanError(report.errors)
+        return approving.approve(self._place, report.row_counts, by, role)
+
+    def outlook(self, *, listener: Listener | None = None) -> Outlook:
+        """Return what a run would do: order, tables made, rows, expected rejects, checks, and what is not as approved.
+
+        Effects: none outside a temporary folder of the project; all source tables are read.
+        Raises: PlanError, SystemUnavailable.
+        """
+        return outlook.outlook(self._place, listener)
 
     def estimate(self, *, offline: bool = False, seed: int = 1, listener: Listener | None = None) -> Estimate:
         """Return working days by phase with their chances, the calendar, machine time and risks.

@@ -5,6 +5,7 @@ from transhume.errors import CheckFailed, Finding, SystemRefused, TranshumeError
 from transhume.faults import reach
 from transhume.journal import Journal
 from transhume.plan.lock import plan_content
+from transhume.project.approving import require_approval
 from transhume.project.results import RunResult, result_of
 from transhume.project.workplace import Listener, Workplace
 from transhume.stages.binding import holder, open_run
@@ -19,6 +20,7 @@ def run(place: Workplace, listener: Listener | None, limits: Limits, *, fresh: b
     plan = place.plan()
     with place.lock(), place.systems(plan) as systems:
         systems.require_sound()
+        require_approval(place, systems)
         if refusals := systems.target.refusals(list(systems.tables.values())):
             listed = [Finding("refused", "error", sentence) for sentence in refusals]
             message = f"the target cannot take these tables exactly ({len(refusals)} reasons); nothing was written"

@@ -69,14 +69,15 @@ class Systems:
 class Workplace:
     """One project folder and the environment that its secrets come from. Making one reads nothing."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        """Take the folder that holds the plan."""
-        self.folder, self.environment = folder, environment
+    def __init__(self, folder: Path, environment: Mapping[str, str], environment_name: str | None = None) -> None:
+        """Take the folder that holds the plan, the variables, and the plan's environment to work in."""
+        self.folder, self.environment, self.environment_name = folder, environment, environment_name
 
     @property
     def runs(self) -> Path:
-        """Where the runs of this project keep journal, extract and rejects."""
-        return self.folder / _STATE / "runs"
+        """Where the runs of this project keep journal, extract and rejects; each environment has its own."""
+        state = self.folder / _STATE
+        return state / "runs" if self.environment_name is None else state / "environments" / self.environment_name
 
     @property
     def state(self) -> Path:
@@ -104,8 +105,15 @@ class Workplace:
             source.close()
 
     def plan(self) -> Plan:
-        """Read the plan. Raises: PlanError with every finding that needs no database."""
-        return load(self.folder / FILE_NAME, self.environment)
+        """Read the plan, in its environment. Raises: PlanError with all findings that need no database; UsageError."""
+        plan = load(self.folder / FILE_NAME, self.environment)
+        if self.environment_name is None:
+            return plan
+        if self.environment_name not in plan.environments:
+            known = hint(self.environment_name, plan.environments, "its environments are") or "it has none"
+            message = f"the plan has no environment '{self.environment_name}'; {known}"
+            raise UsageError(message)
+        return plan.in_environment(self.environment_name)
 
     def plan_with(self, mapping: str) -> Plan:
         """Read the plan, which must have this table mapping. Raises: PlanError, UsageError."""
