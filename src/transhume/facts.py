@@ -46,6 +46,7 @@ class Need:
     kind and subject, and the columns of the relation:
     ("lookup", name): key, value · ("names", lookup name; argument: mapping and column): raw, canonical ·
     ("parents", table mapping): k0, k1 .. one a key part, uuid, fate · ("zone", IANA name): as `rules/utc.py` says ·
+    ("gather", source table; the argument says on, name and value): as `compiler/gathers.py` says ·
     ("join", alias; the argument is the mapping): as `compiler/joins.py` says · ("duplicates", mapping): k0, k1 ..
     """
 

@@ -283,6 +283,17 @@ class JoinReasons(Operation):
     is_var_len_args = True
 
 
+class GatheredObject(Operation):
+    """Aggregate: the JSON object of the texts `this` as names and `expression` as values, without white space.
+
+    Members stand in the order of their names' code points; a row whose name is NULL is left out, a NULL value is
+    null. In strings only the quote, the backslash and control characters are escaped, the latter as the letter
+    escapes b t n f r or as u and four upper-case hexadecimal digits. NULL without any name.
+    """
+
+    arg_types = {"this": True, "expression": True}
+
+
 class TextLike(Operation):
     """TRUE if the whole text is like `pattern`, a text literal: `%` any run, `_` any one code point, no escape.
 

@@ -117,3 +117,35 @@ def test_a_lookup_in_another_system_is_refused(tmp_path):
     head = HEAD.replace("{file: ids.csv,", '{system: "sqlite:///i.db", table: users,')
     plan = plan_of(tmp_path, "  t: {from: metrics, key: kind, columns: {x: kind}}\n", head)
     assert "export 'users' as CSV" in _said(catalog_findings(plan, catalog(*SOURCE), None)[1], "system_lookup")
+
+
+@pytest.mark.parametrize(
+    ("rule", "code", "said"),
+    [
+        ("{gather: metric, on: {model_id: id}, name: kind, value: at}", "unknown_table", "did you mean 'metrics'?"),
+        ("{gather: metrics, on: {modelid: id}, name: kind, value: at}", "unknown_column", "did you mean 'model_id'?"),
+        ("{gather: metrics, on: {model_id: id}, name: kinds, value: at}", "unknown_column", "did you mean 'kind'?"),
+        ("{gather: metrics, on: {model_id: id}, name: kind, value: value}", "gather_type", "no one exact text"),
+        ("{gather: metrics, on: {value: id}, name: kind, value: at}", "join_type", "keys are made of"),
+    ],
+)
+def test_what_a_gather_names(tmp_path, rule, code, said):
+    """A gather's table and columns exist, it is found by a key, and its values have a text; the place is the column."""
+    found = _findings(tmp_path, columns=f"{GOOD}, all: {rule}", more="drop: [blob, geo] #metrics\n")
+    assert said in _said(found, code)
+    assert "all" in [finding.column for finding in found if finding.code == code]
+
+
+@pytest.mark.parametrize(
+    ("pivot", "code", "said"),
+    [
+        ("{name: kinds, value: at, take: {a: x}}", "unknown_column", "did you mean 'kind'?"),
+        ("{name: kind, value: att, take: {a: x}}", "unknown_column", "did you mean 'at'?"),
+        ("{name: value, value: at, take: {a: x}}", "key_type", "a pivot's keys are texts"),
+    ],
+)
+def test_what_a_pivot_names(tmp_path, pivot, code, said):
+    """The columns of keys and values exist, and keys have a text."""
+    more = f"drop: [blob, geo]\n    join: {{m: {{from: metrics, on: {{model_id: id}}, pivot: {pivot}}}}}"
+    found = _findings(tmp_path, columns=f"{GOOD}, a: m.a", more=more)
+    assert said in _said([finding for finding in found if finding.code == code], code)

@@ -20,6 +20,7 @@ from transhume.compiler import (
     compile_distinct,
     compile_duplicates,
     compile_fixpoint_step,
+    compile_gather,
     compile_join,
     compile_parent_keys,
     compile_row_fates,
@@ -231,6 +232,8 @@ class Workbench:
                 self._keep(
                     mapping, need, self.write(str(need), compile_join(self.plan, mapping, need.subject, self.facts))
                 )
+            case "gather":
+                self._keep(mapping, need, self.write("gather", compile_gather(self.plan, need, self.facts)))
             case "duplicates":
                 self._keep(mapping, need, self.write(str(need), compile_duplicates(self.plan, mapping, self.facts)))
             case "parents":

@@ -54,6 +54,7 @@ def _golden_nodes() -> dict[str, exp.Expression]:
     nodes["OddText"] = op.OddText(this=column("_odd"), name=text("size"))
     nodes["ApproximateDistinct"] = op.ApproximateDistinct(this=x)
     nodes["JoinReasons"] = op.JoinReasons(expressions=[x, y])
+    nodes["GatheredObject"] = op.GatheredObject(this=x, expression=y)
     nodes["ParquetFiles"] = exp.select("*").from_(exp.Table(this=op.ParquetFiles(expressions=[text("a"), text("b")])))
     return nodes
 
@@ -289,6 +290,21 @@ def test_reasons_are_joined_in_order_without_nulls():
     assert one(op.JoinReasons(expressions=[exp.Null(), text("b")])) == "b"
     assert one(op.JoinReasons(expressions=[exp.Null(), exp.Null()])) is None
     assert one(op.JoinReasons(expressions=[])) is None
+
+
+def test_an_object_is_gathered_in_the_order_of_its_names():
+    """Members by code points, null for a NULL value, RFC 8259's escapes and no others; NULL without a name."""
+    names = ["b", "B", "é", "\U0001f600", "\ufb01", None, '"', "\\", "\x01\n\x1f"]
+    values = ["1", None, "/", "\u2028", "\x7f", "lost", "q", "", "\t"]
+    connection = connect()
+    connection.execute("CREATE TABLE v (x TEXT, y TEXT)")
+    gathered = op.GatheredObject(this=column("x"), expression=column("y"))
+    statement = DUCKDB.render(exp.select(gathered).from_(exp.to_table("v", quoted=True)))
+    assert connection.execute(statement).fetchall() == [(None,)]
+    connection.executemany("INSERT INTO v VALUES (?, ?)", list(zip(names, values, strict=True)))
+    first = '{"\\u0001\\n\\u001F":"\\t","\\"":"q","B":null,"\\\\":"","b":"1",'
+    expected = first + '"é":"/","\ufb01":"\x7f","\U0001f600":"\u2028"}'
+    assert connection.execute(statement).fetchall() == [(expected,)]
 
 
 # -- references of the tests' own -------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from transhume.dialects import DIALECTS
 from transhume.schema import Kind
 
 TABLES = list(tables())
-ELSEWHERE = {op.ParquetFiles, op.OddClass, op.OddText, op.JoinReasons}
+ELSEWHERE = {op.ParquetFiles, op.OddClass, op.OddText, op.JoinReasons, op.GatheredObject}
 """Operations over tables and lists: test_duckdb.py."""
 OPERATIONS = {
     kind

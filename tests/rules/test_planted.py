@@ -57,6 +57,7 @@ FAULTS: dict[str, list[Change]] = {
     "path": [_literal("[^/.]+", "[^/]+"), _literal("[^/]+", "[^/]*"), _literal("\\.", "."), _without(exp.Not)],
     "prefix": [_literal("Migrated", "migrated"), _first_part],
     "coalesce": [_instead(exp.And, exp.Or), _instead(exp.Or, exp.And), _without(exp.Not)],
+    "gather": [_literal("{}", "[]"), _instead(exp.And, exp.Or), _without(exp.Not)],
     "concat": [_literal(", ", ","), _first_part, _literal("-", "")],
     "parse": [_without(op.TrimAscii), _literal("{4}", "{2}"), _literal("{1,6}", "{6}")],
     "boolean": [_without(op.TrimAscii), _literal("yes", "YES"), _instead(exp.Or, exp.And)],

@@ -27,6 +27,12 @@ def _setting(rule: Any, columns: Mapping[str, str], into: str, **around: Any) ->
 
 _PARENT = {"p": Parent("ps", {"k": BIGINT}, {("7",): "loaded", ("8",): "rejected", ("9",): "filtered"})}
 _TEXT_PARENT = {"p": Parent("ps", {"k": TEXT, "n": BIGINT}, {("a", "7"): "loaded", ("", "8"): "filtered"})}
+_GATHERED = [
+    *({"of": str(number), "n": chr(number), "v": f"{chr(number)}\\{number}"} for number in range(1, 40)),
+    *({"of": "7", "n": sign, "v": sign * 2} for sign in ("a", "A", "\u2028", "\U0001f600", "\ufb01", "\x7f", '"')),
+    *({"of": "8", "n": "twice", "v": str(number)} for number in range(2)),
+    *({"of": "", "n": name, "v": None} for name in ("", "b", "a")),
+]
 _NAMES = {"l": {"Random Forest": ["RF"], "ﬁ": [], "İ": [], "a": ["ä"]}}
 _NUMBERS = ("bigint", "int", "double", "decimal(9,3)", "boolean", "text")
 _DECIMALS = ("decimal(9,3)", "bigint", "double", "text")
@@ -100,6 +106,15 @@ SETTINGS: dict[str, list[Setting]] = {
         _setting({"coalesce": ["a", "b"], "skip_empty": "true"}, {"a": "text", "b": "text"}, "bigint"),
         _setting({"coalesce": ["a", "b"]}, {"a": "double", "b": "bigint"}, "double"),
         _setting({"coalesce": ["a", "b", _quoted("none")]}, {"a": "text", "b": "bigint"}, "text(4)"),
+    ],
+    "gather": [
+        _setting(
+            {"gather": "c", "on": {"of": "a"}, "name": "n", "value": "v"},
+            {"a": "bigint"},
+            "json",
+            joined_columns={"c": {name: column(name, "text") for name in ("of", "n", "v")}},
+            joined_rows={"c": _GATHERED},
+        ),
     ],
     "concat": [
         _setting({"concat": ["a", "b", "c"], "with": "|"}, {"a": "text", "b": "bigint", "c": "uuid"}, "text"),

@@ -17,11 +17,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transhume.batches import TargetTable, arrow_type, extract_schema
-from transhume.compiler import compile_distinct, compile_join, compile_transform, needs, relation_columns
+from transhume.compiler import (
+    compile_distinct,
+    compile_gather,
+    compile_join,
+    compile_transform,
+    needs,
+    relation_columns,
+)
 from transhume.dialects import DIALECTS
 from transhume.engines.duckdb import DuckDBEngine
 from transhume.facts import ExtractedTable, Facts, Need, Relation
-from transhume.oracle import Odd, Oracle
+from transhume.oracle import Odd, Oracle, Relatives
 from transhume.plan.model import Plan, TableMapping
 from transhume.rules import parse_rule
 from transhume.rules.names import resolve
@@ -110,6 +117,7 @@ class Bench:
             _tables(setting),
             lookups=setting.lookups,
             parent_fate=lambda name, key: fates[name].get(key),
+            children=Relatives(plan, _tables(setting), setting.joined_rows).children,
         )
         results = []
         for number, row in enumerate(rows):
@@ -174,8 +182,9 @@ class Bench:
             return self._written(_zone_rows(need.subject), zone_columns())
         if need.kind == "parents":
             return self._parents(setting.parents[need.subject])
-        if need.kind == "join":
-            select = compile_join(plan, mapping, need.subject, facts)
+        if need.kind in {"join", "gather"}:
+            is_join = need.kind == "join"
+            select = compile_join(plan, mapping, need.subject, facts) if is_join else compile_gather(plan, need, facts)
             path = self._path()
             count = self.engine.to_parquet(DIALECTS["duckdb"].render(select), Path(path))
             return Relation(path, relation_columns(mapping, need, facts), count)

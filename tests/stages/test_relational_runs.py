@@ -84,6 +84,22 @@ def test_a_table_that_only_feeds_is_counted_as_fed(tmp_path, capsys):
     assert ["tag", "4"] in [line.split() for line in capsys.readouterr().out.splitlines()]
 
 
+def test_children_are_gathered_into_one_object(tmp_path):
+    """Each row gets the names and values of its own children, exact texts in the order of the names."""
+    plan = TAGS.replace("columns: {", "columns: {all_tags: {gather: tag, on: {run: id}, name: k, value: v}, ")
+    twice = [(3, "x", "1"), (3, "x", "1")]
+    runs = ("id INTEGER PRIMARY KEY", [(1,), (2,), (3,), (4,)])
+    project = make(tmp_path, plan, {"run": runs, "tag": ("run INTEGER, k TEXT, v TEXT", [*_TAG_ROWS, *twice])})
+    assert [(finding.code, finding.count, finding.column) for finding in project.check().findings][-2:] == [
+        ("reject_limit", 1, None),
+        ("duplicate_name", 1, "all_tags"),
+    ]
+    (tmp_path / "transhume.yaml").write_text(HEAD + "defaults: {max_rejects: {duplicate_name: 1}}\n" + plan)
+    project.run()
+    rows = {row["original_source_id"]: row["all_tags"] for row in lake_rows(project, "runs")}
+    assert rows == {1: '{"bytes":"17","user":"ann"}', 2: '{"user":"bob","x":"not wanted"}', 4: "{}"}
+
+
 def test_a_key_that_a_pivot_does_not_know_stops_before_staging(tmp_path):
     """`check` names each such key with its rows, place and cure; a run stages nothing, and goes once the plan knows."""
     rows = [*_TAG_ROWS, (1, "usr", "a"), (2, "usr", "b"), (9, None, "c")]

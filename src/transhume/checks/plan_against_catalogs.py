@@ -11,7 +11,8 @@ from transhume.plan.model import FileLookup, Plan, TableMapping
 from transhume.plan.places import at, at_column, at_mapping
 from transhume.plan.types import SourceTypes, resolve, target_table
 from transhume.rules.copy import Copy
-from transhume.rules.rule import ColumnRef, RuleProblem
+from transhume.rules.gather import Gather
+from transhume.rules.rule import ColumnRef, Rule, RuleProblem
 from transhume.schema import TEXT, Kind, LogicalType, Table, is_convertible
 from transhume.words import hint
 
@@ -87,6 +88,9 @@ def _mapping_findings(plan: Plan, mapping: TableMapping, source: Catalog, own: T
             cure = f"write a rule for it under columns, or '{column.name}' under drop"
             yield at_mapping(plan, mapping, "columns", "column_left_out", message, cure)
     types = SourceTypes(mapping, source.tables)
+    for name, rule in mapping.columns.items():
+        for gather in _gathers(rule):
+            yield from _gather_findings(plan, mapping, name, gather, types)
     for place, name in enumerate(mapping.key):
         path = ("tables", mapping.name, "key", place)
         yield from _key_findings(plan, path, types, name)
@@ -137,6 +141,39 @@ def _join_findings(plan: Plan, mapping: TableMapping, alias: str, types: SourceT
         if there is not None and not _joinable(given.type, there.type):
             message = f"'{own}' is {given.type or given.native}, '{alias}.{column}' is {there.type or there.native}"
             yield at(plan, path, "join_type", f"{message}: they are never equal", "join columns of one type")
+
+
+def _gathers(rule: Rule) -> Iterator[Gather]:
+    if isinstance(rule, Gather):
+        yield rule
+    for argument in rule.arguments():
+        if isinstance(argument, Rule):
+            yield from _gathers(argument)
+
+
+def _gather_findings(
+    plan: Plan, mapping: TableMapping, name: str, gather: Gather, types: SourceTypes
+) -> Iterator[Finding]:
+    table = types.tables.get(gather.table)
+    if table is None:
+        message = f"the source has no table '{gather.table}'"
+        yield at_column(
+            plan, mapping, name, "unknown_table", message, hint(gather.table, types.tables, "its tables are")
+        )
+        return
+    columns = [column.name for column in table.columns]
+    for word, column in [*(("on", column) for column in gather.on), ("name", gather.name), ("value", gather.value)]:
+        found = table.column(column)
+        if found is None:
+            message = f"the source's table '{gather.table}' has no column '{column}' ('{word}' of the gather)"
+            yield at_column(plan, mapping, name, "unknown_column", message, hint(column, columns, "its columns are"))
+        elif word == "on" and not _joinable(found.type, found.type):
+            message = f"'{gather.table}.{column}' is {found.type or found.native}, and rows are found by a key"
+            yield at_column(plan, mapping, name, "join_type", message, "keys are made of texts, integers and UUIDs")
+        elif word != "on" and (found.type is None or not is_convertible(found.type, TEXT)):
+            message = f"'{gather.table}.{column}' is {found.type or found.native}, which has no one exact text"
+            cure = "gather a column of texts, integers, decimals or UUIDs; make a table mapping of others"
+            yield at_column(plan, mapping, name, "gather_type", message, cure)
 
 
 def _joinable(one: LogicalType | None, other: LogicalType | None) -> bool:

@@ -5,6 +5,7 @@
 
 from transhume.compiler.accounting import compile_accounting, compile_unaccounted
 from transhume.compiler.cycles import RowFates, compile_fixpoint_step, compile_row_fates
+from transhume.compiler.gathers import compile_gather
 from transhume.compiler.joins import compile_join
 from transhume.compiler.keys import compile_distinct, compile_duplicates, compile_parent_keys, relation_columns
 from transhume.compiler.order import is_cyclic, table_order
@@ -22,6 +23,7 @@ __all__ = [
     "compile_distinct",
     "compile_duplicates",
     "compile_fixpoint_step",
+    "compile_gather",
     "compile_join",
     "compile_parent_keys",
     "compile_pivot_leftovers",

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from transhume import operations as op
+from transhume.compiler.gathers import gather_columns
 from transhume.compiler.joins import join_columns
 from transhume.compiler.layers import Layers, select_from, sorted_by
 from transhume.compiler.scans import carried, parquet, scan
@@ -21,13 +22,15 @@ _RANKS = ("loaded", "rejected", "filtered")
 
 
 def relation_columns(mapping: TableMapping, need: Need, facts: Facts) -> dict[str, LogicalType]:
-    """Return the columns of a relation that a SELECT of this package makes: join, parents or duplicates.
+    """Return the columns of a relation that a SELECT of this package makes: join, gather, parents or duplicates.
 
     Of a join's relation only the columns that other code names; the rest stands there as in the extract.
     For parents, `mapping` is the referenced mapping.
     """
     if need.kind == "join":
         return join_columns(mapping, need.subject, facts)
+    if need.kind == "gather":
+        return gather_columns(need, facts)
     keys = {f"k{place}": kind for place, kind in enumerate(key_types(mapping, facts))}
     if need.kind == "parents":
         return {**keys, "uuid": UUID, "fate": TEXT}

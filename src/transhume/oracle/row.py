@@ -1,7 +1,7 @@
 """One extracted row to the target row that the plan makes of it, or to the reasons why there is none."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
@@ -25,6 +25,7 @@ AMBIGUOUS: Final = _Mark.AMBIGUOUS
 
 JoinedRow = Mapping[str, Any] | None | _Mark
 ParentFate = Callable[[str, tuple[str, ...]], str | None]
+Children = Callable[[str, Mapping[str, str], Sequence[str]], Iterator[tuple[Outcome, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,19 @@ class Oracle:
         *,
         lookups: Mapping[str, Mapping[str, str | None]] | None = None,
         parent_fate: ParentFate | None = None,
+        children: Children | None = None,
     ) -> None:
         """Take the plan, what the target must hold, the source tables, and what lookups and parents are.
 
-        `lookups` hold key text to value text by lookup; `parent_fate(mapping, key texts)` is None for no such row.
+        `lookups` hold key text to value text by lookup; `parent_fate(mapping, key texts)` is None for no such row;
+        `children` is `Relatives.children`, for plans that gather.
         """
         self.plan, self.mapping, self.target = plan, mapping, target
         self.types = SourceTypes(mapping, sources)
         self._results: dict[tuple[int, LogicalType | None], LogicalType] = {}
         self._conditions: dict[str, CheckedExpression] = {}
         self.lookups = lookups or {}
+        self.children = children
         self.parent_fate = parent_fate or (lambda _mapping, _key: None)
 
     def expected_row(
@@ -207,6 +211,11 @@ class RowScope:
     def parent_fate(self, mapping: str, key: tuple[str, ...]) -> str | None:
         """Return the fate of the row of a mapping that has this key, None if there is none."""
         return self._oracle.parent_fate(mapping, key)
+
+    def children(self, table: str, on: Mapping[str, str], columns: Sequence[str]) -> Iterator[tuple[Outcome, ...]]:
+        """Yield these columns, as texts, of every row of a source table whose `on` columns have these texts."""
+        assert self._oracle.children is not None, "a plan that gathers needs the rows of other tables"
+        return self._oracle.children(table, on, columns)
 
     def key_part(self, name: str) -> Outcome:
         """Return a column as it identifies rows: as text where it has one."""

@@ -1,12 +1,13 @@
 """Every kind of reject reason: what it means for a row, and what the plan can say instead. No condition stands here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from transhume.errors import Finding
 from transhume.plan.model import Plan, TableMapping
 from transhume.plan.places import at, at_column, at_mapping
+from transhume.rules.gather import Gather
 from transhume.rules.rule import Rule, label
 from transhume.words import counted
 
@@ -48,6 +49,14 @@ REASONS: Mapping[str, Meaning] = MappingProxyType(
         "ambiguous": Meaning(
             "the join '{column}' finds several rows",
             "write 'first' or 'latest' in the join",
+        ),
+        "duplicate_name": Meaning(
+            "the rows of '{column}' that would be gathered hold one name twice",
+            "correct the rows, or make a table mapping of them",
+        ),
+        "not_gathered": Meaning(
+            "a row of '{column}' cannot stand in the gathered object: its name is NULL, or name or value is no text",
+            _NO_CURE,
         ),
         "no_match": Meaning("the join '{column}' finds no row", "write 'none: null' in the join"),
         "bad_encoding": Meaning("'{column}' holds text that is not UTF-8", _NO_CURE),
@@ -165,9 +174,20 @@ def _target_of(mapping: TableMapping, kind: str, column: str) -> str | None:
     """Return the target column whose rule gives a reason: by the column it names, and what the rule can say."""
     if kind in {"check", "ambiguous", "no_match", "duplicate_key"} or (kind == "null_key" and column in mapping.key):
         return None
+    if kind in {"duplicate_name", "not_gathered"}:
+        return next((name for name, rule in mapping.columns.items() if column in _gathered(rule)), None)
     named = [name for name, rule in mapping.columns.items() if column == label(rule) or column in rule.columns()]
     fitting = [name for name in named if _can_say(mapping, name, mapping.columns[name], kind)]
     return next(iter(fitting or named), None)
+
+
+def _gathered(rule: Rule) -> Iterator[str]:
+    """Yield table and name column of every gather in a rule, as its reasons name them."""
+    if isinstance(rule, Gather):
+        yield f"{rule.table}.{rule.name}"
+    for argument in rule.arguments():
+        if isinstance(argument, Rule):
+            yield from _gathered(argument)
 
 
 def _can_say(mapping: TableMapping, name: str, rule: Rule, kind: str) -> bool:

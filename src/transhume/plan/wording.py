@@ -45,6 +45,7 @@ RULE_EXAMPLES = {
     "value": "{value: a text}",
     "coalesce": "{coalesce: [a, b]}",
     "concat": "{concat: [a, b], with: '-'}",
+    "gather": "{gather: params, on: {run_id: id}, name: key, value: value}",
     "parse": "{parse: day, format: '%d.%m.%Y'}",
     "boolean": "{boolean: flag, true: [Y], false: [N]}",
     "scale": "{scale: size_mb, times: 1048576}",

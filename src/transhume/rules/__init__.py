@@ -11,6 +11,7 @@ from transhume.rules.coalesce import Coalesce
 from transhume.rules.codes import Codes
 from transhume.rules.concat import Concat
 from transhume.rules.copy import Copy
+from transhume.rules.gather import Gather
 from transhume.rules.lookup import Lookup
 from transhume.rules.names import Names
 from transhume.rules.parse import Parse
@@ -40,6 +41,7 @@ RULES: dict[str, type[Rule]] = {
         Value,
         Coalesce,
         Concat,
+        Gather,
         Parse,
         Boolean,
         Scale,
@@ -76,7 +78,9 @@ def parse_rule(node: Any, context: Mapping[str, Any]) -> Rule:
 
 
 def _verb(node: Mapping[Any, Any]) -> str:
-    verbs = [str(key) for key in node if str(key) in RULES]
+    named = [str(key) for key in node if str(key) in RULES]
+    # A verb may be a parameter of another rule: `value` of `gather`.
+    verbs = [verb for verb in named if not any(verb in _keys(RULES[other]) for other in named if other != verb)]
     if len(verbs) == 1:
         return verbs[0]
     if verbs:

@@ -186,6 +186,10 @@ class PythonScope(Protocol):
         """Return source table and key columns of another table mapping."""
         ...
 
+    def children(self, table: str, on: Mapping[str, str], columns: Sequence[str]) -> Iterator[tuple["Outcome", ...]]:
+        """Yield these columns, as texts, of every row of a source table whose `on` columns have these texts."""
+        ...
+
     def parent_fate(self, mapping: str, key: tuple[str, ...]) -> str | None:
         """Return `loaded`, `rejected` or `filtered` for the row with this key (as texts); None if there is none."""
         ...

@@ -11,6 +11,7 @@ from transhume.compiler import (
     compile_distinct,
     compile_duplicates,
     compile_fixpoint_step,
+    compile_gather,
     compile_join,
     compile_parent_keys,
     compile_row_fates,
@@ -82,6 +83,8 @@ def _build(context: WorkContext, mapping: TableMapping, need: Need) -> Relation:
             return _write(context, need, zone_years(need.subject), zone_columns())
         case "join":
             select = compile_join(context.plan, mapping, need.subject, facts)
+        case "gather":
+            select = compile_gather(context.plan, need, facts)
         case _:
             assert need.kind == "duplicates", need
             select = compile_duplicates(context.plan, mapping, facts)

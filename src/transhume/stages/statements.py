@@ -8,6 +8,7 @@ from sqlglot import exp
 from transhume.batches import TargetTable
 from transhume.compiler import (
     compile_duplicates,
+    compile_gather,
     compile_join,
     compile_transform,
     needs,
@@ -58,6 +59,10 @@ def statements(
                 found.append(
                     _statement(mapping, f"rows of '{mapping.join[alias].from_}' joined as '{alias}'", select, dialect)
                 )
+            for need in needs(mapping):
+                if need.kind == "gather":
+                    purpose = f"rows of '{need.subject}' gathered into one object each"
+                    found.append(_statement(mapping, purpose, compile_gather(plan, need, facts), dialect))
             select = compile_duplicates(plan, mapping, facts)
             found.append(_statement(mapping, "keys that stand more than once", select, dialect))
             select = compile_transform(plan, mapping, facts, tables[name], [f"extract/{mapping.from_}.parquet"])

@@ -40,6 +40,9 @@ ARRAY_EXTRACT(LIST_TRANSFORM(["v"."x" + "v"."y"], LAMBDA "d" : CASE WHEN ISFINIT
 -- FitsInt
 "v"."x" BETWEEN -2147483648 AND 2147483647;
 
+-- GatheredObject
+'{' || STRING_AGG(CAST(JSON_QUOTE("v"."x") AS TEXT) || ':' || COALESCE(CAST(JSON_QUOTE("v"."y") AS TEXT), 'null'), ',' ORDER BY "v"."x" ASC) || '}';
+
 -- HasNul
 CONTAINS("v"."x", CHR(0));
 

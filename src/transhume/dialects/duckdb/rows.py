@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from transhume import operations as op
 from transhume.dialects.dialect import Lowering, LoweringError
-from transhume.dialects.duckdb.builders import call, cast, number, text_argument, text_literal
+from transhume.dialects.duckdb.builders import call, cast, concatenated, number, text_argument, text_literal
 
 
 def _parquet_files(node: op.Operation) -> exp.Expression:
@@ -45,10 +45,25 @@ def _join_reasons(node: op.Operation) -> exp.Expression:
     return call("list_aggregate", texts, exp.Literal.string("string_agg"), line_feed)
 
 
+def _gathered_object(node: op.Operation) -> exp.Expression:
+    """DuckDB orders texts by their bytes, which in UTF-8 is the order of code points."""
+    name = cast(call("json_quote", node.this), "TEXT")
+    value = exp.Coalesce(
+        this=cast(call("json_quote", node.expression), "TEXT"), expressions=[exp.Literal.string("null")]
+    )
+    member = concatenated(name, exp.Literal.string(":"), value)
+    ordered = exp.Ordered(this=node.this.copy(), desc=False, nulls_first=False)
+    members = exp.Anonymous(
+        this="string_agg", expressions=[member, exp.Order(this=exp.Literal.string(","), expressions=[ordered])]
+    )
+    return concatenated(exp.Literal.string("{"), members, exp.Literal.string("}"))
+
+
 LOWERINGS: dict[type[op.Operation], Lowering] = {
     op.ParquetFiles: _parquet_files,
     op.ApproximateDistinct: lambda node: call("approx_count_distinct", node.this),
     op.OddClass: lambda node: _odd_value(node, "class"),
     op.OddText: _odd_text,
     op.JoinReasons: _join_reasons,
+    op.GatheredObject: _gathered_object,
 }
