@@ -37,6 +37,7 @@ TOLD_ONLY = frozenset(
         "batch_staged",
         "check_passed",
         "table_verified",
+        "vanished_listed",
     }
 )
 """Kinds that no resume relies on before a later event: they reach the disk together with that one.

@@ -25,6 +25,8 @@ class TableTally:
     conflict: int = 0
     rejected: int = 0
     filtered: int = 0
+    vanished: int = 0
+    """Keys that earlier runs brought and the source has no more; no bucket, because no row was read."""
     notes: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     compared: int = 0
@@ -47,6 +49,7 @@ class TableTally:
             "mapping": self.mapping,
             "read": self.read,
             **{bucket: getattr(self, bucket) for bucket in BUCKETS},
+            "vanished": self.vanished,
             "reasons": dict(sorted(self.reasons.items())),
             "notes": dict(sorted(self.notes.items())),
             "compared": self.compared,
@@ -59,11 +62,14 @@ def tally(events: Iterable[Event], mappings: Iterable[str]) -> dict[str, TableTa
     """Add up the batches that events tell of, by table mapping; a batch told of twice counts once, as told last."""
     staged: dict[tuple[str, int], Event] = {}
     compared: dict[tuple[str, int], Event] = {}
+    vanished: dict[str, int] = {}
     for event in events:
         if event.kind == "batch_staged":
             staged[event.fields["mapping"], event.fields["batch"]] = event
         elif event.kind == "batch_compared":
             compared[event.fields["mapping"], event.fields["batch"]] = event
+        elif event.kind == "vanished_listed":
+            vanished[event.fields["mapping"]] = event.fields["rows"]
     tallies = {mapping: TableTally(mapping) for mapping in mappings}
     for (mapping, _), event in staged.items():
         table = tallies[mapping]
@@ -78,6 +84,8 @@ def tally(events: Iterable[Event], mappings: Iterable[str]) -> dict[str, TableTa
     for (mapping, _), event in compared.items():
         tallies[mapping].compared += event.fields["rows"]
         tallies[mapping].busy_s += event.fields["compare_s"]
+    for name, rows in vanished.items():
+        tallies[name].vanished = rows
     return tallies
 
 

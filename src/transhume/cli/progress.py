@@ -59,6 +59,10 @@ class Progress:
     def _on_table_read(self, fields: Any) -> None:
         self._line(f"read {fields['table']}: {fields['rows']:,} rows")
 
+    def _on_vanished_listed(self, fields: Any) -> None:
+        if fields["rows"]:
+            self._line(f"{fields['mapping']}: {fields['rows']:,} keys of earlier runs are gone from the source")
+
     def _on_mapping_started(self, fields: Any) -> None:
         self._totals[fields["mapping"]] = fields["rows"]
 

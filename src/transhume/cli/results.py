@@ -16,9 +16,11 @@ def print_run(output: Output, result: "RunResult") -> None:
     """Print what a run did: the accounting per table, rejects by reason, files, next step."""
     from transhume.checks.counts import BUCKETS
 
-    rare = [bucket for bucket in BUCKETS if bucket not in _ALWAYS_SHOWN]
-    used = {bucket for bucket in rare if any(getattr(t, bucket) for t in result.tables)}
-    shown = [bucket for bucket in BUCKETS if bucket in _ALWAYS_SHOWN or bucket in used]
+    shown = [
+        count
+        for count in (*BUCKETS, "vanished")
+        if count in _ALWAYS_SHOWN or any(getattr(table, count) for table in result.tables)
+    ]
     rows = [
         [t.mapping, t.read, *(getattr(t, bucket) for bucket in shown), t.compared, round(t.busy_s, 1)]
         for t in result.tables
@@ -40,6 +42,8 @@ def print_run(output: Output, result: "RunResult") -> None:
     output.result(f"{len(result.checks) - len(failed)} checks passed, {len(failed)} failed")
     if any(table.rejected for table in result.tables):
         output.result(f"rejected rows, whole, with their reasons: {result.rejects}")
+    if any(table.skipped or table.vanished for table in result.tables):
+        output.result(f"keys of rows that were skipped, or are gone from the source: {result.keys}")
     if result.artifacts.exists():
         output.result(f"old path to new URI of every artefact: {result.artifacts}")
     output.result(_next_step(result))

@@ -17,7 +17,7 @@ _ENDINGS = {"run_finished": "finished", "run_failed": "failed", "run_abandoned":
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run did: where each row went, what was checked, where the rejects and the manifest are."""
+    """What a run did: where each row went, what was checked, where rejects, manifest and lists of keys are."""
 
     run: str
     state: str
@@ -27,6 +27,7 @@ class RunResult:
     published: dict[str, Any]
     rejects: Path
     artifacts: Path
+    keys: Path
     duration_s: float
     fed: Mapping[str, int] = field(default_factory=dict)
     """Rows by source table that only feed joins and gathers; no mapping is made from these tables."""
@@ -42,6 +43,7 @@ class RunResult:
             "published": self.published,
             "rejects": str(self.rejects),
             "artifacts": str(self.artifacts),
+            "keys": str(self.keys),
             "duration_s": self.duration_s,
             "fed": dict(self.fed),
         }
@@ -81,6 +83,7 @@ def result_of(folder: RunFolder) -> RunResult:
         published=dict(published),
         rejects=folder.rejects,
         artifacts=folder.root / "artifacts",
+        keys=folder.keys,
         duration_s=_duration_s(entries),
         fed=dict(fed),
     )

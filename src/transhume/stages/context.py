@@ -33,6 +33,11 @@ class RunFolder:
         """Rejected rows, whole, with their reasons."""
         return self.root / "rejects"
 
+    @property
+    def keys(self) -> Path:
+        """Lists of keys for people: rows that were skipped, rows that vanished from the source."""
+        return self.root / "keys"
+
     def make(self) -> None:
         """Create the folders, readable by the owner only."""
         for folder in (self.root, self.work, self.rejects):
@@ -100,6 +105,8 @@ class RunContext(WorkContext):
     """What a run needs beside: its hold on the target."""
 
     target: TargetRun
+    earlier: dict[str, int] = field(default_factory=dict)
+    """By mapping: rows that earlier runs brought, whose keys may have vanished from the source."""
 
 
 def happened(journal: Journal, kind: str, **fields: object) -> Event | None:

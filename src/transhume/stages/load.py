@@ -15,6 +15,7 @@ from transhume.plan.model import TableMapping
 from transhume.schema import FATE, REASONS, WARNINGS, physical_names
 from transhume.stages.context import RunContext, happened
 from transhume.stages.files import sha256_of
+from transhume.stages.later import keep_earlier_keys, keys_path, list_vanished, write_keys
 from transhume.stages.links import links_path, write_links
 from transhume.stages.rejects import (
     join_manifest,
@@ -29,13 +30,14 @@ def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
     """Stage all rows of one table mapping, batch by batch; batches that an earlier process finished are kept.
 
     Effects: staged rows and ledger lines in the target; files under work/fates and rejects.
-    Yields: mapping_started, batch_staged and batch_compared (one each a segment), table_staged.
+    Yields: mapping_started, batch_staged and batch_compared (one each a segment), vanished_listed, table_staged.
     Raises: CheckFailed if a staged row reads back differently; EngineCrashed; SystemUnavailable.
     """
     target = context.tables[mapping.name]
     segments = context.segments[mapping.from_]
     ledger = context.target.staged(target)
     yield Event("mapping_started", {"mapping": mapping.name, "rows": sum(segment.row_count for segment in segments)})
+    keep_earlier_keys(context, target)
     open_segments = [segment for segment in segments if not _is_done(context, mapping, segment, ledger)]
     with ThreadPoolExecutor(1, "compare") as reader:
         comparing: Future[Event] | None = None
@@ -51,6 +53,7 @@ def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
             yield comparing.result()
     context.target.seal(target, len(segments))
     join_manifest(context, mapping)
+    yield from list_vanished(context, mapping)
     yield Event("table_staged", {"mapping": mapping.name, "batches": len(segments)})
 
 
@@ -64,8 +67,9 @@ def _is_done(context: RunContext, mapping: TableMapping, segment: Segment, ledge
         "fates_sha256": context.folder.work / fates_path(context, mapping, segment.index),
         "rejects_sha256": context.folder.rejects / rejects_path(context, mapping, segment.index),
         "links_sha256": context.folder.work / links_path(context, context.tables[mapping.name], segment.index),
+        "keys_sha256": context.folder.work / keys_path(context, context.tables[mapping.name], segment.index),
     }
-    return all(sha256_of(path) == staged.fields[name] for name, path in files.items())
+    return all(sha256_of(path) == staged.fields.get(name, "") for name, path in files.items())
 
 
 def _stage(
@@ -89,6 +93,7 @@ def _stage(
         "fates_sha256": write_fates(context, mapping, segment, result, buckets),
         "rejects_sha256": write_rejects(context, mapping, segment, result, buckets),
         "links_sha256": write_links(context, target, rows, line),
+        "keys_sha256": write_keys(context, target, segment, result),
         "transform_s": round(transformed.duration_s, 3),
         "stage_s": round(staged_s, 3),
     }

@@ -56,7 +56,7 @@ def write_rejects_for_people(context: RunContext, mapping: TableMapping) -> int:
     source = context.source_catalog.tables[mapping.from_]
     names = physical_names(column.name for column in source.columns)
     header = [column.name for column in source.columns if column.type is not None]
-    final = context.folder.rejects / f"{_folder(context, mapping)}-{_safe(mapping.name)}.csv"
+    final = context.folder.rejects / f"{_folder(context, mapping)}-{file_word(mapping.name)}.csv"
     partial = final.with_suffix(".partial")
     count = 0
     with os.fdopen(
@@ -67,7 +67,7 @@ def write_rejects_for_people(context: RunContext, mapping: TableMapping) -> int:
         for row in _rejected(context, mapping):
             odd = {each["name"]: _odd_text(each) for each in row[ODD] or ()}
             values = [odd.get(name, row.get(names[name])) for name in header]
-            writer.writerow([row[REASONS].replace("\n", ", "), *(_readable(value) for value in values)])
+            writer.writerow([row[REASONS].replace("\n", ", "), *(readable(value) for value in values)])
             count += 1
     if count:
         partial.rename(final)
@@ -116,7 +116,7 @@ def _paths(context: RunContext, mapping: TableMapping) -> Iterator[tuple[str, st
 
 
 def _manifest(context: RunContext, mapping: TableMapping, column: str) -> Path:
-    return context.folder.root / "artifacts" / f"{_safe(mapping.name)}-{_safe(column)}.csv"
+    return context.folder.root / "artifacts" / f"{file_word(mapping.name)}-{file_word(column)}.csv"
 
 
 def _rejected(context: RunContext, mapping: TableMapping) -> Iterator[Mapping[str, Any]]:
@@ -130,7 +130,7 @@ def _folder(context: WorkContext, mapping: TableMapping) -> Path:
     return Path(f"m{list(context.plan.tables).index(mapping.name):03d}")
 
 
-def _safe(name: str) -> str:
+def file_word(name: str) -> str:
     """Return a name as part of a file name: letters, digits, `_` and `-` stay."""
     return "".join(sign if sign.isalnum() or sign in "_-" else "_" for sign in name)[:80]
 
@@ -140,7 +140,8 @@ def _odd_text(odd: Mapping[str, Any]) -> str:
     return f"{value.decode(errors='backslashreplace')} ({odd['class']})"
 
 
-def _readable(value: Any) -> str:
+def readable(value: Any) -> str:
+    """Return a value as text for people; what a spreadsheet would take for a formula gets a quote before it."""
     if value is None:
         return ""
     text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)

@@ -8,6 +8,7 @@ from transhume.compiler import table_order
 from transhume.stages.context import RunContext
 from transhume.stages.extract import extract, recall_segments, tables_fed
 from transhume.stages.keys import group_keys, parent_keys
+from transhume.stages.later import list_skipped
 from transhume.stages.load import load_mapping
 from transhume.stages.preconditions import require_sound_data
 from transhume.stages.publish import publish, verify
@@ -37,6 +38,7 @@ def run(context: RunContext) -> Iterator[Event]:
         written = [
             people.submit(write_rejects_for_people, context, mapping) for mapping in context.plan.tables.values()
         ]
+        written += [people.submit(list_skipped, context, mapping) for mapping in context.plan.tables.values()]
         if context.target.state != "published":
             yield from validate_staged(context)
         order: list[TargetTable] = [context.tables[name] for group in groups for name in group]

@@ -124,6 +124,14 @@ class TargetRun(Protocol):
         """Yield these columns of the rows that readers of the target see now, whoever wrote them."""
         ...
 
+    def read_earlier(self, table: TargetTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield these columns of the rows that earlier published runs of this mapping brought into this table.
+
+        A row that several runs brought comes several times. What is not there any more (a stage that was dropped) or
+        is of another shape (another plan's) is left out.
+        """
+        ...
+
     def publish(self, tables: Sequence[TargetTable]) -> Sequence[PublishedTable]:
         """Make all staged rows of all tables visible at one instant, parents before children, ledger included.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.fs import FileSystem
+from pyarrow.fs import FileSystem, FileType
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 from pyiceberg.typedef import EMPTY_DICT, Properties
 
@@ -87,6 +87,14 @@ class LakeFiles(PyArrowFileIO):  # type: ignore[misc]  # mypy does not follow py
         except OSError as error:
             raise unreadable(location, error) from error
         return digest.hexdigest()
+
+    def exists(self, location: str) -> bool:
+        """Tell whether a file is there; raises SystemUnavailable if storage does not answer."""
+        system, path = self.place(location)
+        try:
+            return bool(system.get_file_info(path).type == FileType.File)
+        except OSError as error:
+            raise unreadable(location, error) from error
 
     def batches(self, location: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield these columns of one file as storage holds it now.

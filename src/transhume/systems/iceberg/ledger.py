@@ -256,6 +256,19 @@ class Ledger:
             rows = connection.execute(BATCHES.select().where(wanted).order_by(BATCHES.c.mapping, BATCHES.c.batch)).all()
         return [_line(row) for row in rows]
 
+    def earlier_paths(self, mapping: str, table: str) -> list[str]:
+        """Return the files that earlier published runs of the scope staged for a mapping into a table, in order."""
+        wanted = (BATCHES.c.mapping == mapping) & (BATCHES.c.table_name == table) & (BATCHES.c.run != self.run)
+        published = (RUNS.c.scope == self._scope) & (RUNS.c.state == "published")
+        query = (
+            sql.select(BATCHES.c.path, BATCHES.c.updates_path)
+            .join_from(BATCHES, RUNS, BATCHES.c.run == RUNS.c.run)
+            .where(wanted & published)
+            .order_by(RUNS.c.published_at, RUNS.c.run, BATCHES.c.batch)
+        )
+        with plain_errors("reading the ledger"), self._engine.connect() as connection:
+            return [path for row in connection.execute(query) for path in row if path]
+
     def put_line(self, table: str, line: Line) -> None:
         """Enter one staged batch; its file is durable already."""
         batch = line.staged.batch

@@ -148,6 +148,17 @@ class IcebergRun:
             for batch in scan(found, head, columns):
                 yield canonical(batch, table, columns)
 
+    def read_earlier(self, table: TargetTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield these columns of the rows that earlier published runs of this mapping brought, as they staged them."""
+        wanted = {name: self._file_schema(table).field(name).type for name in columns}
+        for path in self._ledger.earlier_paths(table.mapping, table.table.name):
+            if not self._lake.files.exists(path):
+                continue
+            held = self._lake.files.schema(path)
+            if all(name in held.names and held.field(name).type == kind for name, kind in wanted.items()):
+                for batch in self._lake.files.batches(path, columns):
+                    yield canonical(batch, table, columns)
+
     def publish(self, tables: Sequence[TargetTable]) -> Sequence[PublishedTable]:
         """Make all staged rows of all tables visible in one catalog transaction, ledger included; idempotent."""
         published = Publisher(self._lake, self._ledger).publish(tables)

@@ -10,7 +10,7 @@ from psycopg import sql
 from transhume.batches import BatchId, StagedBatch, TargetTable, arrow_type
 from transhume.errors import CheckFailed, Refused, SystemRefused
 from transhume.facts import Catalog
-from transhume.systems.postgres import ddl, describe, faults, ledger, publish, refusals, stage, unwire
+from transhume.systems.postgres import ddl, describe, earlier, faults, ledger, publish, refusals, stage, unwire
 from transhume.systems.postgres.address import Address, parse_url
 from transhume.systems.postgres.connection import Session, WatchedConnection, require_writable
 from transhume.systems.postgres.ledger import Hold
@@ -164,6 +164,13 @@ class PostgresRun:
         with self._reader.reading(self._place(table)) as connection:
             row = connection.execute("SELECT to_regclass(%s) IS NULL", [place.as_string(connection)]).fetchone()
         if row and not row[0]:
+            yield from self._read(table, columns, place)
+
+    def read_earlier(self, table: TargetTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield these columns of the rows that earlier published runs of this mapping brought, as they staged them."""
+        with self._reader.reading(self._place(table)) as connection:
+            places = earlier.stage_tables(connection, self._hold, self._stages[table.mapping], columns)
+        for place in places:
             yield from self._read(table, columns, place)
 
     def _read(self, table: TargetTable, columns: Sequence[str], place: sql.Identifier) -> Iterator[pa.RecordBatch]:
