@@ -1,9 +1,11 @@
-"""Keys: the SELECT of keys that stand more than once."""
+"""Keys: the SELECT of keys that stand more than once, and what is said where there is no key."""
 
 from collections.abc import Sequence
 
 from sqlglot import exp
 
+from transhume.batches import TargetTable
+from transhume.checks import CheckResult
 from transhume.operations import ParquetFiles
 
 
@@ -16,4 +18,16 @@ def duplicate_keys(paths: Sequence[str], key: Sequence[str]) -> exp.Select:
         .from_(ParquetFiles(expressions=[exp.Literal.string(path) for path in paths]))
         .group_by(*[column.copy() for column in columns])
         .having(exp.GT(this=count.copy(), expression=exp.Literal.number(1)))
+    )
+
+
+def keyless(table: TargetTable) -> CheckResult:
+    """Return the statement that takes the place of `unique_key` where the plan says that nothing identifies a row."""
+    return CheckResult(
+        "no_key",
+        table.mapping,
+        0,
+        "no key: rows are accounted for by their place in the extract and compared as a multiset",
+        severity="warning",
+        detail="equal rows are told apart by their number only; a second run into these rows is refused",
     )

@@ -155,6 +155,8 @@ def fate_column(fate: Fate) -> exp.Expression:
 
 
 def _add_key_reasons(scope: MappingScope, reasons: Reasons) -> None:
+    if not scope.mapping.key:
+        return
     key = scope.key()
     for name, part in zip(scope.mapping.key, key, strict=True):
         reasons.add(part.reasons)

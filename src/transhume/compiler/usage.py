@@ -31,5 +31,6 @@ def needs(mapping: TableMapping) -> Iterator[Need]:
     for rule in mapping.columns.values():
         for need in rule.needs():
             seen[own_need(mapping, need)] = None
-    seen[Need("duplicates", mapping.name)] = None
+    if mapping.key:
+        seen[Need("duplicates", mapping.name)] = None
     yield from seen

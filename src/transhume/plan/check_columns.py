@@ -39,11 +39,28 @@ def _key_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
     for place, column in enumerate(mapping.key):
         if problem := alias_problem(mapping, column):
             yield at(plan, ("tables", mapping.name, "key", place), "alias", *problem)
-    if mapping.create and not key_columns(mapping):
+    if not mapping.key:
+        yield from _keyless_findings(plan, mapping)
+    elif mapping.create and not key_columns(mapping):
         listed = mapping.key[0] if len(mapping.key) == 1 else f"[{', '.join(mapping.key)}]"
         message = f"nothing that '{mapping.name}' fills identifies a row of '{mapping.target_table}'"
         cure = f"write 'primary key' behind a type, or fill a column by {{uuid: {listed}}}"
         yield at_mapping(plan, mapping, "columns", "primary_key", message, cure)
+
+
+def _keyless_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
+    """Yield what a mapping whose rows nothing identifies (`key: []`) cannot have."""
+    for name, spec in mapping.types.items():
+        if spec.primary_key:
+            message = (
+                f"'{name}' is a primary key, and 'key: []' says that nothing identifies a row of '{mapping.from_}'"
+            )
+            cure = f"name the source columns that '{name}' is made of under 'key', or leave 'primary key' out"
+            yield at(plan, ("tables", mapping.name, "types", name), "keyless", message, cure)
+    if mapping.on_conflict != "error":
+        message = f"'on_conflict: {mapping.on_conflict}' finds the row of an earlier run by its key, and there is none"
+        cure = "name key columns, or leave 'on_conflict' out"
+        yield at(plan, ("tables", mapping.name, "on_conflict"), "keyless", message, cure)
 
 
 def _type_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
@@ -59,6 +76,9 @@ def _type_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
         if parent is None:
             message = f"'{name}' references '{spec.references}', which is no table mapping of this plan"
             yield at(plan, here, "unknown_mapping", message, hint(spec.references, plan.tables, "the mappings are"))
+        elif not parent.key:
+            message = f"'{name}' references '{spec.references}', whose rows nothing identifies ('key: []')"
+            yield at(plan, here, "keyless", message, "name key columns there, or leave 'references' out")
         elif len(key_columns(parent)) > 1:
             message = f"'{name}' references '{spec.references}', whose key has {len(key_columns(parent))} columns"
             yield at(plan, here, "references", message, "leave 'references' out: a reference here is to one column")
@@ -69,6 +89,10 @@ def _ref_problems(plan: Plan, mapping: TableMapping, rule: Ref) -> Problems:  # 
     if parent is None:
         message = f"'{rule.table}' is no table mapping of this plan"
         yield "unknown_mapping", message, hint(rule.table, plan.tables, "the mappings are"), "error"
+        return
+    if not parent.key:
+        message = f"the rule refers to rows of '{rule.table}', and 'key: []' says that nothing identifies them"
+        yield "keyless", message, f"name key columns of '{rule.table}', or copy the value", "error"
         return
     if len(parent.key) != len(rule.key):
         parts = f"{counted(len(rule.key), 'column')} ({', '.join(rule.columns())})"
@@ -83,6 +107,10 @@ def _ref_problems(plan: Plan, mapping: TableMapping, rule: Ref) -> Problems:  # 
 def _uuid_problems(plan: Plan, mapping: TableMapping, rule: Uuid) -> Problems:
     columns = tuple(rule.columns())
     if columns == mapping.key:
+        return
+    if not mapping.key:
+        message = f"'key: []' says that nothing identifies a row, and a UUID of {', '.join(columns)} claims to"
+        yield "keyless", message, "name these columns under 'key'", "warning"
         return
     shown = ", ".join(columns)
     message = f"the UUID of {shown} is not that of the key {', '.join(mapping.key)}: no reference will find it"

@@ -133,7 +133,9 @@ class TableMapping(BaseModel):
     name: str
     into: str | None = None
     from_: str = Field(alias="from")
-    key: Annotated[Names, Field(min_length=1)]
+    key: Names
+    """Source columns that identify a row. `[]` says that nothing does: rows are then compared as a multiset, a later
+    run cannot tell them from those of an earlier one, and no other mapping can refer to them."""
     where: str | None = None
     create: Flag = False
     types: dict[str, SpecField] = {}

@@ -155,7 +155,8 @@ def _finding(
     words = {"kind": kind, "column": column, "target": target or column}
     message = f"{counted(count, 'row')} of '{mapping.from_}' will be rejected: {meaning.what.format(**words)}"
     if keys:
-        message += f" (for example {', '.join(mapping.key)} = {', '.join(keys)})"
+        named = f"{', '.join(mapping.key)} =" if mapping.key else "row"
+        message += f" (for example {named} {', '.join(keys)})"
     cure = meaning.cure.format(**words)
     if target is not None:
         finding = at_column(plan, mapping, target, kind, message, cure, severity)

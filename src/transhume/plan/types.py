@@ -38,7 +38,7 @@ def target_table(
         if column is not None:
             columns.append(column)
     key = key_columns(mapping, existing)
-    if not key:
+    if mapping.key and not key:
         message = f"nothing that '{mapping.name}' fills identifies a row of '{mapping.target_table}'"
         cure = f"write 'primary key' behind a type, or fill a column by {{uuid: {_listed(mapping.key)}}}"
         collected.append(at_mapping(plan, mapping, "columns", "primary_key", message, cure))
@@ -60,11 +60,13 @@ def mapping_types(plan: Plan, mapping: TableMapping, source: Catalog, target: Ca
 
 
 def key_columns(mapping: TableMapping, existing: Table | None = None) -> tuple[str, ...]:
-    """Return the target columns that identify a row of this mapping; empty if nothing does.
+    """Return the target columns that identify a row of this mapping; empty if nothing does, as `key: []` says.
 
     The primary key of the table that is there, else the declared one, else the UUID over the key, else the
     columns that copy the key.
     """
+    if not mapping.key:
+        return ()
     filled = set(mapping.columns)
     if existing is not None and existing.primary_key and set(existing.primary_key) <= filled:
         return existing.primary_key

@@ -175,7 +175,7 @@ class Project:
         result = self.result()
         with self._place.published_run(result.run) as (context, _):
             table = context.tables[mapping]
-            yield from context.target.read_present(table, columns or table.key)
+            yield from context.target.read_present(table, columns or table.key or table.arrow_schema.names)
 
     def lookup_default(self, mapping: str, column: str) -> str | None:
         """Return the text that a lookup's `else:` gives where the lookup has no entry, None where it gives none."""

@@ -7,6 +7,9 @@ from sqlglot import exp
 
 from transhume.rules.rule import Reason, Sql, SqlScope
 
+_CHAIN_MAX = 100
+"""Terms that stand in one chain of AND or OR."""
+
 
 def text(literal: str) -> exp.Expression:
     """Return a text literal."""
@@ -53,13 +56,21 @@ def among(value: exp.Expression, words: Iterable[str]) -> exp.Expression:
 def every(conditions: Iterable[exp.Expression]) -> exp.Expression:
     """Return the conjunction, TRUE for none."""
     terms = [_operand(condition) for condition in conditions]
-    return reduce(lambda left, right: exp.And(this=left, expression=right), terms) if terms else exp.true()
+    return _chained(exp.And, terms) if terms else exp.true()
 
 
 def some(conditions: Iterable[exp.Expression]) -> exp.Expression:
     """Return the disjunction, FALSE for none."""
     terms = [_operand(condition) for condition in conditions]
-    return reduce(lambda left, right: exp.Or(this=left, expression=right), terms) if terms else exp.false()
+    return _chained(exp.Or, terms) if terms else exp.false()
+
+
+def _chained(connector: type[exp.Connector], terms: list[exp.Expression]) -> exp.Expression:
+    """Return the terms joined, many of them in groups: a chain of a thousand columns is too deep for every parser."""
+    while len(terms) > _CHAIN_MAX:
+        groups = [terms[first : first + _CHAIN_MAX] for first in range(0, len(terms), _CHAIN_MAX)]
+        terms = [exp.Paren(this=_chained(connector, group)) for group in groups]
+    return reduce(lambda left, right: connector(this=left, expression=right), terms)
 
 
 def case(branches: Sequence[tuple[exp.Expression, exp.Expression]], default: exp.Expression) -> exp.Expression:

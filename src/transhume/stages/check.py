@@ -13,7 +13,7 @@ from transhume.errors import Finding
 from transhume.plan.model import TableMapping
 from transhume.plan.near_names import unknown_name_findings
 from transhume.plan.reasons import findings_from_reasons
-from transhume.schema import FATE, REASONS
+from transhume.schema import FATE, REASONS, ROW
 from transhume.stages.context import WorkContext
 from transhume.stages.extract import extract
 from transhume.stages.keys import group_keys, parent_keys
@@ -82,7 +82,7 @@ class Prediction:
                 self._count(mapping, rejected)
 
     def _count(self, mapping: TableMapping, rejected: pa.Table) -> None:
-        keys = [name for name in rejected.column_names if name.startswith("_k")]
+        keys = [name for name in rejected.column_names if name.startswith("_k")] or [ROW]
         counts: Counter[str] = Counter()
         for row in rejected.select([*keys, REASONS]).to_pylist():
             for reason in row[REASONS].split("\n"):

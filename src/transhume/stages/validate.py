@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from transhume.batches import Event, TargetTable
 from transhume.checks import CheckResult, counts
-from transhume.checks.keys import duplicate_keys
+from transhume.checks.keys import duplicate_keys, keyless
 from transhume.checks.references import orphans, references
 from transhume.checks.types import column_types
 from transhume.compiler import compile_accounting
@@ -85,6 +85,9 @@ def validate_published(context: RunContext, catalog: Catalog) -> Iterator[CheckR
 def keys_and_references(context: RunContext, own: Rows, others: Sequence[Rows]) -> Iterator[CheckResult]:
     """Yield whether keys are unique and references resolve among the rows of `own` (references: and of `others`)."""
     for table in context.tables.values():
+        if not table.key:
+            yield keyless(table)
+            continue
         paths, names = own(table)
         select = duplicate_keys(paths, [names[name] for name in table.key])
         yield _wrong_rows(context, "unique_key", table, select, f"key ({', '.join(table.key)})")

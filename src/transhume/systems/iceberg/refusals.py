@@ -71,6 +71,7 @@ def table_refusals(table: TargetTable, found: IcebergTable | None) -> list[str]:
     """Return why one table cannot be written exactly; `found` is the table that is there."""
     reasons = _key_refusals(table)
     if found is not None:
+        reasons += _keyless_refusals(table, found)
         return reasons + obstacles(table.table.name, found) + _existing_refusals(table, found)
     if not table.create:
         return [f"table '{table.table.name}' is not there and the plan does not create it; write 'create: true'"]
@@ -88,6 +89,23 @@ def _key_refusals(table: TargetTable) -> list[str]:
         for name in table.key
         if name not in known
     ]
+
+
+def _keyless_refusals(table: TargetTable, found: IcebergTable) -> list[str]:
+    """Rows without a key cannot be told from rows that are there: a second run would write all of them twice."""
+    name, identifiers = table.table.name, found.schema().identifier_field_names()
+    if table.key:
+        return []
+    if identifiers:
+        listed = ", ".join(sorted(identifiers))
+        return [
+            f"table '{name}' is identified by ({listed}), and the plan says 'key: []': name the key's columns there"
+        ]
+    if any(True for _ in found.scan().plan_files()):
+        return [
+            f"table '{name}' has rows, and the plan says 'key: []': new rows could not be told from those; empty it"
+        ]
+    return []
 
 
 def _name_refusals(table: TargetTable) -> list[str]:

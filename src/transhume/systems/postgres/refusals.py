@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from psycopg import sql
+
 from transhume.batches import TargetTable
 from transhume.facts import Catalog
 from transhume.schema import Column, Kind, LogicalType, Table
@@ -28,7 +30,8 @@ def find(connection: WatchedConnection, schema: str, catalog: Catalog, tables: S
             reasons.append(f"table '{name}' is not there; write 'create: true' to have it made")
         else:
             reasons.extend(_existing(table, catalog.tables[name]))
-            reasons.extend(_rights_on_table(connection, schema, table))
+            lacking = list(_rights_on_table(connection, schema, table))
+            reasons.extend(lacking or _occupied(connection, schema, table))
             if table.on_conflict == "update":
                 reasons.extend(_obstacles_to_updates(connection, schema, table))
         reasons.extend(_references(table, catalog, created))
@@ -59,7 +62,13 @@ def _width(table: TargetTable) -> Iterator[str]:
 def _existing(table: TargetTable, found: Table) -> Iterator[str]:
     name = found.name
     yield from (f"table '{name}' cannot be written: {obstacle}" for obstacle in found.obstacles)
-    if not any(set(key) == set(table.key) for key in (found.primary_key, *found.unique)):
+    keys = [key for key in (found.primary_key, *found.unique) if key]
+    if not table.key:
+        yield from (
+            f"table '{name}' is unique on ({', '.join(key)}), and the plan says 'key: []': name the key's columns there"
+            for key in keys
+        )
+    elif not any(set(key) == set(table.key) for key in keys):
         columns = ", ".join(f"'{column}'" for column in table.key)
         yield f"table '{name}' has no unique constraint on its key ({columns}): two runs could write a row twice"
     mapped = {column.name for column in table.table.columns}
@@ -72,6 +81,16 @@ def _existing(table: TargetTable, found: Table) -> Iterator[str]:
             yield f"column '{name}'.'{column.name}' is not there"
         else:
             yield from _column(name, column, present)
+
+
+def _occupied(connection: WatchedConnection, schema: str, table: TargetTable) -> Iterator[str]:
+    """Rows without a key cannot be told from rows that are there: a second run would write all of them twice."""
+    if table.key or table.table.obstacles:
+        return
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(ddl.qualified(schema, table.table.name))
+    if connection.execute(query).fetchone() == (True,):
+        name = table.table.name
+        yield f"table '{name}' has rows, and the plan says 'key: []': new rows could not be told from those; empty it"
 
 
 def _column(table: str, wanted: Column, found: Column) -> Iterator[str]:
