@@ -165,7 +165,8 @@ class Column:
 
     `type` is None where transhume cannot carry the native type exactly; `native` is the system's own name.
     `refused` says why a target column may not be written (generated, for example). `keeps_text` is False for a
-    JSON column that stores the value and not its text (jsonb): what would be changed there is a reject.
+    JSON column that stores the value and not its text (jsonb): what would be changed there is a reject. `bits_max`
+    is the width of an integer column that is narrower than its type (smallint).
     """
 
     name: str
@@ -176,6 +177,7 @@ class Column:
     has_default: bool = False
     refused: str = ""
     keeps_text: bool = True
+    bits_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

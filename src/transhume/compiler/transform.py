@@ -36,7 +36,7 @@ from transhume.plan.types import uuid_column
 from transhume.rules import parse_rule
 from transhume.rules.rule import ColumnRef, Reason, Sql, label
 from transhume.rules.trees import every, is_null, is_present, is_true, negated, some
-from transhume.schema import FATE, KEY_UUID, REASONS, ROW, UUID, WARNINGS, Kind, physical_names
+from transhume.schema import FATE, KEY_UUID, REASONS, ROW, UUID, WARNINGS, Column, Kind, physical_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +112,23 @@ def target_values(scope: MappingScope, target: TargetTable) -> dict[str, TargetV
         source = label(rule)
         sql = for_target(rule.to_sql(scope, column.type), column.type, source, scope.bind, scope.layers.origin)
         value = sql.value if isinstance(sql.value, exp.Column) else scope.bind(sql.value)
-        reasons = sql.reasons
-        if column.type.kind is Kind.JSON and not column.keeps_text:
-            changed = is_true(negated(op.JsonKeepsValue(this=value.copy())))
-            reasons = (*reasons, Reason(scope.bind(changed), f"json_changed:{source}"))
-        sql = Sql(value, sql.type, reasons)
+        own = (Reason(scope.bind(condition), f"{kind}:{source}") for condition, kind in _limits(column, value))
+        sql = Sql(value, sql.type, (*sql.reasons, *own))
         null = None
         if not column.nullable:
             null = Reason(_unless(sql.reasons, is_null(value)), f"null:{source}")
         values[name] = TargetValue(sql, null)
     return values
+
+
+def _limits(column: Column, value: exp.Expression) -> Iterator[tuple[exp.Expression, str]]:
+    """Yield what a standing column refuses or changes of its type's values, as conditions with the reasons' kinds."""
+    if column.type is not None and column.type.kind is Kind.JSON and not column.keeps_text:
+        yield is_true(negated(op.JsonKeepsValue(this=value.copy()))), "json_changed"
+    if column.bits_max is not None:
+        low, high = (exp.Literal.number(2 ** (column.bits_max - 1) - less) for less in (0, 1))
+        below = exp.LT(this=value.copy(), expression=exp.Neg(this=low))
+        yield is_true(some([below, exp.GT(this=value.copy(), expression=high)])), "out_of_range"
 
 
 def row_fate(scope: MappingScope, values: Mapping[str, TargetValue]) -> Fate:

@@ -156,6 +156,8 @@ class Oracle:
                 reasons.append(f"too_long:{source}")
         if column.type.kind is Kind.JSON and not column.keeps_text and value is not None and changes_as_value(value):
             reasons.append(f"json_changed:{source}")
+        if column.bits_max is not None and value is not None and not -1 <= value >> (column.bits_max - 1) <= 0:
+            reasons.append(f"out_of_range:{source}")
         if value is None and not reasons and not column.nullable:
             reasons.append(f"null:{source}")
         return Outcome(None if reasons else value, tuple(reasons))

@@ -1,7 +1,7 @@
 """The types of a table mapping: what its rules give, and what the target must hold. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transhume.batches import TargetTable
 from transhume.errors import Finding, PlanError
@@ -236,8 +236,9 @@ def _target_column(
     optional = not (is_key or (spec is not None and (spec.not_null or spec.primary_key)))
     nullable = optional and (there is None or there.nullable)
     native, has_default = (there.native, there.has_default) if there is not None else ("", False)
-    keeps_text = there is None or there.keeps_text
-    column = Column(name, wanted or given, nullable, native, has_default=has_default, keeps_text=keeps_text)
+    column = Column(name, wanted or given, nullable, native, has_default=has_default)
+    if there is not None:
+        column = replace(column, keeps_text=there.keeps_text, bits_max=there.bits_max)
     return column, []
 
 

@@ -1,19 +1,26 @@
 """The rule `copy`: a column's value, widened without loss or parsed by the target type's grammar."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from transhume.rules.rule import Argument, Outcome, PythonScope, Rule, Sql, SqlScope, TypeScope
+from transhume.rules.rule import Argument, ColumnRef, Outcome, PythonScope, Rule, Sql, SqlScope, TypeScope
 from transhume.schema import LogicalType
 
 
+def _column(node: Any) -> Any:
+    return ColumnRef(str(node)) if isinstance(node, str) else node
+
+
 class Copy(Rule):
-    """Copy a column; a value that the target type cannot hold exactly is a reject. A bare word is this rule."""
+    """Copy a column; a value that the target type cannot hold exactly is a reject. A bare word is this rule.
+
+    `{copy: "name"}` names a column that no bare word can: in quotes too, because a copy of a literal is `value`.
+    """
 
     verb: ClassVar[str] = "copy"
-    column: Argument = Field(alias="copy")
+    column: Annotated[Argument, BeforeValidator(_column)] = Field(alias="copy")
 
     def arguments(self) -> Iterator[Argument]:
         """Yield the column."""

@@ -263,7 +263,9 @@ def parse_argument(node: Any, info: ValidationInfo) -> ColumnRef | Constant | Ru
             message = "a nested rule can only be read with the registry at hand"
             raise ValueError(message)
         rule: Rule = info.context["parse_rule"](node, info.context)
-        return rule
+        arguments = tuple(rule.arguments()) if rule.verb == "copy" else ()
+        # A plain copy inside a rule is the column itself, whichever way its name is written.
+        return arguments[0] if arguments and isinstance(arguments[0], ColumnRef) else rule
     message = f"expected a column, a quoted text or a rule, found {kind_of(node)}"
     raise ValueError(message)
 

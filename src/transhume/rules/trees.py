@@ -65,7 +65,7 @@ def some(conditions: Iterable[exp.Expression]) -> exp.Expression:
     return _chained(exp.Or, terms) if terms else exp.false()
 
 
-def _chained(connector: type[exp.Connector], terms: list[exp.Expression]) -> exp.Expression:
+def _chained(connector: type[exp.Expression], terms: list[exp.Expression]) -> exp.Expression:
     """Return the terms joined, many of them in groups: a chain of a thousand columns is too deep for every parser."""
     while len(terms) > _CHAIN_MAX:
         groups = [terms[first : first + _CHAIN_MAX] for first in range(0, len(terms), _CHAIN_MAX)]

@@ -80,7 +80,8 @@ def target_type(native: str) -> LogicalType | None:
     transhume does not know.
     """
     if native.endswith("[]"):
-        element = None if native == "jsonb[]" else target_type(native[:-2])
+        # What a jsonb or a smallint would change can be told of a value of its own, not of one in a list.
+        element = None if native in {"jsonb[]", "smallint[]"} else target_type(native[:-2])
         return None if element is None or element.kind is Kind.LIST else LogicalType(Kind.LIST, element=element)
     if native in _SIMPLE:
         return LogicalType(_SIMPLE[native])
@@ -176,4 +177,5 @@ def _column(
         has_default=has_default,
         refused=refused,
         keeps_text=native != "jsonb",
+        bits_max=16 if native == "smallint" else None,
     )

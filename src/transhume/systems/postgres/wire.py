@@ -39,7 +39,6 @@ _ELEMENT_OID = {
     Kind.JSON: 114,
 }
 VARCHAR_OID = 1043
-_SMALLINT_OID = 21
 
 
 def encode(table: TargetTable, natives: Sequence[str], rows: pa.Table) -> Iterator[bytes]:
@@ -84,8 +83,6 @@ def _arrays_as_bytes(array: pa.ListArray, element: LogicalType, native: str) -> 
     """
     oid = VARCHAR_OID if native.startswith("character varying") else _ELEMENT_OID[element.kind]
     flat, offsets = array.flatten(), array.value_lengths().to_pylist()
-    if native == "smallint[]":
-        oid, flat = _SMALLINT_OID, flat.cast(pa.int16())
     pieces = _fields(flat)
     made: list[bytes | None] = []
     position = 0
