@@ -12,6 +12,8 @@
     │   └── EngineCrashed          exit 5   the engine's process died; its batch is not done
     ├── Refused                    exit 6   not approved, drifted, or another run holds the lock
     │   └── LockHeld               exit 6   names the holder
+    ├── RolledBack                 exit 7   a check failed after publishing; the run was taken back by itself
+    ├── RollbackStopped            exit 8   a rollback did not come out: a person must act
     ├── EngineFailed               exit 70  the engine refused a statement: a bug in what was compiled
     └── JournalDamaged             exit 6   the local journal does not match its hash chain
 
@@ -122,6 +124,18 @@ class EngineCrashed(Interrupted):
 
 class EngineFailed(TranshumeError):
     """The engine refused a statement or a value; the message is the engine's, without values of the data."""
+
+
+class RolledBack(TranshumeError):
+    """A check failed after publishing, and the run was taken back by itself, as the plan says."""
+
+    exit_code = 7
+
+
+class RollbackStopped(TranshumeError):
+    """A rollback's counts or fingerprints do not come out; nothing was changed, and a person must act."""
+
+    exit_code = 8
 
 
 class Refused(TranshumeError):

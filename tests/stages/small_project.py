@@ -151,3 +151,10 @@ def lake_content(folder: Path, namespace: str) -> dict[str, tuple[int, str]]:
         texts = sorted(repr(sorted(row.items())) for row in rows.to_pylist())
         found[identifier[-1]] = (len(texts), hashlib.sha256("\n".join(texts).encode()).hexdigest())
     return found
+
+
+def source(folder: Path, statement: str, *values: object) -> None:
+    """Change the source as its application does."""
+    with sqlite3.connect(folder / "source.db") as opened:
+        opened.execute(statement, values)
+    opened.close()

@@ -22,6 +22,8 @@ COMMANDS = {
     "run": "Extract, transform, stage, validate, publish; goes on by itself where it stopped.",
     "status": "Say where a run stands; --watch follows it.",
     "validate": "Check again what the target shows of a published run.",
+    "rollback": "Take a run back: shows what goes and what stays, asks, does it, proves it.",
+    "finalize": "Drop what a rollback needs: the point of no return.",
 }
 """Command to its one line of help: `--help` loads no command."""
 

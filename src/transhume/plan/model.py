@@ -183,6 +183,14 @@ class Defaults(BaseModel):
     max_rejects: LimitField = RejectLimit(count=0)
 
 
+class Rollback(BaseModel):
+    """What is asked for before a run, and what a check that fails after publishing does."""
+
+    model_config = _STRICT
+    backup: Literal["required", "warn"] = "warn"
+    on_failed_check: Literal["automatic", "ask"] = "ask"
+
+
 class Plan(BaseModel):
     """A whole plan. `tables` keeps the file's order."""
 
@@ -203,7 +211,7 @@ class Plan(BaseModel):
     schedule: Schedule = Schedule()
     people: dict[str, Any] = {}
     risks: Any = ()
-    rollback: dict[str, Any] = {}
+    rollback: Rollback = Rollback()
     notify: Any = ()
     phases: Any = ()
     consistency: Any = None
@@ -241,6 +249,7 @@ __all__ = [
     "Pivot",
     "Plan",
     "RejectLimit",
+    "Rollback",
     "RowCheck",
     "TableMapping",
 ]

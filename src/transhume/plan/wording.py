@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from transhume.errors import Finding
 from transhume.plan.document import Document, Path_
 from transhume.plan.environment import Environment
-from transhume.plan.model import Defaults, FileLookup, Join, Pivot, Plan, RowCheck, TableMapping
+from transhume.plan.model import Defaults, FileLookup, Join, Pivot, Plan, Rollback, RowCheck, TableMapping
 from transhume.plan.schedule import PhaseDays, Schedule
 from transhume.plan.zones import zone_problem
 from transhume.rules.rule import RuleInvalid
@@ -144,7 +144,7 @@ def _model(path: Path_) -> type[BaseModel] | None:
         return Plan
     inside: dict[tuple[str, ...], type[BaseModel]] = {
         ("defaults",): Defaults, ("lookups", "*"): FileLookup, ("tables", "*"): TableMapping,
-        ("environments", "*"): Environment,
+        ("environments", "*"): Environment, ("rollback",): Rollback,
         ("schedule",): Schedule, ("schedule", "*"): PhaseDays,
         ("tables", "*", "join", "*"): Join, ("tables", "*", "join", "*", "pivot"): Pivot,
         ("tables", "*", "checks", "*"): RowCheck,

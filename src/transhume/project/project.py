@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 
@@ -13,11 +14,12 @@ from transhume.facts import Profile
 from transhume.plan.approval import Approved
 from transhume.plan.load import check_files, find_project, in_file_order
 from transhume.plan.model import Plan
-from transhume.project import approving, estimating, outlook, running
+from transhume.project import approving, estimating, outlook, running, undoing
 from transhume.project.estimating import Estimate
 from transhume.project.outlook import Outlook
 from transhume.project.profiling import profile_system
 from transhume.project.results import CheckReport, RunResult, result_of
+from transhume.project.undoing import FinalizeResult, RollbackPreview, RollbackResult
 from transhume.project.workplace import Listener, Systems, Workplace
 from transhume.stages.check import Prediction
 from transhume.stages.context import Limits
@@ -25,6 +27,7 @@ from transhume.stages.preview import PreviewedRow, preview
 from transhume.stages.profile import ProfileBounds
 from transhume.stages.statements import Statement, statements
 from transhume.stages.validate import validate_published
+from transhume.systems.undo import UndoChoice
 
 
 class Project:
@@ -140,6 +143,46 @@ class Project:
         Raises: PlanError, SystemUnavailable, SystemRefused, CheckFailed, Refused, LockHeld, Interrupted.
         """
         return running.run(self._place, listener, limits or Limits(), fresh=fresh)
+
+    def preview_rollback(
+        self,
+        run: str | None = None,
+        *,
+        edited: Literal["keep", "remove"] = "keep",
+        referenced: Literal["refuse", "keep", "remove"] = "refuse",
+    ) -> RollbackPreview:
+        """Say what `rollback` would do now: what goes, what stays, what cannot be restored.
+
+        Effects: none that stay. Raises: UsageError, Refused, LockHeld, RollbackStopped, SystemUnavailable.
+        """
+        return undoing.preview_rollback(self._place, run, UndoChoice(edited, referenced))
+
+    def rollback(
+        self,
+        run: str | None = None,
+        *,
+        edited: Literal["keep", "remove"] = "keep",
+        referenced: Literal["refuse", "keep", "remove"] = "refuse",
+        cause: str = "",
+        listener: Listener | None = None,
+    ) -> RollbackResult:
+        """Take a run (default: the newest) back: remove exactly its rows, restore what it changed, prove it.
+
+        Rows that others edited since stay and are listed (`edited="remove"` takes them too). Where rows of others
+        refer to rows of the run nothing is done, unless `referenced` says which of both go or stay.
+        Effects: one transaction of the target; the source is not opened. Writes out/incident-<run>.md and
+        out/post-mortem-<run>.md. The same call again after a kill ends in the same state.
+        Raises: Refused (a later run builds on it, it is finalized), RollbackStopped (a count or fingerprint does not
+        come out): nothing is changed then; LockHeld; SystemUnavailable.
+        """
+        return undoing.take_back(self._place, run, UndoChoice(edited, referenced), listener, cause)
+
+    def finalize(self, run: str | None = None, *, listener: Listener | None = None) -> FinalizeResult:
+        """Drop everything that undoing a run needs, its extracts included: the point of no return.
+
+        Raises: Refused for a run that is not finished; LockHeld; SystemUnavailable.
+        """
+        return undoing.finalize(self._place, run, listener)
 
     def result(self, run: str | None = None) -> RunResult:
         """Return what a run (default: the newest) has done so far, from its journal.

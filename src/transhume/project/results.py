@@ -12,7 +12,15 @@ from transhume.errors import Finding
 from transhume.journal import Entry, read_journal
 from transhume.stages.context import RunFolder
 
-_ENDINGS = {"run_finished": "finished", "run_failed": "failed", "run_abandoned": "given up", "run_stopped": "stopped"}
+_ENDINGS = {
+    "run_finished": "finished",
+    "run_failed": "failed",
+    "run_abandoned": "given up",
+    "run_stopped": "stopped",
+    "run_rollback_started": "being rolled back",
+    "run_rolled_back": "rolled back",
+    "run_finalized": "finalized",
+}
 
 
 @dataclass(frozen=True, slots=True)

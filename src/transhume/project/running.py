@@ -11,6 +11,7 @@ from transhume.project.workplace import Listener, Workplace
 from transhume.stages.binding import holder, open_run
 from transhume.stages.context import Limits, RunFolder
 from transhume.stages.run import run as run_stages
+from transhume.stages.target_tables import keep_tables
 from transhume.systems.system import RunIdentity
 from transhume.version import __version__
 
@@ -36,7 +37,8 @@ def run(place: Workplace, listener: Listener | None, limits: Limits, *, fresh: b
                 tell(Event("run_resumed", {"run": identity.run, "holder": identity.holder}))
             else:
                 fields = {"run": identity.run, "holder": identity.holder, "binding": binding.to_dict()}
-                tell(Event("run_started", fields))
+                kept = keep_tables(folder, plan, systems.tables)
+                tell(Event("run_started", {**fields, "tables_sha256": kept}))
             with place.held_run(systems, journal, folder, identity, limits) as context:
                 try:
                     for event in run_stages(context):

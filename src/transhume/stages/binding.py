@@ -15,10 +15,11 @@ from transhume.batches import Event, TargetTable
 from transhume.errors import Refused
 from transhume.facts import Catalog
 from transhume.journal import Journal, read_journal
-from transhume.plan.lock import plan_diff
+from transhume.plan.lock import plan_content, plan_diff
+from transhume.plan.model import Plan
 
 _PLAN = "plan.json"
-ENDED = frozenset({"run_finished", "run_failed", "run_abandoned"})
+ENDED = frozenset({"run_finished", "run_failed", "run_abandoned", "run_rolled_back", "run_finalized"})
 """Events after which a run is not resumed."""
 
 
@@ -114,6 +115,11 @@ def holder() -> str:
     """Return who this is, for whoever finds the target locked."""
     user = os.environ.get("USER") or str(os.getuid())
     return f"{user}@{socket.gethostname()} process {os.getpid()}"
+
+
+def changes_since(folder: Path, plan: Plan) -> list[str]:
+    """Return what differs between the plan that a run kept in its folder and the plan now, one sentence each."""
+    return _plan_differences(folder, plan_content(plan))
 
 
 def _plan_differences(folder: Path, content: Mapping[str, Any]) -> list[str]:

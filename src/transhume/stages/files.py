@@ -26,6 +26,17 @@ def write_private_parquet(path: Path, table: pa.Table, *, durable: bool = False)
     return digest
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text for people that is there as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, "" if there is none."""
     if not path.is_file():

@@ -10,6 +10,7 @@ import pyarrow as pa
 from transhume.batches import BatchId, StagedBatch, TargetTable
 from transhume.facts import Catalog
 from transhume.schema import Table
+from transhume.systems.undo import TargetUndo, UndoReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,8 @@ class Target(Protocol):
     """A system that holds the migrated tables."""
 
     identity: str
+    name: str
+    """The schema or namespace: what a person types to confirm that this is the place."""
 
     def catalog(self) -> Catalog:
         """Return the tables of the target's scope (schema or namespace) with constraints and obstacles."""
@@ -171,6 +174,16 @@ class Target(Protocol):
         """Take the target's lock for this run, make or find its ledger and stage.
 
         Raises: LockHeld (who, where, since when) at once if another process holds the target.
+        """
+        ...
+
+    def open_undo(
+        self, run: RunIdentity, tables: Sequence[TargetTable], references: Sequence[UndoReference]
+    ) -> TargetUndo:
+        """Take the target's lock to take a run back; `tables` and `references` are those of the run when it began.
+
+        Raises: LockHeld at once if another process holds the target; Refused if the ledger knows the run by
+        another plan.
         """
         ...
 

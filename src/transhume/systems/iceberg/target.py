@@ -17,6 +17,7 @@ from transhume.systems.iceberg.run import IcebergRun
 from transhume.systems.iceberg.snapshots import MAIN, head_of, new_table
 from transhume.systems.iceberg.types import BATCH_COLUMN, BATCH_COLUMN_PROPERTY, new_schema
 from transhume.systems.system import RunIdentity
+from transhume.systems.undo import TargetUndo, UndoReference
 
 
 class IcebergTarget:
@@ -26,6 +27,7 @@ class IcebergTarget:
         self._address = address
         self._lake: Lake | None = None
         self.identity = address.identity
+        self.name = address.namespace
 
     def catalog(self) -> Catalog:
         """Return the tables of the namespace; one that cannot be read has that as its obstacle.
@@ -83,6 +85,16 @@ class IcebergTarget:
         except BaseException:
             lock.release()
             raise
+
+    def open_undo(
+        self, run: RunIdentity, tables: Sequence[TargetTable], references: Sequence[UndoReference]
+    ) -> TargetUndo:
+        """Raise SystemRefused: a lake's runs cannot be taken back yet."""
+        del tables, references
+        message = (
+            f"run '{run.run}' in the lake '{self.identity}' cannot be taken back by transhume yet; nothing was changed"
+        )
+        raise SystemRefused(message)
 
     def runs(self) -> Sequence[dict[str, object]]:
         """Return the ledger's runs, newest last."""

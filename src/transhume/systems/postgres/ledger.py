@@ -17,24 +17,25 @@ from transhume.errors import LockHeld, Refused
 from transhume.systems.postgres.connection import WatchedConnection
 from transhume.systems.system import RunIdentity
 
-VERSION = 2
+VERSION = 3
 _LOCK_CLASS = 0x7472616E  # "tran": the first half of every advisory lock of ours
 _CREATE = """
 CREATE SCHEMA IF NOT EXISTS transhume;
 COMMENT ON SCHEMA transhume IS 'ledger of data migrations; do not edit';
 CREATE TABLE IF NOT EXISTS transhume.ledger (version integer PRIMARY KEY);
-INSERT INTO transhume.ledger SELECT 2 WHERE NOT EXISTS (SELECT FROM transhume.ledger);
+INSERT INTO transhume.ledger SELECT 3 WHERE NOT EXISTS (SELECT FROM transhume.ledger);
 CREATE TABLE IF NOT EXISTS transhume.runs (
     run text PRIMARY KEY, scope text NOT NULL, plan_hash text NOT NULL, tool_version text NOT NULL,
-    state text NOT NULL CHECK (state IN ('open', 'published')), epoch bigint NOT NULL, holder text NOT NULL,
-    started_at timestamptz NOT NULL, published_at timestamptz);
+    state text NOT NULL CHECK (state IN ('open', 'published', 'rolled_back', 'finalized')), epoch bigint NOT NULL,
+    holder text NOT NULL, started_at timestamptz NOT NULL, published_at timestamptz, publish_xid bigint,
+    made_schema boolean NOT NULL DEFAULT false, undone_at timestamptz, undone text);
 CREATE TABLE IF NOT EXISTS transhume.scopes (
     scope text PRIMARY KEY, epoch bigint NOT NULL, run text NOT NULL, holder text NOT NULL,
     held_since timestamptz NOT NULL, backend integer NOT NULL);
 CREATE TABLE IF NOT EXISTS transhume.tables (
     run text REFERENCES transhume.runs, mapping text, ordinal integer NOT NULL, target_schema text NOT NULL,
     target_table text NOT NULL, created boolean NOT NULL, batch_count integer, inserted bigint, unchanged bigint,
-    updated bigint, skipped bigint, PRIMARY KEY (run, mapping));
+    updated bigint, skipped bigint, before_fingerprint text, before_columns text, PRIMARY KEY (run, mapping));
 CREATE TABLE IF NOT EXISTS transhume.batches (
     run text, mapping text, batch integer, stage_table text NOT NULL, row_count bigint NOT NULL, sha256 text NOT NULL,
     unchanged int4multirange NOT NULL, conflicts int4multirange NOT NULL, staged_at timestamptz NOT NULL,
@@ -50,6 +51,16 @@ _UPGRADES = {
     ALTER TABLE transhume.batches ADD COLUMN updated int4multirange NOT NULL DEFAULT '{}',
         ADD COLUMN skipped int4multirange NOT NULL DEFAULT '{}';
     UPDATE transhume.ledger SET version = 2
+    """,
+    # 3: runs that were taken back, and what proves it.
+    2: """
+    ALTER TABLE transhume.runs DROP CONSTRAINT IF EXISTS runs_state_check,
+        ADD CONSTRAINT runs_state_check CHECK (state IN ('open', 'published', 'rolled_back', 'finalized')),
+        ADD COLUMN IF NOT EXISTS publish_xid bigint, ADD COLUMN IF NOT EXISTS undone_at timestamptz,
+        ADD COLUMN IF NOT EXISTS made_schema boolean NOT NULL DEFAULT false, ADD COLUMN IF NOT EXISTS undone text;
+    ALTER TABLE transhume.tables ADD COLUMN IF NOT EXISTS before_fingerprint text,
+        ADD COLUMN IF NOT EXISTS before_columns text;
+    UPDATE transhume.ledger SET version = 3
     """,
 }
 """By version: the statements that make of a ledger one of the next version, without losing a line."""
@@ -130,17 +141,7 @@ def open_run(connection: WatchedConnection, run: RunIdentity, scope: str, backen
 
     Raises: Refused if the run was begun with another plan or version.
     """
-    epoch_row = connection.execute(
-        """
-        INSERT INTO transhume.scopes VALUES (%(scope)s, 1, %(run)s, %(holder)s, now(), %(backend)s)
-        ON CONFLICT (scope) DO UPDATE SET epoch = scopes.epoch + 1, run = excluded.run, holder = excluded.holder,
-            held_since = excluded.held_since, backend = excluded.backend
-        RETURNING epoch
-        """,
-        {"scope": scope, "run": run.run, "holder": run.holder, "backend": backend},
-    ).fetchone()
-    assert epoch_row is not None
-    hold = Hold(run, scope, epoch_row[0])
+    hold = _take_scope(connection, run, scope, backend)
     found = connection.execute(
         "SELECT scope, plan_hash, tool_version, state FROM transhume.runs WHERE run = %s", [run.run]
     ).fetchone()
@@ -151,10 +152,49 @@ def open_run(connection: WatchedConnection, run: RunIdentity, scope: str, backen
         )
         return hold, "open"
     _require_same_plan(run, scope, found)
+    if found[3] in {"rolled_back", "finalized"}:
+        message = (
+            f"run '{run.run}' is {found[3].replace('_', ' ')} and cannot go on; nothing was written. Say 'transhume "
+            f"rollback {run.run}' to have the project know it, then 'transhume run' begins a new run."
+        )
+        raise Refused(message)
     connection.execute(
         "UPDATE transhume.runs SET epoch = %s, holder = %s WHERE run = %s", [hold.epoch, run.holder, run.run]
     )
     return hold, found[3]
+
+
+def enter_undo(connection: WatchedConnection, run: RunIdentity, scope: str, backend: int) -> tuple[Hold, str]:
+    """Take the scope over to undo a run and return the hold and the run's state, `absent` where it is not known.
+
+    Raises: Refused if the ledger knows the run by another plan or in another scope.
+    """
+    hold = _take_scope(connection, run, scope, backend)
+    found = connection.execute(
+        "SELECT scope, plan_hash, tool_version, state FROM transhume.runs WHERE run = %s", [run.run]
+    ).fetchone()
+    if found is None:
+        return hold, "absent"
+    # What was staged is undone, by whatever version knows this ledger.
+    _require_same_plan(run, scope, (*found[:2], run.tool_version))
+    connection.execute(
+        "UPDATE transhume.runs SET epoch = %s, holder = %s WHERE run = %s", [hold.epoch, run.holder, run.run]
+    )
+    return hold, found[3]
+
+
+def _take_scope(connection: WatchedConnection, run: RunIdentity, scope: str, backend: int) -> Hold:
+    epoch_row = connection.execute(
+        """
+        INSERT INTO transhume.scopes VALUES (%(scope)s, 1, %(run)s, %(holder)s, now(), %(backend)s)
+        ON CONFLICT (scope) DO UPDATE SET epoch = scopes.epoch + 1, run = excluded.run, holder = excluded.holder,
+            held_since = excluded.held_since, backend = excluded.backend
+        RETURNING epoch
+        """,
+        {"scope": scope, "run": run.run, "holder": run.holder, "backend": backend},
+    ).fetchone()
+    assert epoch_row is not None
+    return Hold(run, scope, epoch_row[0])
 
 
 def _require_same_plan(run: RunIdentity, scope: str, found: tuple[Any, ...]) -> None:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from psycopg import errors, sql
 
 from transhume.errors import CheckFailed, Finding
-from transhume.systems.postgres import before, ddl, faults, ledger
+from transhume.systems.postgres import before, ddl, faults, fingerprint, ledger
 from transhume.systems.postgres.connection import WatchedConnection
 from transhume.systems.postgres.ledger import Hold
 from transhume.systems.postgres.stage import MISMATCHES_MAX, Stage, schema_name
 from transhume.systems.system import Mismatch, PublishedTable
+from transhume.systems.undo import Fingerprint
 
 _MEMORY = "SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '256MB'"
 """Per statement under way, so that joins of a batch and the building of one key stay in memory."""
@@ -41,8 +42,12 @@ def publish(connection: WatchedConnection, hold: Hold, schema: str, stages: Sequ
     connection.execute(_MEMORY)
     _lock(connection, schema, stages, staged)
     created = [stage for stage in stages if stage.table.create]
+    made_schema = False
     if created:
+        found = connection.execute("SELECT NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", [schema])
+        made_schema = found.fetchone() == (True,)
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    _remember_what_was(connection, stages)
     for stage in created:
         connection.execute(ddl.create_table(schema, stage.table))
     connection.execute("SET CONSTRAINTS ALL DEFERRED")
@@ -63,10 +68,34 @@ def publish(connection: WatchedConnection, hold: Hold, schema: str, stages: Sequ
             """,
             {"rows": staged[stage.table.mapping], "run": stage.run, "mapping": stage.table.mapping},
         )
+    # By its number the rows of this transaction are known later from those that were there and those that came since.
     connection.execute(
-        "UPDATE transhume.runs SET state = 'published', published_at = now() WHERE run = %s", [hold.run.run]
+        "UPDATE transhume.runs SET state = 'published', published_at = now(), made_schema = %s,"
+        " publish_xid = pg_current_xact_id()::text::bigint WHERE run = %s",
+        [made_schema, hold.run.run],
     )
     return recorded(connection, hold.run.run)
+
+
+def _remember_what_was(connection: WatchedConnection, stages: Sequence[Stage]) -> None:
+    """Enter the fingerprint of what the tables hold before the run, for a rollback to be proved against.
+
+    Of a table that the run makes it is that of no rows. A large one is not read here: publishing holds locks.
+    """
+    for stage in stages:
+        known, columns = "", ""
+        if stage.table.create:
+            known = str(Fingerprint())
+        else:
+            place = ddl.qualified(stage.target_schema, stage.table.table.name)
+            if fingerprint.size_bytes(connection, place) <= fingerprint.AT_PUBLISH_BYTES_MAX:
+                known = str(fingerprint.of_rows(connection, sql.SQL("{} t").format(place)))
+                columns = fingerprint.columns_of(connection, place)
+        connection.execute(
+            "UPDATE transhume.tables SET before_fingerprint = nullif(%s, ''), before_columns = %s"
+            " WHERE run = %s AND mapping = %s",
+            [known, columns, stage.run, stage.table.mapping],
+        )
 
 
 def recorded(connection: WatchedConnection, run: str) -> list[PublishedTable]:

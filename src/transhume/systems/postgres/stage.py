@@ -12,6 +12,7 @@ from psycopg.pq import ExecStatus
 from psycopg.waiting import Wait
 
 from transhume.batches import BatchId, StagedBatch, TargetTable
+from transhume.facts import Catalog
 from transhume.systems.postgres import ddl, ledger, unwire, wire
 from transhume.systems.postgres.connection import WatchedConnection
 from transhume.systems.system import Mismatch
@@ -265,6 +266,20 @@ class Stage:
         column = self.table.table.columns[ordinal]
         assert column.type is not None
         return unwire.to_text(row[ordinal], column.type, f"'{self.table.table.name}'.'{column.name}'")
+
+
+def stage_of(run: str, schema: str, table: TargetTable, catalog: Catalog, ordinal: int) -> Stage:
+    """Return the table's stage with the types that the target's columns have, or will be given."""
+    found = None if table.create else catalog.tables.get(table.table.name)
+    natives = []
+    for column in table.table.columns:
+        assert column.type is not None
+        there = found.column(column.name) if found else None
+        natives.append(there.native if there else ddl.type_name(column.type))
+    made = Stage(run, schema, table, natives, ordinal)
+    references = found.foreign_keys if found else ()
+    made.references_itself = any(reference.table == table.table.name for reference in references)
+    return made
 
 
 class _Received:

@@ -14,8 +14,10 @@ from transhume.systems.postgres import ddl, describe, earlier, faults, ledger, p
 from transhume.systems.postgres.address import Address, parse_url
 from transhume.systems.postgres.connection import Session, WatchedConnection, require_writable
 from transhume.systems.postgres.ledger import Hold
-from transhume.systems.postgres.stage import Stage
+from transhume.systems.postgres.stage import Stage, stage_of
+from transhume.systems.postgres.undo import PostgresUndo
 from transhume.systems.system import Mismatch, PublishedTable, RunIdentity
+from transhume.systems.undo import UndoReference
 
 _READ_ROWS = 20_000
 
@@ -33,6 +35,7 @@ class PostgresTarget:
 
     def __init__(self, address: Address) -> None:
         self.identity = address.identity
+        self.name = address.schema
         self._address = address
         self._session = Session(address, "transhume")
         with self._session.reading(self.identity) as connection:
@@ -55,6 +58,18 @@ class PostgresTarget:
         Raises: LockHeld at once if another process holds the schema; Refused if the run began with another plan.
         """
         return PostgresRun(self._address, run, tables)
+
+    def open_undo(
+        self,
+        run: RunIdentity,
+        tables: Sequence[TargetTable],
+        references: Sequence[UndoReference],  # noqa: ARG002 - the server knows its references itself
+    ) -> PostgresUndo:
+        """Take the schema's lock to take a run back; `tables` are those of the run when it began.
+
+        Raises: LockHeld at once if another process holds the schema; Refused if the run began with another plan.
+        """
+        return PostgresUndo(self._address, run, tables)
 
     def runs(self) -> Sequence[dict[str, object]]:
         """Return the ledger's runs of this schema, oldest first; none if there is no ledger."""
@@ -102,7 +117,7 @@ class PostgresRun:
             name = sql.Identifier(stage.schema_name(run.run))
             connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
             catalog = describe.read_catalog(connection, self._address)
-            stages = [_stage(run.run, scope, table, catalog, ordinal) for ordinal, table in enumerate(tables)]
+            stages = [stage_of(run.run, scope, table, catalog, ordinal) for ordinal, table in enumerate(tables)]
             return hold, state, {one.table.mapping: one for one in stages}
 
         self._hold, self.state, self._stages = self._writer.transact(enter, where=where)
@@ -231,17 +246,3 @@ class PostgresRun:
 
     def _place(self, table: TargetTable) -> str:
         return f"table '{table.table.name}' of {self._address.identity}"
-
-
-def _stage(run: str, schema: str, table: TargetTable, catalog: Catalog, ordinal: int) -> Stage:
-    """Return the table's stage with the types that the target's columns have, or will be given."""
-    found = None if table.create else catalog.tables.get(table.table.name)
-    natives = []
-    for column in table.table.columns:
-        assert column.type is not None
-        there = found.column(column.name) if found else None
-        natives.append(there.native if there else ddl.type_name(column.type))
-    made = Stage(run, schema, table, natives, ordinal)
-    references = found.foreign_keys if found else ()
-    made.references_itself = any(reference.table == table.table.name for reference in references)
-    return made

@@ -1,0 +1,198 @@
+"""Taking a run back from the front door: its tables as they were, the target's lock, the papers afterwards."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transhume.batches import Event
+from transhume.errors import Refused, UsageError
+from transhume.journal import Journal
+from transhume.plan.model import Plan
+from transhume.project.running import teller
+from transhume.project.workplace import Listener, Workplace
+from transhume.report.incident import Incident, incident_notice, post_mortem
+from transhume.stages.binding import changes_since, holder
+from transhume.stages.context import RunFolder
+from transhume.stages.files import write_text
+from transhume.stages.rollback import KEPT_FILE, rollback
+from transhume.stages.target_tables import read_tables
+from transhume.systems import open_target
+from transhume.systems.system import RunIdentity, Target
+from transhume.systems.undo import TargetUndo, UndoChoice, UndoReport, report_of
+from transhume.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackPreview:
+    """What a rollback would do now. `target_name` is what a person types to confirm."""
+
+    run: str
+    target: str
+    target_name: str
+    choice: UndoChoice
+    report: UndoReport
+    plan_differences: tuple[str, ...]
+
+    @property
+    def refused(self) -> bool:
+        """Whether a rollback by this choice would be refused."""
+        return bool(self.report.later_runs or (self.report.referring and self.choice.referenced == "refuse"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        told = {"target": self.target, "plan_differences": list(self.plan_differences), "refused": self.refused}
+        return {**self.report.to_dict(), **told}
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackResult:
+    """What a rollback did: rows by table, what is proved, what stayed (`kept_file` lists it), the papers."""
+
+    run: str
+    target: str
+    report: UndoReport
+    duration_s: float
+    kept_file: Path | None
+    incident: Path
+    post_mortem: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            **self.report.to_dict(),
+            "target": self.target,
+            "duration_s": self.duration_s,
+            "kept_file": None if self.kept_file is None else str(self.kept_file),
+            "incident": str(self.incident),
+            "post_mortem": str(self.post_mortem),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizeResult:
+    """What finalizing dropped, in words."""
+
+    run: str
+    target: str
+    dropped: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {"run": self.run, "target": self.target, "dropped": list(self.dropped)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A run that is open to be taken back."""
+
+    plan: Plan
+    folder: RunFolder
+    journal: Journal
+    target: Target
+    undo: TargetUndo
+
+
+def preview_rollback(place: Workplace, run: str | None, choice: UndoChoice) -> RollbackPreview:
+    """Say what a rollback would do now; see `Project.preview_rollback`."""
+    with _open(place, run) as opened:
+        return RollbackPreview(
+            run=opened.folder.root.name,
+            target=opened.target.identity,
+            target_name=opened.target.name,
+            choice=choice,
+            report=opened.undo.preview(choice),
+            plan_differences=tuple(changes_since(opened.folder.root, opened.plan)),
+        )
+
+
+def take_back(
+    place: Workplace, run: str | None, choice: UndoChoice, listener: Listener | None, cause: str
+) -> RollbackResult:
+    """Take a run back and write the papers; see `Project.rollback`."""
+    with _open(place, run) as opened:
+        tell = teller(opened.journal, listener)
+        for told in rollback(opened.undo, opened.folder, choice, cause):
+            tell(told)
+        report, duration_s = _told(told)
+        return _papers(place, opened, report, cause, duration_s)
+
+
+def finalize(place: Workplace, run: str | None, listener: Listener | None) -> FinalizeResult:
+    """Drop everything that undoing a run needs; see `Project.finalize`."""
+    with _open(place, run) as opened:
+        dropped = list(opened.undo.finalize())
+        for name in ("work", "spill"):
+            if (opened.folder.root / name).is_dir():
+                shutil.rmtree(opened.folder.root / name)
+                dropped.append(f"folder '{opened.folder.root / name}' with the run's extracts")
+        result = FinalizeResult(opened.folder.root.name, opened.target.identity, tuple(dropped))
+        teller(opened.journal, listener)(Event("run_finalized", {"dropped": len(dropped)}))
+        return result
+
+
+@contextmanager
+def _open(place: Workplace, run: str | None) -> Iterator[_Open]:
+    """Open a run, the target and its lock. The source is not needed, and the plan only for where the target is.
+
+    Raises: Refused if the plan names another target than the run's, or what the run left was changed.
+    """
+    plan = place.plan()
+    folder = place.run_folder(run)
+    with place.lock(), ExitStack() as stack:
+        journal = Journal(folder.journal)
+        stack.callback(journal.close)
+        started = journal.last("run_started")
+        if started is None or "tables_sha256" not in started.fields:
+            message = f"run '{folder.root.name}' never began to write, so there is nothing to take back"
+            raise UsageError(message)
+        tables = read_tables(folder, started.fields["tables_sha256"])
+        resolve = plan.origin.resolver.resolve
+        target = open_target(resolve(plan.target, plan.position("target")).reveal(), place.folder)
+        stack.callback(target.close)
+        binding = started.fields["binding"]
+        if target.identity != binding["target"]:
+            message = (
+                f"run '{folder.root.name}' wrote to {binding['target']}, and the plan now names {target.identity}; "
+                "nothing was changed. Put the former target back."
+            )
+            raise Refused(message)
+        identity = RunIdentity(folder.root.name, binding["plan_hash"], __version__, holder())
+        undo = target.open_undo(identity, tables.tables, tables.references)
+        stack.callback(undo.close)
+        yield _Open(plan, folder, journal, target, undo)
+
+
+def _told(event: Event) -> tuple[UndoReport, float]:
+    return report_of(event.fields["report"]), float(event.fields["duration_s"])
+
+
+def _papers(place: Workplace, opened: _Open, report: UndoReport, cause: str, duration_s: float) -> RollbackResult:
+    run = opened.folder.root.name
+    kept = opened.folder.root / KEPT_FILE
+    incident = Incident(
+        plan_name=opened.plan.name,
+        run=run,
+        target=opened.target.identity,
+        cause=cause,
+        report=report,
+        entries=opened.journal.entries,
+        duration_s=duration_s,
+        plan_differences=changes_since(opened.folder.root, opened.plan),
+        kept_file=KEPT_FILE if report.kept else "",
+    )
+    out = place.folder / "out"
+    result = RollbackResult(
+        run=run,
+        target=opened.target.identity,
+        report=report,
+        duration_s=duration_s,
+        kept_file=kept if report.kept else None,
+        incident=out / f"incident-{run}.md",
+        post_mortem=out / f"post-mortem-{run}.md",
+    )
+    write_text(result.incident, incident_notice(incident))
+    write_text(result.post_mortem, post_mortem(incident))
+    return result

@@ -1,0 +1,264 @@
+"""Which rows an undo is about: one set a table in the stage's schema, made first, counted against the ledger.
+
+Nothing of the target is changed here. A row is known by its place (`tableoid`, `ctid`), which stands still as long as
+the tables are locked or the transaction's snapshot is one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from transhume.errors import RollbackStopped
+from transhume.faults import reach
+from transhume.systems.postgres import before, ddl, ledger
+from transhume.systems.postgres.connection import WatchedConnection
+from transhume.systems.postgres.stage import Stage, schema_name
+from transhume.systems.undo import UndoChoice
+
+_JOINED_MAX = 64
+GOES = "('remove', 'other')"
+"""Fates of rows that are deleted: those of the run, and those of others that go along by choice."""
+
+
+@dataclass(slots=True)
+class UndoSet:
+    """One table with rows to look at: of the run (`stages`, one a mapping), or of others (none) by a reference.
+
+    `rows` is the set: part oid, place tid, mapping, edited, fate. Fates: `remove`; `edited`, `needed` stay;
+    `restore`, `not_restored` for rows that the run changed; `other` for rows of others that go along.
+    """
+
+    name: str
+    place: sql.Identifier
+    rows: sql.Identifier
+    oid: int | None
+    created: bool
+    stages: tuple[Stage, ...] = ()
+    images: tuple[sql.Identifier | None, ...] = ()
+    """For each mapping the table of before-images, None where the run changed no row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of a table's published rows, counted apart from the set; and the ledger's own numbers."""
+
+    published: int
+    same: int
+    edited: int
+    vanished: int
+
+
+def make_sets(
+    connection: WatchedConnection, run: str, stages: Sequence[Stage], choice: UndoChoice
+) -> dict[str, UndoSet]:
+    """Make the sets of a published run's rows, by target table; effects: tables in the stage's schema.
+
+    Raises: RollbackStopped if the counts of a table do not come out.
+    """
+    sets: dict[str, UndoSet] = {}
+    for stage in stages:
+        name = stage.table.table.name
+        if name not in sets:
+            sets[name] = _new_set(connection, run, stage, len(sets))
+        images = _images(connection, stage)
+        sets[name].stages += (stage,)
+        sets[name].images += (images,)
+        if sets[name].oid is not None:
+            _fill(connection, run, sets[name], stage, choice)
+            if images is not None:
+                _mark_changed(connection, sets[name], stage, images, choice)
+    for each in sets.values():
+        connection.execute(sql.SQL("ANALYZE {}").format(each.rows))
+    reach("undo:set_made")
+    return sets
+
+
+def _new_set(connection: WatchedConnection, run: str, stage: Stage, number: int) -> UndoSet:
+    rows = ddl.qualified(schema_name(run), f"undo_{number:03d}")
+    place = ddl.qualified(stage.target_schema, stage.table.table.name)
+    found = connection.execute("SELECT to_regclass(%s)::oid", [place.as_string(connection)]).fetchone()
+    created = connection.execute(
+        "SELECT bool_or(created) FROM transhume.tables WHERE run = %s AND target_table = %s",
+        [run, stage.table.table.name],
+    ).fetchone()
+    _create(connection, rows)
+    return UndoSet(
+        stage.table.table.name, place, rows, found[0] if found else None, created=bool(created and created[0])
+    )
+
+
+def _create(connection: WatchedConnection, rows: sql.Identifier) -> None:
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(rows))
+    columns = "part oid NOT NULL, place tid NOT NULL, mapping text, edited boolean NOT NULL, fate text NOT NULL"
+    connection.execute(sql.SQL("CREATE UNLOGGED TABLE {} ({})").format(rows, sql.SQL(columns)))
+
+
+def add_set_of_others(connection: WatchedConnection, run: str, place: sql.Identifier, oid: int, number: int) -> UndoSet:
+    """Make an empty set for a table that the run did not write."""
+    rows = ddl.qualified(schema_name(run), f"undo_{number:03d}")
+    _create(connection, rows)
+    return UndoSet(place.as_string(connection).replace('"', ""), place, rows, oid, created=False)
+
+
+def _images(connection: WatchedConnection, stage: Stage) -> sql.Identifier | None:
+    place = ddl.qualified(schema_name(stage.run), before.name(stage))
+    found = connection.execute("SELECT to_regclass(%s)", [place.as_string(connection)]).fetchone()
+    return place if found and found[0] is not None else None
+
+
+def at(alias: str, row: str = "u") -> sql.Composed:
+    """Return the condition that a row of the set stands for a row of the table."""
+    return sql.SQL("{t}.ctid = {u}.place AND {t}.tableoid = {u}.part").format(
+        t=sql.Identifier(alias), u=sql.Identifier(row)
+    )
+
+
+def _fill(connection: WatchedConnection, run: str, rows: UndoSet, stage: Stage, choice: UndoChoice) -> None:
+    """Enter every row of the target that has a staged key, and whether it is still what was staged."""
+    same = _same(connection, run, stage)
+    for staged in _staged(connection, stage):
+        connection.execute(
+            sql.SQL(
+                "INSERT INTO {rows} SELECT part, place, {mapping}, NOT same, CASE WHEN same OR {edited_go} "
+                "THEN 'remove' ELSE 'edited' END FROM (SELECT t.tableoid AS part, t.ctid AS place, {same} AS same "
+                "FROM {staged} JOIN {target} t ON {same_key}) m"
+            ).format(
+                rows=rows.rows,
+                mapping=sql.Literal(stage.table.mapping),
+                edited_go=sql.Literal(choice.edited == "remove"),
+                same=same,
+                staged=staged,
+                target=rows.place,
+                same_key=ddl.same_key(stage.table.key, "s", "t"),
+            )
+        )
+
+
+def _staged(connection: WatchedConnection, stage: Stage) -> Iterator[sql.Composed]:
+    """Yield the staged rows as FROM items `s`, some batches at a time: each table of a statement holds a lock."""
+    names = ledger.stage_tables(connection, stage.run, stage.table.mapping)
+    for first in range(0, len(names), _JOINED_MAX):
+        union = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {} FROM {} s").format(stage.values("s"), ddl.qualified(schema_name(stage.run), name))
+            for name in names[first : first + _JOINED_MAX]
+        )
+        yield sql.SQL("({}) s ({})").format(union, ddl.names(stage.columns))
+
+
+def _same(connection: WatchedConnection, run: str, stage: Stage) -> sql.Composed:
+    """Return the condition that a row is what the run published.
+
+    Of columns that the run did not fill nothing is staged. There the row's version tells: it must be the one that the
+    publishing transaction made.
+    """
+    same = sql.SQL("{} *= {}").format(
+        ddl.record(ddl.names(stage.columns, "s")), ddl.record(ddl.names(stage.columns, "t"))
+    )
+    place = ddl.qualified(stage.target_schema, stage.table.table.name).as_string(connection)
+    others = connection.execute(
+        "SELECT count(*) FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+        " AND attgenerated = '' AND attname <> ALL(%s)",
+        [place, list(stage.columns)],
+    ).fetchone()
+    xid = publish_xid(connection, run)
+    if others == (0,) or xid is None:
+        return same
+    return sql.SQL("({} AND t.xmin = {}::xid)").format(same, sql.Literal(xid))
+
+
+def publish_xid(connection: WatchedConnection, run: str) -> str | None:
+    """Return the number of the publishing transaction as rows show it (32 bits), None where it was not kept."""
+    row = connection.execute(
+        "SELECT (publish_xid & 4294967295)::text FROM transhume.runs WHERE run = %s", [run]
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _mark_changed(
+    connection: WatchedConnection, rows: UndoSet, stage: Stage, images: sql.Identifier, choice: UndoChoice
+) -> None:
+    """Tell the rows that the run changed from those that it inserted: they get their before-image back."""
+    connection.execute(
+        sql.SQL(
+            "UPDATE {rows} u SET fate = CASE WHEN u.edited AND {keep} THEN 'not_restored' ELSE 'restore' END "
+            "FROM {target} t JOIN {images} b ON {same_key} WHERE {at} AND u.mapping = {mapping}"
+        ).format(
+            rows=rows.rows,
+            keep=sql.Literal(choice.edited == "keep"),
+            target=rows.place,
+            images=images,
+            same_key=ddl.same_key(stage.table.key, "b", "t"),
+            at=at("t"),
+            mapping=sql.Literal(stage.table.mapping),
+        )
+    )
+
+
+def count(connection: WatchedConnection, run: str, rows: UndoSet) -> Counts:
+    """Count, without the set, what became of a table's published rows."""
+    published = same = edited = vanished = 0
+    for stage, images in zip(rows.stages, rows.images, strict=True):
+        row = connection.execute(
+            "SELECT coalesce(inserted, 0) FROM transhume.tables WHERE run = %s AND mapping = %s",
+            [run, stage.table.mapping],
+        ).fetchone()
+        published += row[0] if row else 0
+        if rows.oid is None:
+            vanished += row[0] if row else 0
+            continue
+        unless = sql.Composed([])
+        if images is not None:
+            key = ddl.same_key(stage.table.key, "b", "s")
+            unless = sql.SQL("WHERE NOT EXISTS (SELECT FROM {} b WHERE {})").format(images, key)
+        for staged in _staged(connection, stage):
+            found = connection.execute(
+                sql.SQL(
+                    "SELECT count(*) FILTER (WHERE is_there AND same), count(*) FILTER (WHERE is_there AND NOT same), "
+                    "count(*) FILTER (WHERE NOT is_there) FROM (SELECT t.ctid IS NOT NULL AS is_there, {same} AS same "
+                    "FROM {staged} LEFT JOIN {target} t ON {same_key} {unless}) c"
+                ).format(
+                    same=_same(connection, run, stage),
+                    staged=staged,
+                    target=rows.place,
+                    same_key=ddl.same_key(stage.table.key, "s", "t"),
+                    unless=unless,
+                )
+            ).fetchone()
+            assert found is not None
+            same, edited, vanished = same + found[0], edited + found[1], vanished + found[2]
+    return Counts(published, same, edited, vanished)
+
+
+def fates(connection: WatchedConnection, rows: UndoSet) -> dict[str, int]:
+    """Return how many different rows of the set have each fate.
+
+    Raises: RollbackStopped if a row stands there twice.
+    """
+    found = connection.execute(
+        sql.SQL("SELECT fate, count(*), count(DISTINCT (part, place)) FROM {} GROUP BY fate").format(rows.rows)
+    ).fetchall()
+    twice = [fate for fate, all_of_them, different in found if all_of_them != different]
+    if twice:
+        message = f"the set of rows of '{rows.name}' holds some twice ({', '.join(twice)}); nothing was changed"
+        raise RollbackStopped(message)
+    return {fate: all_of_them for fate, all_of_them, _ in found}
+
+
+def require_counts(rows: UndoSet, counts: Counts, found: dict[str, int], choice: UndoChoice) -> None:
+    """Raise RollbackStopped unless published rows less those that stay or vanished are those that would go."""
+    kept = counts.edited if choice.edited == "keep" else 0
+    needed = found.get("needed", 0)
+    goes = found.get("remove", 0)
+    wanted = counts.published - counts.vanished - kept - needed
+    # A row needed by another one may be an edited one too; it stays once.
+    sound = counts.same + counts.edited + counts.vanished == counts.published
+    if sound and goes == wanted and found.get("edited", 0) == kept:
+        return
+    message = (
+        f"the rows to remove from '{rows.name}' do not come out: the ledger says {counts.published} published; "
+        f"{counts.same} are there unchanged, {counts.edited} edited, {counts.vanished} gone, {needed} needed by rows "
+        f"that stay; so {wanted} must go, and the set holds {goes}. Nothing was changed. Look at the table for copies "
+        "of keys, and at the target's ledger for edits; the backup of the tables is the other way back."
+    )
+    raise RollbackStopped(message)
