@@ -41,6 +41,7 @@ def catalog_findings(
             findings += _mapping_findings(plan, mapping, source, own)
             findings += typed_expression_findings(plan, mapping, source.tables, made)
         findings += _width_findings(plan, mapping, source, made)
+        findings += _check_findings(plan, mapping, made)
     return tables, sorted(dict.fromkeys(findings), key=_line)
 
 
@@ -196,6 +197,16 @@ def _width_findings(plan: Plan, mapping: TableMapping, source: Catalog, made: Ta
             # SQLite declares no narrower integer than bigint, so that says little about the values.
             severity = "note" if given.type.kind is Kind.BIGINT else "warning"
             yield at_column(plan, mapping, column.name, "narrower", message, cure, severity)
+
+
+def _check_findings(plan: Plan, mapping: TableMapping, made: TargetTable | None) -> Iterator[Finding]:
+    """Yield the conditions of a standing table: its server holds rows against them only when they are published."""
+    if made is None or made.create:
+        return
+    for condition in made.table.checks:
+        message = f"the target's table '{made.table.name}' has {condition}: one row that breaks it stops the whole run"
+        cure = "write the condition under 'checks' too; rows that break it are then rejects"
+        yield at_mapping(plan, mapping, None, "target_check", message, cure, "note")
 
 
 def _is_wider(given: LogicalType, wanted: LogicalType) -> bool:

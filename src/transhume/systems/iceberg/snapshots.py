@@ -231,15 +231,16 @@ def scan(
 ) -> Iterator[pa.RecordBatch]:
     """Yield these columns of a snapshot's rows as readers get them, deletes applied, one file after the other.
 
+    The columns are those of the table now: the snapshot may be older than a name or a type of theirs.
     `only` limits the scan to data files at these locations. Memory does not grow with rows or files.
     """
     if table.metadata.snapshot_by_id(snapshot_id) is None:
         message = f"snapshot {snapshot_id} of table '{table.name()[-1]}' was expired by others; begin a new run"
         raise SystemRefused(message)
-    plan = table.scan(snapshot_id=snapshot_id, selected_fields=tuple(columns))
-    for task in plan.plan_files():
+    projection = table.schema().select(*columns)
+    for task in table.scan(snapshot_id=snapshot_id).plan_files():
         if only is None or task.file.file_path in only:
-            yield from _scan_file(table, plan.projection(), task)
+            yield from _scan_file(table, projection, task)
 
 
 def scan_files(
@@ -249,10 +250,11 @@ def scan_files(
 
     `only` limits the scan to data files at these locations. The rows of one file are read before the next is asked for.
     """
-    plan = table.scan(snapshot_id=snapshot_id, selected_fields=tuple(columns))
+    plan = table.scan(snapshot_id=snapshot_id)
+    projection = plan.projection() if "*" in columns else table.schema().select(*columns)
     for task in plan.plan_files():
         if only is None or task.file.file_path in only:
-            yield task.file, plan.projection(), _scan_file(table, plan.projection(), task)
+            yield task.file, projection, _scan_file(table, projection, task)
 
 
 def _scan_file(table: Table, projection: Schema, task: FileScanTask) -> Iterator[pa.RecordBatch]:
