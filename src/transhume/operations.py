@@ -355,3 +355,100 @@ class DoubleProduct(Operation):
     """Product of two doubles as IEEE 754 gives it; NULL if it is not finite."""
 
     arg_types = {"this": True, "expression": True}
+
+
+class ReplaceText(Operation):
+    """Text in which every `find` (a text literal, not empty) is `by`, from the left, none overlapping another."""
+
+    arg_types = {"this": True, "find": True, "by": True}
+
+
+class HmacSha256(Operation):
+    """HMAC-SHA256 (RFC 2104) of a text as UTF-8, 64 lower-case hexadecimal digits.
+
+    `key` (a text literal) is the name of a secret that the session was told; its value stands in no statement.
+    """
+
+    arg_types = {"this": True, "key": True}
+
+
+class SplitText(Operation):
+    """list(text) of the parts between every `separator` (a text literal, not empty); no parts in an empty text."""
+
+    arg_types = {"this": True, "separator": True}
+
+
+class Element(Operation):
+    """The element of the list at hand: only inside `expression` of ListMap and ListAny."""
+
+    arg_types = {}
+
+
+class ListMap(Operation):
+    """List of what `expression` gives for each Element of a list, in order; elements that are NULL included."""
+
+    arg_types = {"this": True, "expression": True}
+
+
+class ListAny(Operation):
+    """TRUE if `expression` is TRUE for some Element of a list, else FALSE."""
+
+    arg_types = {"this": True, "expression": True}
+
+
+class OpenJson(Operation):
+    """JSON text (RFC 8259) in the form that the other Json operations take; NULL for any other text.
+
+    Nothing is lent: no NaN, comment, trailing comma, byte-order mark or lone surrogate. Equal keys may stand in one
+    object. The form is the dialect's own and never leaves a statement.
+    """
+
+    arg_types = {"this": True}
+
+
+class JsonMember(Operation):
+    """What `pointer` (a text literal, RFC 6901) leads to in an OpenJson value, in the same form; NULL for nothing.
+
+    Where a key stands twice in an object it is one of the two: HasJsonKeyTwice tells.
+    """
+
+    arg_types = {"this": True, "pointer": True}
+
+
+class HasJsonKeyTwice(Operation):
+    """TRUE if an object on the way of `pointer` (a text literal) holds the way's next key more than once, else FALSE.
+
+    Keys are compared as texts, not as they were escaped. The way ends where it leads to nothing.
+    """
+
+    arg_types = {"this": True, "pointer": True}
+
+
+class JsonKind(Operation):
+    """`object`, `array`, `string`, `number`, `boolean` or `null`: what an OpenJson value is."""
+
+    arg_types = {"this": True}
+
+
+class JsonText(Operation):
+    """Text of an OpenJson scalar: a string's characters, a number as it was written, `true`, `false`.
+
+    NULL for null, objects and arrays.
+    """
+
+    arg_types = {"this": True}
+
+
+class JsonWritten(Operation):
+    r"""JSON text of an OpenJson value without white space: members in their order, numbers as they were written.
+
+    In strings only `"`, `\` and control characters are escaped: `\b` `\t` `\n` `\f` `\r`, else `\u001F`.
+    """
+
+    arg_types = {"this": True}
+
+
+class JsonQuoted(Operation):
+    """The text as a JSON string, escaped as in JsonWritten."""
+
+    arg_types = {"this": True}

@@ -140,10 +140,13 @@ def is_contained(given: LogicalType, wanted: LogicalType) -> bool:
 def is_convertible(given: LogicalType, wanted: LogicalType) -> bool:
     """Say whether values of one type can become another exactly or be rejected one by one.
 
-    What goes to `bigint` goes to `int` too. Text is parsed by the closed grammars; a double has no text.
+    What goes to `bigint` goes to `int` too; a list becomes another where its elements can.
+    Text is parsed by the closed grammars; a double has no text.
     """
     if given.kind is wanted.kind:
-        return given.kind is not Kind.LIST or is_contained(given, wanted)
+        if given.element is None or wanted.element is None:
+            return True
+        return is_convertible(given.element, wanted.element)
     kind = Kind.BIGINT if wanted.kind is Kind.INT else wanted.kind
     return given.kind is kind or (given.kind, kind) in _CONVERTIBLE
 

@@ -26,6 +26,8 @@ class Table:
     gives: LogicalType
     arguments: dict[str, Any]
     rows: tuple[tuple[tuple[Any, ...], Any], ...]
+    over: type[op.Operation] | None = None
+    """What the first operand goes through before, where the operation takes another one's form."""
 
     def node(self, *operands: exp.Expression) -> exp.Expression:
         """The operation over these operands, with the table's literal arguments."""
@@ -33,6 +35,8 @@ class Table:
             name: exp.Literal.number(value) if isinstance(value, int) else exp.Literal.string(str(value))
             for name, value in self.arguments.items()
         }
+        if self.over is not None:
+            operands = (self.over(this=operands[0]), *operands[1:])
         given = dict(zip(("this", "expression"), operands, strict=False))
         return self.operation(**given, **literals)
 
@@ -49,7 +53,9 @@ def tables() -> Iterator[Table]:
                 operands = case["in"] if len(types) > 1 else [case["in"]]
                 values = tuple(value_of(text, kind) for text, kind in zip(operands, types, strict=True))
                 rows.append((values, value_of(case["out"], gives)))
-            yield Table(getattr(op, name.partition(" ")[0]), types, gives, dict(body.get("arguments", {})), tuple(rows))
+            over = getattr(op, body["over"]) if "over" in body else None
+            arguments = dict(body.get("arguments", {}))
+            yield Table(getattr(op, name.partition(" ")[0]), types, gives, arguments, tuple(rows), over)
 
 
 def _joined(parts: list[str]) -> list[str]:

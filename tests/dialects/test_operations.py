@@ -13,8 +13,11 @@ from transhume.dialects import DIALECTS
 from transhume.schema import Kind
 
 TABLES = list(tables())
-ELSEWHERE = {op.ParquetFiles, op.OddClass, op.OddText, op.JoinReasons, op.GatheredObject}
-"""Operations over tables and lists: test_duckdb.py."""
+ELSEWHERE = {
+    *(op.ParquetFiles, op.OddClass, op.OddText, op.JoinReasons, op.GatheredObject),
+    *(op.OpenJson, op.JsonMember, op.HasJsonKeyTwice, op.Element, op.ListMap, op.ListAny, op.HmacSha256),
+}
+"""Operations over tables, lists and forms of a dialect's own: test_duckdb.py, test_values_inside.py."""
 OPERATIONS = {
     kind
     for _, kind in inspect.getmembers(op, inspect.isclass)

@@ -95,6 +95,8 @@ def _given(node: Mapping[str, Any], columns: Mapping[str, Column]) -> dict[str, 
     return values
 
 
-def _text(node: Any) -> str | None:
+def _text(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_text(each) for each in node]
     assert isinstance(node, str), node
     return None if node == "null" and not is_quoted(node) else str(node)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.rules.twins import Bench
+from tests.rules.twins import SECRETS, Bench
+from transhume.dialects import DIALECTS
 from transhume.engines.duckdb import DuckDBEngine
 
 
@@ -12,6 +13,9 @@ from transhume.engines.duckdb import DuckDBEngine
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """What runs a rule in both forms."""
     work = tmp_path_factory.mktemp("rules")
-    engine = DuckDBEngine(work, memory_limit_bytes=500_000_000, threads=1)
+    variables: dict[str, bytes] = {}
+    for name, secret in SECRETS.items():
+        variables |= DIALECTS["duckdb"].secret_variables(name, secret.encode())
+    engine = DuckDBEngine(work, memory_limit_bytes=500_000_000, threads=1, variables=variables)
     yield Bench(engine, work)
     engine.close()

@@ -3,6 +3,7 @@
 # ruff: noqa: DTZ001, RUF001 - local times without a zone and look-alike letters are the point
 
 import datetime as dt
+import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
@@ -37,12 +38,41 @@ def rows_of(columns: Mapping[str, Column]) -> st.SearchStrategy[list[dict[str, A
 def _values(column: Column) -> st.SearchStrategy[Any]:
     assert column.type is not None
     kind = Kind.TEXT if column.carrier is Carrier.TEXT else column.type.kind
+    if column.type.kind is Kind.JSON:
+        return st.one_of(_json(), _json(), st.sampled_from(TEXTS), st.none())
     own = _dated() if column.carrier is Carrier.TEXT and column.type.kind is Kind.TIMESTAMP else _OWN[kind]
     return (
         st.one_of(own, own, st.none(), _ODD)
         if kind in {Kind.TEXT, Kind.BIGINT, Kind.DOUBLE}
         else st.one_of(own, st.none())
     )
+
+
+def _json() -> st.SearchStrategy[str]:
+    """Draw documents with white space, keys that stand twice, escapes and numbers as people write them; some broken."""
+    keys = st.sampled_from(['"a"', '"0"', '"/"', '""', '"n1"', '"\\u0061"', '"s"', '"b"', '"\\""'])
+    blank = st.sampled_from(["", "", " ", "\n\t"])
+    scalars = st.one_of(
+        st.sampled_from(["true", "false", "null", "-0", "1.10", "1E5", "9007199254740993", "1e400", "-1.5e-3", "01"]),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=4).map(
+            lambda text: json.dumps(text, ensure_ascii=len(text) % 2 == 0)
+        ),
+        st.sampled_from(['"n1"', '",\\"n1"', '"\\ud83d\\ude00"', '"\\ud83d"', '"[\\"s"', "NaN", "", '"\\/"']),
+        st.integers().map(str),
+    )
+
+    def nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        member = st.tuples(keys, blank, inner).map(lambda parts: f"{parts[0]}{parts[1]}:{parts[1]}{parts[2]}")
+        comma = st.sampled_from([",", ",", ",", " , ", ",,"])
+        many = st.tuples(comma, st.lists(member, max_size=3))
+        array = st.tuples(comma, st.lists(inner, max_size=3))
+        return st.one_of(
+            many.map(lambda parts: "{" + parts[0].join(parts[1]) + "}"),
+            array.map(lambda parts: "[" + parts[0].join(parts[1]) + "]"),
+        )
+
+    documents = st.recursive(scalars, nested, max_leaves=6)
+    return st.tuples(blank, documents, blank).map("".join)
 
 
 def _dated() -> st.SearchStrategy[str]:

@@ -36,6 +36,11 @@ def _literal(old: str, new: str) -> Change:
     return change
 
 
+def _literal_number(old: str, new: str) -> Change:
+    """Write another number where a literal is `old`."""
+    return lambda node: exp.Literal.number(new) if node == exp.Literal.number(old) else node
+
+
 def _instead(kind: type[exp.Expression], other: type[exp.Expression]) -> Change:
     """Put one operator in another's place."""
     return lambda node: other(**node.args) if type(node) is kind else node
@@ -62,6 +67,16 @@ FAULTS: dict[str, list[Change]] = {
     "parse": [_without(op.TrimAscii), _literal("{4}", "{2}"), _literal("{1,6}", "{6}")],
     "boolean": [_without(op.TrimAscii), _literal("yes", "YES"), _instead(exp.Or, exp.And)],
     "scale": [_literal("1048576", "1000000"), _literal("-2.54", "2.54"), _without(op.DecimalProduct)],
+    "case": [_instead(exp.And, exp.Or), _without(exp.Not), _literal("middle", "Middle"), _literal_number("10", "11")],
+    "split": [_without(op.TrimAscii), _literal("|", ","), _without(op.ListMap)],
+    "replace": [_literal("aa", "a"), _literal(".*", "."), _without(op.ReplaceText)],
+    "epoch": [_literal_number("1000", "1001"), _without(op.IntegerProduct), _instead(exp.And, exp.Or)],
+    "json": [_literal(",", ", "), _without(op.JsonQuoted), _literal("null", ""), _without(op.JsonWritten)],
+    "json_get": [
+        *(_literal("/x", "/y"), _literal("null", "x"), _literal("object", "x"), _literal("array", "x")),
+        *(_without(op.JsonMember), _without(op.JsonText), _without(op.JsonWritten), _instead(exp.And, exp.Or)),
+    ],
+    "mask": [_literal("MASK_KEY", "OTHER_KEY"), _without(op.HmacSha256)],
     "sql": [_instead(op.IntegerProduct, op.IntegerSum), _instead(exp.Or, exp.And)],
 }
 

@@ -25,6 +25,7 @@ def _setting(rule: Any, columns: Mapping[str, str], into: str, **around: Any) ->
     return Setting(rule, {name: column(name, words) for name, words in columns.items()}, parse_type(into), **around)
 
 
+_HARD_KEY = 'é"\\\U0001f600'
 _PARENT = {"p": Parent("ps", {"k": BIGINT}, {("7",): "loaded", ("8",): "rejected", ("9",): "filtered"})}
 _TEXT_PARENT = {"p": Parent("ps", {"k": TEXT, "n": BIGINT}, {("a", "7"): "loaded", ("", "8"): "filtered"})}
 _GATHERED = [
@@ -115,6 +116,62 @@ SETTINGS: dict[str, list[Setting]] = {
             joined_columns={"c": {name: column(name, "text") for name in ("of", "n", "v")}},
             joined_rows={"c": _GATHERED},
         ),
+    ],
+    "case": [
+        _setting(
+            {"case": [{"when": "a > b or a is null", "then": "a"}, {"when": "b < 5", "then": "b"}], "otherwise": "c"},
+            {"a": "bigint", "b": "bigint", "c": "text"},
+            "int",
+        ),
+        _setting(
+            {"case": [{"when": "a + 1 > 7", "then": {"prefix": "b", "with": "x"}}], "otherwise": "null"},
+            {"a": "double", "b": "text"},
+            "text(4)",
+        ),
+    ],
+    "split": [
+        _setting({"split": "a", "by": " "}, {"a": "text"}, "list(text(3))"),
+        _setting({"split": "a", "by": "e", "trim": "true"}, {"a": "text"}, "list(bigint)"),
+        _setting({"split": "a", "by": ","}, {"a": "text"}, "list(int)"),
+        _setting({"split": "a", "by": "x"}, {"a": "text"}, "list(double)"),
+        _setting({"split": "a", "by": "-", "trim": "true"}, {"a": "text"}, "list(decimal(9,3))"),
+    ],
+    "replace": [
+        _setting({"replace": "a", "find": "a", "by": "aa"}, {"a": "text"}, "text(5)"),
+        _setting({"replace": "a", "find": _quoted("\0"), "by": ""}, {"a": "text"}, "text"),
+        _setting({"replace": "a", "find": "0", "by": "1"}, {"a": "bigint"}, "bigint"),
+    ],
+    "epoch": [
+        _setting({"epoch": "a", "unit": unit}, {"a": kind}, into)
+        for unit, kind, into in (
+            ("s", "bigint", "timestamptz"),
+            ("ms", "bigint", "text"),
+            ("us", "bigint", "timestamptz"),
+            ("ms", "double", "timestamptz"),
+            ("s", "text", "timestamptz"),
+        )
+    ],
+    "json": [
+        _setting(
+            {"json": ["a", "b", "c", "d", "e"]},
+            {"a": "text", "b": "bigint", "c": "decimal(12,4)", "d": "boolean", "e": "uuid"},
+            "json",
+        ),
+        _setting(
+            {"json": {"k": {"prefix": "a", "with": "p"}, _HARD_KEY: "b"}},
+            {"a": "text", "b": "json via text"},
+            "text(30)",
+        ),
+    ],
+    "json_get": [
+        *(_setting({"json_get": "a", "at": "/a"}, {"a": "json via text"}, kind) for kind in ("json", "text", "bigint")),
+        _setting({"json_get": "a", "at": "/a/0", "else": "null"}, {"a": "json via text"}, "decimal(12,3)"),
+        _setting({"json_get": "a", "at": "/0/~1", "else": _quoted("1")}, {"a": "json via text"}, "double"),
+        _setting({"json_get": "a", "at": ""}, {"a": "text"}, "json"),
+        _setting({"json_get": "a", "at": ""}, {"a": "json via text"}, "json"),
+    ],
+    "mask": [
+        _setting({"mask": "a", "key": "${OTHER_KEY}"}, {"a": kind}, "text") for kind in ("text", "bigint", "uuid")
     ],
     "concat": [
         _setting({"concat": ["a", "b", "c"], "with": "|"}, {"a": "text", "b": "bigint", "c": "uuid"}, "text"),

@@ -29,7 +29,9 @@ from transhume.dialects import DIALECTS
 from transhume.engines.duckdb import DuckDBEngine
 from transhume.facts import ExtractedTable, Facts, Need, Relation
 from transhume.oracle import Odd, Oracle, Relatives
+from transhume.plan.credentials import Resolver
 from transhume.plan.model import Plan, TableMapping
+from transhume.plan.origin import Origin
 from transhume.rules import parse_rule
 from transhume.rules.names import resolve
 from transhume.rules.utc import zone_columns, zone_years
@@ -37,6 +39,8 @@ from transhume.schema import BIGINT, TEXT, UUID, Carrier, Column, Kind, LogicalT
 
 NAMESPACE = "AI_Research_DB_Legacy"
 ZONE = "America/New_York"
+SECRETS = {"MASK_KEY": "Jefe", "OTHER_KEY": "0123456789abcdef" * 8}
+"""What `${...}` stands for; the first is the key of RFC 4231's second test case."""
 _numbers = itertools.count()
 
 
@@ -82,7 +86,9 @@ class Setting:
             "lookups": lookups,
             "tables": tables,
         }
-        return Plan.model_validate(content, context={"parse_rule": parse_rule, "time_zone": ZONE})
+        plan = Plan.model_validate(content, context={"parse_rule": parse_rule, "time_zone": ZONE})
+        plan._origin = Origin(resolver=Resolver(Path(), SECRETS))
+        return plan
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,13 @@ class Result:
 
     def key(self) -> Any:
         """Return what tells results apart: doubles by their bits, booleans from numbers."""
-        value = struct.pack(">d", self.value) if isinstance(self.value, float) else self.value
-        return type(self.value).__name__, value, self.reasons
+        return *_told_apart(self.value), self.reasons
+
+
+def _told_apart(value: Any) -> tuple[str, Any]:
+    if isinstance(value, list):
+        return "list", [_told_apart(each) for each in value]
+    return type(value).__name__, struct.pack(">d", value) if isinstance(value, float) else value
 
 
 class Bench:
@@ -256,11 +267,17 @@ def _result(row: Mapping[str, Any], into: LogicalType) -> Result:
     value = row["out"]
     if reasons:
         return Result(None, reasons)
+    return Result(_plain(value, into))
+
+
+def _plain(value: Any, into: LogicalType) -> Any:
+    if isinstance(value, list) and into.element is not None:
+        return [_plain(each, into.element) for each in value]
     if into.kind is Kind.UUID and isinstance(value, bytes):
-        value = uuid.UUID(bytes=value)
+        return uuid.UUID(bytes=value)
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
-        value = value.astimezone(dt.UTC)
-    return Result(value)
+        return value.astimezone(dt.UTC)
+    return value
 
 
 def column(name: str, words: str) -> Column:
@@ -270,8 +287,10 @@ def column(name: str, words: str) -> Column:
     return Column(name, parse_type(kind), carrier=carrier)
 
 
-def python_value(text: str | None, kind: LogicalType, *, carrier: Carrier = Carrier.NATIVE) -> Any:
-    """Return the value that a case's text stands for."""
+def python_value(text: Any, kind: LogicalType, *, carrier: Carrier = Carrier.NATIVE) -> Any:
+    """Return the value that a case's text (of a list: a list of such texts) stands for."""
+    if isinstance(text, list) and kind.element is not None:
+        return [python_value(each, kind.element) for each in text]
     if text is None or carrier is Carrier.TEXT:
         return text
     readers = {

@@ -23,11 +23,13 @@ What may be converted (everything else is a RuleProblem, found before a run):
 same kind (decimal: DecimalFromDecimal); text to int, bigint, decimal, double, boolean, uuid, date, time, timestamp,
 timestamptz, json by the Parse operations; int, bigint, uuid, decimal, json to text; int and bigint to each other, to
 decimal and to double (exactly); 1 and 0 to boolean and back; decimal to int, bigint and double (nearest);
-double to int and bigint (whole numbers); date to timestamp (midnight).
+double to int and bigint (whole numbers); date to timestamp (midnight); a list to another whose elements can be had
+from its own, one bad element rejecting the row.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from sqlglot import exp
 
@@ -60,6 +62,8 @@ def convert(sql: Sql, wanted: LogicalType, column: str, bind: Bind) -> Sql:
     given = sql.type
     if given.kind is wanted.kind and not _changes(given, wanted):
         return _checked_finite(Sql(sql.value, wanted, sql.reasons), column, bind)
+    if given.kind is Kind.LIST and wanted.kind is Kind.LIST:
+        return _each_converted(sql, wanted, column, bind)
     if wanted.kind is Kind.INT:
         return _to_int(convert(sql, BIGINT, column, bind), wanted, column, bind)
     if given.kind is Kind.DOUBLE:
@@ -94,6 +98,8 @@ def parsed(text: exp.Expression, wanted: LogicalType) -> exp.Expression:
 def for_target(sql: Sql, wanted: LogicalType, column: str, bind: Bind, origin: Origin) -> Sql:
     """Return the value as the target column's type, held against the bounds of the target column."""
     converted = convert(sql, wanted, column, bind)
+    if wanted.kind is Kind.LIST:
+        return _bounded_list(converted, column, bind)
     if wanted.kind not in {Kind.TEXT, Kind.JSON} or isinstance(converted.value, exp.Null):
         return converted
     bounds = _text_bounds(converted.value, origin)
@@ -179,6 +185,45 @@ def _changes(given: LogicalType, wanted: LogicalType) -> bool:
     if given.kind is Kind.DECIMAL:
         return decimal_bounds(given) != decimal_bounds(wanted)
     return given.kind is Kind.LIST and not is_contained(given, wanted)
+
+
+def _each_converted(sql: Sql, wanted: LogicalType, column: str, bind: Bind) -> Sql:
+    """Convert every element; a reason holds where it holds for any of them."""
+    assert sql.type.element is not None
+    assert wanted.element is not None
+    value = bind(sql.value)
+    # Names stand outside of the list, so that inside an expression stands for itself.
+    inside = convert(Sql(op.Element(), sql.type.element), wanted.element, column, cast("Bind", exp.Expression.copy))
+    made: exp.Expression = op.ListMap(this=value.copy(), expression=inside.value.copy())
+    own = [
+        Reason(bind(is_true(op.ListAny(this=value.copy(), expression=reason.condition.copy()))), reason.text)
+        for reason in inside.reasons
+    ]
+    if own:
+        none_bad = every(negated(reason.condition) for reason in own)
+        made = exp.Case(ifs=[exp.If(this=none_bad, true=made)])
+    return Sql(bind(made), wanted, (*sql.reasons, *own))
+
+
+def _bounded_list(sql: Sql, column: str, bind: Bind) -> Sql:
+    """Hold the texts of a list, or of lists in it, against the bounds of the target column."""
+    depth, element = 1, sql.type.element
+    while element is not None and element.kind is Kind.LIST:
+        depth, element = depth + 1, element.element
+    if element is None or element.kind not in {Kind.TEXT, Kind.JSON} or isinstance(sql.value, exp.Null):
+        return sql
+    value = bind(sql.value)
+    conditions: list[tuple[exp.Expression, str]] = [(op.HasNul(this=op.Element()), "nul_character")]
+    if element.length is not None:
+        over = exp.GT(this=op.CodePoints(this=op.Element()), expression=exp.Literal.number(element.length))
+        conditions.append((over, "too_long"))
+    own = []
+    for condition, reason in conditions:
+        for level in range(depth, 0, -1):
+            inner = value if level == 1 else op.Element()
+            condition = op.ListAny(this=inner.copy(), expression=condition)  # noqa: PLW2901 - from the inside out
+        own.append(Reason(bind(is_true(condition)), f"{reason}:{column}"))
+    return Sql(value, sql.type, (*sql.reasons, *own))
 
 
 def _to_int(sql: Sql, wanted: LogicalType, column: str, bind: Bind) -> Sql:

@@ -223,6 +223,8 @@ class MappingScope:
             value = place.value
             if own.kind is Kind.UUID:
                 value = self.bind(op.UuidFromBytes(this=value))
+            elif own.kind is Kind.LIST and own.element == UUID:
+                value = self.bind(op.ListMap(this=value, expression=op.UuidFromBytes(this=op.Element())))
             return convert(Sql(value, own), aim, name, self.bind)
         text = Sql(place.value, TEXT)
         if aim.kind is own.kind or aim.kind is Kind.TEXT:

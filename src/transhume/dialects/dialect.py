@@ -47,7 +47,8 @@ class LoweringError(TranshumeError):
 class Dialect:
     """One dialect: its name, what SQLGlot calls it, and how it lowers each operation.
 
-    `types` gives the type in which a logical type is computed; `literal` a text literal with any characters.
+    `types` gives the type in which a logical type is computed; `literal` a text literal with any characters;
+    `secret_variables` the session variables by which statements know a secret of this name and value.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Dialect:
     lowerings: Mapping[type[Operation], Lowering]
     types: Callable[[LogicalType], exp.DataType]
     literal: Callable[[str], exp.Expression]
+    secret_variables: Callable[[str, bytes], Mapping[str, bytes]]
 
     def render(self, tree: exp.Expression) -> str:
         """Return the SQL text of a tree, with every name quoted and every operand in parentheses.

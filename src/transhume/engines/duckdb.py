@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,19 @@ class DuckDBEngine:
 
     dialect = "duckdb"
 
-    def __init__(self, work: Path, memory_limit_bytes: int, threads: int) -> None:
+    def __init__(
+        self, work: Path, memory_limit_bytes: int, threads: int, variables: Mapping[str, bytes] | None = None
+    ) -> None:
         """Prepare the engine; its process starts with the first statement.
 
+        `variables` are known to every statement as `getvariable(name)`; they go to the process through its socket,
+        so that no statement, file or process list holds them.
         Units: `memory_limit_bytes` bounds DuckDB's own buffers; beyond it, it spills into `work`.
         """
         self._work = work.resolve()
         self._memory_limit_bytes = memory_limit_bytes
         self._threads = threads
+        self._variables = dict(variables or {})
         self._one_call = threading.Lock()
         self._one_send = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -201,7 +206,17 @@ class DuckDBEngine:
                 lines = complaints.read().decode(errors="replace").strip().splitlines()
                 message = f"{end}; it did not start: {lines[-1] if lines else 'no reason given'}"
                 raise EngineCrashed(message)
+        self._tell_variables(ours)
         return ours
+
+    def _tell_variables(self, channel: socket.socket) -> None:
+        for name, value in self._variables.items():
+            send(channel, {"do": "variable", "id": 0, "name": name}, value.hex().encode())
+            answer = receive(channel)
+            if answer is None or "error" in answer[0]:
+                self.close()
+                message = f"the engine did not take its variable '{name}'; its batch is not done"
+                raise EngineCrashed(message)
 
     def _obituary(self) -> str:
         """Bury the child that died and say how it ended."""

@@ -109,11 +109,13 @@ class Worker:
         self._running = 0
         self._cancelled = 0
 
-    def run(self, header: dict[str, Any], select: str) -> tuple[dict[str, Any], bytes]:
+    def run(self, header: dict[str, Any], select: str) -> tuple[dict[str, Any], bytes]:  # noqa: PLR0911 - a dispatch
         """Do what the header asks for and return the answer; errors are answers."""
         self._running = int(header["id"])
         try:
             match header["do"]:
+                case "variable":
+                    return self._set_variable(str(header["name"]), bytes.fromhex(select)), b""
                 case "arrow":
                     return {"rows": self._to_arrow(self._select(select), Path(header["path"]))}, b""
                 case "parquet":
@@ -132,6 +134,12 @@ class Worker:
             return {"error": kind, "message": without_values(error)}, b""
         finally:
             self._running = 0
+
+    def _set_variable(self, name: str, value: bytes) -> dict[str, Any]:
+        quoted = name.replace('"', '""')
+        for connection in (self._connection, self._streaming):
+            connection.execute(f"SET VARIABLE \"{quoted}\" = unhex('{value.hex()}')")
+        return {"rows": 0}
 
     def cancel(self, number: int) -> None:
         """Interrupt statement `number` until it has ended; a statement that is not running is left alone."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from transhume.oracle.json_texts import read_json
 from transhume.rules.rule import Outcome, RuleProblem
-from transhume.schema import Kind, LogicalType, is_convertible
+from transhume.schema import Kind, LogicalType, is_contained, is_convertible
 
 _BLANKS = " \t\n\v\f\r"
 _UNBOUNDED = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
@@ -46,6 +46,8 @@ def convert(value: Any, given: LogicalType, wanted: LogicalType, column: str) ->
     if value is None:
         return Outcome(None)
     reason: str | None
+    if given.kind is Kind.LIST and not is_contained(given, wanted):
+        return _list(value, given, wanted, column)
     if given.kind is Kind.DOUBLE and not math.isfinite(value):
         result, reason = None, "not_finite"
     elif wanted.kind is Kind.INT:
@@ -78,6 +80,22 @@ def reads_text(wanted: LogicalType) -> bool:
 def at_scale(number: Decimal, scale: int) -> Decimal:
     """Return the number with exactly so many fraction digits; it has no more. Zero has no sign."""
     return Decimal(0).scaleb(-scale) if number == 0 else number.quantize(Decimal(1).scaleb(-scale), context=_UNBOUNDED)
+
+
+def _list(values: list[Any], given: LogicalType, wanted: LogicalType, column: str) -> Outcome:
+    """Convert element by element; the reasons of all, each once, in the order in which one element could have them."""
+    assert given.element is not None
+    assert wanted.element is not None
+    outcomes = [convert(value, given.element, wanted.element, column) for value in values]
+    reasons = {reason for outcome in outcomes for reason in outcome.reasons}
+    if reasons:
+        return Outcome(None, tuple(sorted(reasons, key=_rank)))
+    return Outcome([outcome.value for outcome in outcomes])
+
+
+def _rank(reason: str) -> int:
+    """Say when a conversion looks for this reason: first what is no number, at last what is beyond 32 bits."""
+    return {"not_finite": 0, "inexact": 2, "out_of_range": 3}.get(reason.partition(":")[0], 1)
 
 
 def _to_int(value: Any, given: LogicalType, column: str) -> Outcome:

@@ -13,7 +13,7 @@ from transhume.oracle.json_texts import changes_as_value
 from transhume.plan.model import NamesLookup, Plan, TableMapping
 from transhume.plan.types import SourceTypes, resolve
 from transhume.rules.rule import Argument, ColumnRef, Constant, Outcome, Rule, RuleProblem, label
-from transhume.schema import TEXT, Carrier, Column, Kind, LogicalType, Table
+from transhume.schema import TEXT, UUID, Carrier, Column, Kind, LogicalType, Table
 
 
 class _Mark(Enum):
@@ -149,11 +149,11 @@ class Oracle:
         outcome = scope.argument(rule, column.type)
         reasons = list(outcome.reasons)
         value = outcome.value
-        if isinstance(value, str):
-            if "\0" in value:
-                reasons.append(f"nul_character:{source}")
-            if column.type.kind is Kind.TEXT and column.type.length is not None and len(value) > column.type.length:
-                reasons.append(f"too_long:{source}")
+        texts, innermost = list(_texts_in(value)), _innermost(column.type)
+        if any("\0" in text for text in texts):
+            reasons.append(f"nul_character:{source}")
+        if innermost.length is not None and any(len(text) > innermost.length for text in texts):
+            reasons.append(f"too_long:{source}")
         if column.type.kind is Kind.JSON and not column.keeps_text and value is not None and changes_as_value(value):
             reasons.append(f"json_changed:{source}")
         if column.bits_max is not None and value is not None and not -1 <= value >> (column.bits_max - 1) <= 0:
@@ -210,6 +210,10 @@ class RowScope:
         other = self._oracle.plan.tables[mapping]
         return other.from_, other.key
 
+    def secret(self, reference: str) -> bytes:
+        """Return the secret that a reference stands for. Raises: PlanError where it has no value."""
+        return self._oracle.plan.origin.resolver.resolve(reference).reveal().encode()
+
     def parent_fate(self, mapping: str, key: tuple[str, ...]) -> str | None:
         """Return the fate of the row of a mapping that has this key, None if there is none."""
         return self._oracle.parent_fate(mapping, key)
@@ -261,6 +265,8 @@ class RowScope:
             return _carried_as_text(value, own, aim, name)
         if own.kind is Kind.UUID and isinstance(value, bytes):
             value = uuid.UUID(bytes=value)
+        elif own.element == UUID and value is not None:
+            value = [uuid.UUID(bytes=each) if isinstance(each, bytes) else each for each in value]
         return convert(value, own, aim, name)
 
     def _value(self, name: str, own_name: str) -> Any:
@@ -269,6 +275,18 @@ class RowScope:
         found = self.joined.get(name.partition(".")[0])
         # By the alias's own name of the column: of a pivot's columns each one is the same column of its table.
         return None if found is None or isinstance(found, _Mark) else found[name.partition(".")[2]]
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts_in(each)
+
+
+def _innermost(logical: LogicalType) -> LogicalType:
+    return logical if logical.element is None else _innermost(logical.element)
 
 
 def _reader(values: Mapping[str, Any]) -> Callable[[str], Any]:

@@ -9,6 +9,7 @@ from transhume.plan.places import at, at_column, at_mapping
 from transhume.plan.types import key_columns, uuid_column
 from transhume.plan.zones import zone_problem
 from transhume.rules.lookup import Lookup
+from transhume.rules.mask import Mask
 from transhume.rules.names import Names
 from transhume.rules.ref import Ref
 from transhume.rules.rule import Rule
@@ -145,12 +146,19 @@ def _zone_problems(plan: Plan, mapping: TableMapping, rule: Utc) -> Problems:  #
         yield "zone", *problem, "error"
 
 
+def _mask_problems(plan: Plan, mapping: TableMapping, rule: Mask) -> Problems:  # noqa: ARG001
+    for missing in plan.origin.resolver.missing(rule.key) if plan.origin.document else ():
+        cure = "set it in the environment, or in the file '.env' beside the plan, before values are computed"
+        yield "variable", missing, cure, "warning"
+
+
 _CHECKS: dict[type[Rule], Callable[..., Problems]] = {
     Ref: _ref_problems,
     Uuid: _uuid_problems,
     Lookup: _lookup_problems,
     Names: _names_problems,
     Utc: _zone_problems,
+    Mask: _mask_problems,
 }
 """What is checked of a rule beyond its own parameters: how it fits the rest of the plan."""
 

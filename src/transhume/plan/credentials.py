@@ -16,9 +16,13 @@ _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@]*):(?![0-9]{1,5}/)
 """User and password of a URL. A password may wrongly hold any sign; digits and a slash are a port and a path."""
 _PARAMETER = re.compile(r"(?i)([?&;\s][a-z0-9._-]*(?:password|passwd|pwd|secret|token)[a-z0-9._-]*=)([^&;\s'\"]+)")
 
+_MASK_KEY = re.compile(r"(\bmask\s*:.*?\bkey\s*:\s*['\"]?|\bkey\s*:\s*['\"]?(?=[^,}]*,\s*mask\s*:))([^,}'\"]+)")
+"""The key of a rule that masks, in one line with it."""
+
 
 def masked(text: str) -> str:
-    """Return a text in which every literal password of a URL or connection string is `***`."""
+    """Return a text in which every literal password of a URL or connection string, or key of a mask, is `***`."""
+    text = _MASK_KEY.sub(lambda found: found[1] + _mask(found[2]), text)
     text = _USERINFO.sub(lambda found: f"{found[1]}:{_mask(found[2])}@", text)
     return _PARAMETER.sub(lambda found: found[1] + _mask(found[2]), text)
 

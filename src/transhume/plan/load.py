@@ -187,10 +187,20 @@ def _references(document: Document) -> Iterator[Finding]:
             cure = "write ${NAME} in its place and put NAME=... into the file '.env', which git ignores; "
             cure += "then change the password"
             yield _finding("password", message, cure, document, path, of_key=False)
-        elif not is_url and not is_quoted(text) and (found := REFERENCE.search(text)):
-            message = f"'{found[0]}' is not replaced here: variables stand only in source, target and 'system:'"
+        elif is_url or is_quoted(text) or _is_mask_key(document, path):
+            continue
+        elif found := REFERENCE.search(text):
+            message = f"'{found[0]}' is not replaced here: variables stand only in source, target, 'system:' "
+            message += "and the key of the rule 'mask'"
             cure = "write the text itself, or put it in quotes if it is meant as it stands"
             yield _finding("variable", message, cure, document, path, of_key=False)
+
+
+def _is_mask_key(document: Document, path: Path_) -> bool:
+    node: Any = document.content
+    for part in path[:-1]:
+        node = node[part]
+    return path[-1] == "key" and path[0] == "tables" and isinstance(node, Mapping) and "mask" in node
 
 
 def _validate(document: Document) -> tuple[Plan | None, list[Finding], set[Path_]]:

@@ -99,6 +99,19 @@ REASONS: Mapping[str, Meaning] = MappingProxyType(
         "dst_overlap": Meaning(
             "'{column}' holds a local time that occurred twice", "write 'on_overlap: earlier' or 'later'"
         ),
+        "bad_epoch": Meaning(
+            "'{column}' holds a count that lies outside of the years 0001 to 9999",
+            "look whether 'unit' is right: s, ms or us; or correct the rows in the source",
+        ),
+        "json_key_twice": Meaning(
+            "'{column}' holds an object in which the pointer's key stands twice: which one is meant is not known",
+            _NO_CURE,
+        ),
+        "json_missing": Meaning("'{column}' holds nothing where the rule's 'at' points", _ELSE),
+        "json_kind": Meaning(
+            "'{column}' holds an object or an array where '{target}' takes a single value",
+            "point deeper by 'at', or give the target column the type json",
+        ),
         "path_no_match": Meaning(
             "'{column}' has another form than the rule's 'like'",
             "add a pair of like and to under 'any', or write 'else'",
@@ -215,7 +228,11 @@ _VERBS: Mapping[str, frozenset[str]] = MappingProxyType(
         "bad_timestamp": frozenset({"utc", "copy", "coalesce"}),
         "bad_format": frozenset({"parse"}),
         "path_no_match": frozenset({"path"}),
-        "overflow": frozenset({"scale", "sql"}),
+        "overflow": frozenset({"scale", "sql", "case"}),
+        "bad_epoch": frozenset({"epoch"}),
+        "json_key_twice": frozenset({"json_get"}),
+        "json_missing": frozenset({"json_get"}),
+        "json_kind": frozenset({"json_get"}),
     }
 )
 """Which rules say what, where only some do."""

@@ -44,11 +44,18 @@ RULE_EXAMPLES = {
     "prefix": "{prefix: notes, with: 'Migrated: ', when_null: prefix}",
     "value": "{value: a text}",
     "coalesce": "{coalesce: [a, b]}",
+    "case": "{case: [{when: a > 0, then: a}], otherwise: b}",
     "concat": "{concat: [a, b], with: '-'}",
     "gather": "{gather: params, on: {run_id: id}, name: key, value: value}",
+    "split": "{split: tags, by: ',', trim: true}",
+    "replace": "{replace: notes, find: old, by: new}",
     "parse": "{parse: day, format: '%d.%m.%Y'}",
+    "epoch": "{epoch: created_ms, unit: ms}",
     "boolean": "{boolean: flag, true: [Y], false: [N]}",
     "scale": "{scale: size_mb, times: 1048576}",
+    "json": "{json: [a, b]}",
+    "json_get": "{json_get: settings, at: /model/name}",
+    "mask": "{mask: email, key: '${MASK_KEY}'}",
     "sql": "{sql: a + b}",
 }
 """Each rule as it may stand behind a target column."""

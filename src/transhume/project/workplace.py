@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from transhume.batches import Event, TargetTable
 from transhume.checks.plan_against_catalogs import catalog_findings
+from transhume.dialects import DIALECTS
 from transhume.engines.duckdb import DuckDBEngine
 from transhume.errors import Finding, LockHeld, PlanError, UsageError
 from transhume.facts import Catalog
@@ -20,6 +21,7 @@ from transhume.journal import Journal
 from transhume.plan.credentials import SecretUrl
 from transhume.plan.load import FILE_NAME, load, plan_urls
 from transhume.plan.lock import plan_hash
+from transhume.plan.mask_keys import mask_keys
 from transhume.plan.model import Plan
 from transhume.stages.binding import Binding, holder, run_folders, schema_fingerprint, target_fingerprint
 from transhume.stages.context import Limits, RunContext, RunFolder, WorkContext
@@ -148,7 +150,7 @@ class Workplace:
         with TemporaryDirectory(prefix="look-", dir=state) as temporary, ExitStack() as stack:
             folder = RunFolder(Path(temporary))
             folder.make()
-            engine = open_engine(folder)
+            engine = open_engine(folder, systems.plan)
             stack.callback(engine.close)
             journal = Journal(folder.journal)
             stack.callback(journal.close)
@@ -170,7 +172,7 @@ class Workplace:
         with ExitStack() as stack:
             target = systems.target.open_run(identity, list(systems.tables.values()))
             stack.callback(target.close)
-            engine = open_engine(folder)
+            engine = open_engine(folder, systems.plan)
             stack.callback(engine.close)
             yield RunContext(
                 plan=systems.plan,
@@ -225,6 +227,12 @@ class Workplace:
             raise LockHeld(message) from None
 
 
-def open_engine(folder: RunFolder) -> DuckDBEngine:
-    """Start the engine's process in the work folder of a run."""
-    return DuckDBEngine(folder.work, _ENGINE_MEMORY_BYTES, _ENGINE_THREADS)
+def open_engine(folder: RunFolder, plan: Plan | None = None) -> DuckDBEngine:
+    """Prepare an engine in the work folder of a run that knows the keys of the plan's rules.
+
+    Raises: PlanError for a key that is not set or too short.
+    """
+    variables: dict[str, bytes] = {}
+    for name, key in (mask_keys(plan) if plan is not None else {}).items():
+        variables |= DIALECTS[DuckDBEngine.dialect].secret_variables(name, key)
+    return DuckDBEngine(folder.work, _ENGINE_MEMORY_BYTES, _ENGINE_THREADS, variables)

@@ -7,19 +7,26 @@ from typing import Any
 from pydantic import ValidationError
 
 from transhume.rules.boolean import Boolean
+from transhume.rules.case import Case
 from transhume.rules.coalesce import Coalesce
 from transhume.rules.codes import Codes
 from transhume.rules.concat import Concat
 from transhume.rules.copy import Copy
+from transhume.rules.epoch import Epoch
 from transhume.rules.gather import Gather
+from transhume.rules.json import JsonObject
+from transhume.rules.json_get import JsonGet
 from transhume.rules.lookup import Lookup
+from transhume.rules.mask import Mask
 from transhume.rules.names import Names
 from transhume.rules.parse import Parse
 from transhume.rules.path import Path
 from transhume.rules.prefix import Prefix
 from transhume.rules.ref import Ref
+from transhume.rules.replace import Replace
 from transhume.rules.rule import ColumnRef, Constant, Rule, RuleInvalid, is_quoted
 from transhume.rules.scale import Scale
+from transhume.rules.split import Split
 from transhume.rules.sql import SqlRule
 from transhume.rules.utc import Utc
 from transhume.rules.uuid import Uuid
@@ -40,11 +47,18 @@ RULES: dict[str, type[Rule]] = {
         Prefix,
         Value,
         Coalesce,
+        Case,
         Concat,
         Gather,
+        Split,
+        Replace,
         Parse,
+        Epoch,
         Boolean,
         Scale,
+        JsonObject,
+        JsonGet,
+        Mask,
         SqlRule,
     )
 }
@@ -114,11 +128,20 @@ def _problems(rule: type[Rule], error: ValidationError) -> Iterable[tuple[tuple[
         cause = entry.get("ctx", {}).get("error")
         if isinstance(cause, RuleInvalid):
             yield from (((*place, *path), message) for path, message in cause.problems)
+        elif entry["type"] == "missing" and len(place) > 1:
+            taken = _ENTRIES.get(str(place[0]), "")
+            yield place[:-1], f"an entry of '{place[0]}' needs '{place[-1]}'; it takes {taken}"
         elif entry["type"] == "missing":
             yield place[:-1], f"the rule '{rule.verb}' needs '{place[-1]}'"
         elif isinstance(cause, Exception):
             yield place, str(cause)
+        elif entry["type"] == "extra_forbidden":
+            yield place, f"an entry of '{place[0]}' has no '{place[-1]}'; it takes {_ENTRIES.get(str(place[0]), '')}"
         else:
             key = f"'{place[0]}' of the rule '{rule.verb}'" if place else f"the rule '{rule.verb}'"
             what, cure = shape_problem(key, entry["type"], entry.get("ctx", {}), entry["input"])
             yield place, f"{what}; {cure}"
+
+
+_ENTRIES = {"case": "when and then", "any": "like and to"}
+"""What an entry of such a list takes."""

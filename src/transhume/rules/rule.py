@@ -79,7 +79,7 @@ class Outcome:
     """What the Python twin gives: a value (None for NULL) and the reasons that hold, in rule order.
 
     Values: str, int, float, bool, bytes, decimal.Decimal, uuid.UUID, datetime.date, datetime.time,
-    naive datetime.datetime (timestamp), aware UTC datetime.datetime (timestamptz), list.
+    naive datetime.datetime (timestamp), aware UTC datetime.datetime (timestamptz), list (its elements likewise).
     """
 
     value: Any
@@ -190,6 +190,10 @@ class PythonScope(Protocol):
         """Yield these columns, as texts, of every row of a source table whose `on` columns have these texts."""
         ...
 
+    def secret(self, reference: str) -> bytes:
+        """Return the secret that a reference (`${NAME}`) stands for."""
+        ...
+
     def parent_fate(self, mapping: str, key: tuple[str, ...]) -> str | None:
         """Return `loaded`, `rejected` or `filtered` for the row with this key (as texts); None if there is none."""
         ...
@@ -230,6 +234,12 @@ class Rule(BaseModel):
         for argument in self.arguments():
             if isinstance(argument, Rule):
                 yield from argument.needs()
+
+    def secrets(self) -> Iterator[str]:
+        """Yield the references (`${NAME}`) to secrets that the rule computes with, nested rules' ones included."""
+        for argument in self.arguments():
+            if isinstance(argument, Rule):
+                yield from argument.secrets()
 
     def result(self, scope: TypeScope, wanted: LogicalType | None) -> LogicalType:
         """Return the type of the rule's value where the target column is of type `wanted` (None: not known yet).

@@ -46,7 +46,7 @@ def _parse_exponent(value: exp.Expression, precision: int, scale: int) -> exp.Ex
     parts = rf"\A{BLANK}([+-]?)({DIGITS})(?:\.({DIGITS}))?[eE]([+-]?{DIGITS}){BLANK}\z"
     names = exp.Array(expressions=[exp.Literal.string(name) for name in ("sign", "whole", "fraction", "exponent")])
     found = call("regexp_extract", value, exp.Literal.string(parts), names)
-    piece = exp.to_identifier("p", quoted=True)
+    piece = exp.to_identifier("_k parts", quoted=True)
 
     def part(name: str) -> exp.Expression:
         return exp.Dot(this=piece.copy(), expression=exp.to_identifier(name, quoted=True))
@@ -155,7 +155,7 @@ def _double_arithmetic(kind: type[exp.Expression]) -> Lowering:
     """By way of a list of one: a result that stood twice would double the text with every nested operation."""
 
     def lowered(node: op.Operation) -> exp.Expression:
-        value = exp.to_identifier("d", quoted=True)
+        value = exp.to_identifier("_k double", quoted=True)
         finite = when((call("isfinite", value), value))
         each = exp.Lambda(this=finite, expressions=[value.copy()], colon=True)
         result = exp.Array(expressions=[binary(kind, node.this, node.expression)])

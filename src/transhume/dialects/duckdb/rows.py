@@ -20,7 +20,7 @@ def _parquet_files(node: op.Operation) -> exp.Expression:
 
 
 def _odd_value(node: op.Operation, field: str, classes: Sequence[str] = ()) -> exp.Expression:
-    entry = exp.to_identifier("e", quoted=True)
+    entry = exp.to_identifier("_k odd value", quoted=True)
 
     def part(name: str) -> exp.Expression:
         return exp.Dot(this=entry.copy(), expression=exp.to_identifier(name, quoted=True))

@@ -62,5 +62,6 @@ LOWERINGS: dict[type[op.Operation], Lowering] = {
     op.CodePoints: lambda node: call("length", node.this),
     op.HasNul: lambda node: call("contains", node.this, call("chr", number(0))),
     op.TextLike: _text_like,
+    op.ReplaceText: lambda node: call("replace", node.this, node.args["find"], node.args["by"]),
     op.ParseBoolean: parse_by("true|false|t|f|1|0", "BOOLEAN"),
 }
