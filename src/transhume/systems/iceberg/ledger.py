@@ -77,6 +77,22 @@ TABLES = sql.Table(
     sql.Column("published_snapshot", sql.BigInteger),
     sql.Column("replaced", sql.Text, nullable=False, server_default="{}"),
 )
+UNDONE = sql.Table(
+    "transhume_undone",
+    _METADATA,
+    sql.Column("run", sql.String(64), primary_key=True),
+    sql.Column("undone_at", sql.String(32), nullable=False),
+    sql.Column("report", sql.Text, nullable=False),
+)
+KEPT = sql.Table(
+    "transhume_kept",
+    _METADATA,
+    sql.Column("run", sql.String(64), primary_key=True),
+    sql.Column("number", sql.Integer, primary_key=True),
+    sql.Column("table_name", sql.String(255), nullable=False),
+    sql.Column("row_key", sql.Text, nullable=False),
+    sql.Column("why", sql.String(16), nullable=False),
+)
 VERSIONS = sql.Table("transhume_ledger", _METADATA, sql.Column("version", sql.Integer, primary_key=True))
 VERSION = 2
 _NEW_IN = {
@@ -121,11 +137,11 @@ class TableState:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """A catalog row to be swapped from `before` to `after`; inserted where `before` is None."""
+    """A catalog row to be swapped from `before` to `after`; inserted where `before` is None, else removed by None."""
 
     table: str
     before: str | None
-    after: str
+    after: str | None
 
 
 class PointerMoved(Exception):
@@ -364,6 +380,51 @@ class Ledger:
             values = {"state": "published", "published_at": now()}
             connection.execute(RUNS.update().where(RUNS.c.run == self.run).values(values))
 
+    def undo(self, pointers: Sequence[Pointer], report: str, kept: Sequence[tuple[str, tuple[str, ...], str]]) -> None:
+        """Swap all pointers, keep the report and the list of rows that stay, and set the run to rolled back.
+
+        Raises: PointerMoved if one of the tables was changed by somebody else; nothing is written then.
+        """
+        with self.writing("rolling back") as connection:
+            for pointer in sorted(pointers, key=lambda pointer: pointer.table):
+                self._swap(connection, pointer)
+            connection.execute(UNDONE.insert().values(run=self.run, undone_at=now(), report=report))
+            rows = [
+                {"run": self.run, "number": number, "table_name": table, "row_key": json.dumps(key), "why": why}
+                for number, (table, key, why) in enumerate(kept)
+            ]
+            if rows:
+                connection.execute(KEPT.insert(), rows)
+            connection.execute(RUNS.update().where(RUNS.c.run == self.run).values(state="rolled_back"))
+
+    def set_state(self, state: str, pointers: Sequence[Pointer]) -> None:
+        """Swap pointers that readers do not see, and set the run's state, in one transaction. Raises: PointerMoved."""
+        with self.writing(f"setting the run to {state}") as connection:
+            for pointer in sorted(pointers, key=lambda pointer: pointer.table):
+                self._swap(connection, pointer)
+            connection.execute(RUNS.update().where(RUNS.c.run == self.run).values(state=state))
+
+    def report(self) -> str | None:
+        """Return the report of a run that was rolled back after it was published."""
+        with plain_errors("reading the ledger"), self._engine.connect() as connection:
+            found = connection.execute(sql.select(UNDONE.c.report).where(UNDONE.c.run == self.run)).scalar()
+        return None if found is None else str(found)
+
+    def kept(self) -> list[tuple[str, tuple[str, ...], str]]:
+        """Return table, key and reason of each row that stayed when the run was rolled back."""
+        with plain_errors("reading the ledger"), self._engine.connect() as connection:
+            rows = connection.execute(KEPT.select().where(KEPT.c.run == self.run).order_by(KEPT.c.number)).all()
+        return [(row.table_name, tuple(json.loads(row.row_key)), row.why) for row in rows]
+
+    def later_files(self) -> dict[str, str]:
+        """Return the data files of runs of this lake that were published after this one, with their runs."""
+        with plain_errors("reading the ledger"), self._engine.connect() as connection:
+            mine = connection.execute(sql.select(RUNS.c.published_at).where(RUNS.c.run == self.run)).scalar_one()
+            later = (RUNS.c.scope == self._scope) & (RUNS.c.state == "published") & (RUNS.c.published_at > mine)
+            joined = sql.select(BATCHES.c.path, BATCHES.c.run).join_from(BATCHES, RUNS, BATCHES.c.run == RUNS.c.run)
+            rows = connection.execute(joined.where(later & (BATCHES.c.path != ""))).all()
+        return {row.path: row.run for row in rows}
+
     def state(self) -> str:
         """Ask the catalog's database whether the run is open or published."""
         with plain_errors("asking for the run's state"), self._engine.connect() as connection:
@@ -380,7 +441,8 @@ class Ledger:
             & (IcebergTables.metadata_location == pointer.before)
         )
         values = {"metadata_location": pointer.after, "previous_metadata_location": pointer.before}
-        if connection.execute(sql.update(IcebergTables).where(row).values(values)).rowcount != 1:
+        statement = sql.update(IcebergTables).values(values) if pointer.after else sql.delete(IcebergTables)
+        if connection.execute(statement.where(row)).rowcount != 1:
             raise PointerMoved(pointer.table)
 
     def _insert(self, connection: sql.Connection, pointer: Pointer) -> None:
@@ -428,6 +490,14 @@ def enter_run(engine: sql.Engine, values: Mapping[str, str]) -> sql.Row[tuple[ob
         if connection.execute(RUNS.update().where(same).values(holder=values["holder"])).rowcount == 0:
             connection.execute(RUNS.insert().values({**values, "state": "open", "started_at": now()}))
         return connection.execute(RUNS.select().where(same)).one()
+
+
+def known_run(engine: sql.Engine, run: str) -> sql.Row[tuple[object, ...]] | None:
+    """Return a run's entry, None where the ledger does not know it or is not there."""
+    with plain_errors("reading the ledger"), engine.connect() as connection:
+        if not sql.inspect(connection).has_table(RUNS.name):
+            return None
+        return connection.execute(RUNS.select().where(RUNS.c.run == run)).first()
 
 
 def all_runs(engine: sql.Engine, scope: str) -> list[dict[str, object]]:

@@ -36,6 +36,7 @@ from transhume.errors import SystemRefused
 from transhume.systems.iceberg.files import LakeFiles
 
 PRIVATE_NAMES = (
+    "pyiceberg.io.pyarrow._dataframe_to_data_files",
     "pyiceberg.table.Transaction._updates",
     "pyiceberg.table.Transaction._apply",
     "pyiceberg.table.update.snapshot._FastAppendFiles._commit",
@@ -157,9 +158,10 @@ def append_to_branch(
     transaction = Transaction(table)
     head = head_of(table, MAIN_BRANCH)
     if head is not None and head_of(table, branch_name(staged.run)) is None:
-        _apply(transaction, _ref(branch_name(staged.run), head, "branch"), _ref(tag_name(staged.run), head, "tag"))
+        branch, tag = branch_name(staged.run), tag_name(staged.run)
+        apply(transaction, ref_update(branch, head, "branch"), ref_update(tag, head, "tag"))
     _append(transaction, table, files, staged, replaced)
-    return _write(table, files, transaction)
+    return write_metadata(table, files, transaction)
 
 
 def advance_main(table: Table, files: LakeFiles, run: str) -> tuple[str | None, int | None]:
@@ -171,8 +173,8 @@ def advance_main(table: Table, files: LakeFiles, run: str) -> tuple[str | None, 
     if head is None or head == head_of(table, MAIN_BRANCH):
         return None, head_of(table, MAIN_BRANCH)
     transaction = Transaction(table)
-    _apply(transaction, _ref(MAIN_BRANCH, head, "branch"))
-    return _write(table, files, transaction), head
+    apply(transaction, ref_update(MAIN_BRANCH, head, "branch"))
+    return write_metadata(table, files, transaction), head
 
 
 def rebase_and_advance(
@@ -188,19 +190,19 @@ def rebase_and_advance(
     what an append replaces, for a table whose branch is as it will be before that append.
     """
     head = head_of(table, MAIN_BRANCH)
-    stale = _own_snapshots(table, run)
+    stale = own_snapshots(table, run)
     transaction = Transaction(table)
     branch = branch_name(run)
     if head is not None:
-        _apply(transaction, _ref(branch, head, "branch"), _ref(tag_name(run), head, "tag"))
+        apply(transaction, ref_update(branch, head, "branch"), ref_update(tag_name(run), head, "tag"))
     for staged in appends:
         grown = Table(table.name(), transaction.table_metadata, table.metadata_location, files, table.catalog)
         replaced = replace(grown, staged)
         if staged.paths or replaced is not None:
             _append(transaction, table, files, staged, replaced)
     tip = transaction.table_metadata.refs[branch].snapshot_id
-    _apply(transaction, _ref(MAIN_BRANCH, tip, "branch"), RemoveSnapshotsUpdate(snapshot_ids=stale))
-    return _write(table, files, transaction), tip
+    apply(transaction, ref_update(MAIN_BRANCH, tip, "branch"), RemoveSnapshotsUpdate(snapshot_ids=stale))
+    return write_metadata(table, files, transaction), tip
 
 
 def is_based_on_main(table: Table, run: str) -> bool:
@@ -240,7 +242,7 @@ def scan(
     projection = table.schema().select(*columns)
     for task in table.scan(snapshot_id=snapshot_id).plan_files():
         if only is None or task.file.file_path in only:
-            yield from _scan_file(table, projection, task)
+            yield from scan_file(table, task, projection)
 
 
 def scan_files(
@@ -254,14 +256,21 @@ def scan_files(
     projection = plan.projection() if "*" in columns else table.schema().select(*columns)
     for task in plan.plan_files():
         if only is None or task.file.file_path in only:
-            yield task.file, projection, _scan_file(table, projection, task)
+            yield task.file, projection, scan_file(table, task, projection)
 
 
-def _scan_file(table: Table, projection: Schema, task: FileScanTask) -> Iterator[pa.RecordBatch]:
-    arrow = ArrowScan(table.metadata, table.io, projection, AlwaysTrue())
+def scan_file(table: Table, task: FileScanTask, projection: Schema | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of one data file as readers get them, deletes applied; all columns unless a projection says."""
+    arrow = ArrowScan(table.metadata, table.io, projection or table.schema(), AlwaysTrue())
     # The public way collects a whole file, and all files ahead of the reader, in memory.
     deletes = _read_all_delete_files(table.io, [task])
     yield from arrow._record_batches_from_scan_tasks_and_deletes([task], deletes)  # noqa: SLF001
+
+
+def tasks(table: Table, snapshot_id: int | None) -> Iterator[FileScanTask]:
+    """Yield the data files of a snapshot, each with the delete files that apply to it; none for no snapshot."""
+    if snapshot_id is not None and table.metadata.snapshot_by_id(snapshot_id) is not None:
+        yield from table.scan(snapshot_id=snapshot_id).plan_files()
 
 
 def _append(
@@ -276,18 +285,21 @@ def _append(
     # Its public commit demands that a table without snapshots is first written on main, where readers look.
     # What the requirements protect, the conditional swap of the pointer does.
     updates, _ = append._commit()  # noqa: SLF001
-    _apply(transaction, *updates)
+    apply(transaction, *updates)
 
 
-def _ref(name: str, snapshot_id: int, kind: str) -> SetSnapshotRefUpdate:
+def ref_update(name: str, snapshot_id: int, kind: str) -> SetSnapshotRefUpdate:
+    """Return the update that points a branch or tag to a snapshot."""
     return SetSnapshotRefUpdate(ref_name=name, type=kind, snapshot_id=snapshot_id)
 
 
-def _apply(transaction: Transaction, *updates: TableUpdate) -> None:
+def apply(transaction: Transaction, *updates: TableUpdate) -> None:
+    """Add updates to a transaction that is not committed by pyiceberg."""
     transaction._apply(updates)  # noqa: SLF001  its public verbs commit each on its own
 
 
-def _write(table: Table, files: LakeFiles, transaction: Transaction) -> str:
+def write_metadata(table: Table, files: LakeFiles, transaction: Transaction) -> str:
+    """Write the metadata file that a transaction has come to, durably, and return its location."""
     metadata = update_table_metadata(
         table.metadata,
         transaction._updates,  # noqa: SLF001  the pointer is swapped by us, with those of all tables
@@ -301,7 +313,8 @@ def _write(table: Table, files: LakeFiles, transaction: Transaction) -> str:
     return where
 
 
-def _own_snapshots(table: Table, run: str) -> list[int]:
+def own_snapshots(table: Table, run: str) -> list[int]:
+    """Return the snapshots that a run has made."""
     own = []
     for snapshot in table.metadata.snapshots:
         summary = snapshot.summary.additional_properties if snapshot.summary else {}

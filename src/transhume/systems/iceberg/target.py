@@ -10,14 +10,15 @@ from transhume.schema import Table
 from transhume.systems.iceberg.address import LakeAddress
 from transhume.systems.iceberg.existing import as_table
 from transhume.systems.iceberg.lake import Lake, storage_errors
-from transhume.systems.iceberg.ledger import Ledger, TableState, all_runs, enter_run, make_tables
+from transhume.systems.iceberg.ledger import Ledger, TableState, all_runs, enter_run, known_run, make_tables
 from transhume.systems.iceberg.lock import LakeLock
 from transhume.systems.iceberg.refusals import catalog_refusals, folder_refusals, table_refusals
 from transhume.systems.iceberg.run import IcebergRun
 from transhume.systems.iceberg.snapshots import MAIN, head_of, new_table
 from transhume.systems.iceberg.types import BATCH_COLUMN, BATCH_COLUMN_PROPERTY, new_schema
+from transhume.systems.iceberg.undo import IcebergUndo
 from transhume.systems.system import RunIdentity
-from transhume.systems.undo import TargetUndo, UndoReference
+from transhume.systems.undo import UndoReference
 
 
 class IcebergTarget:
@@ -78,7 +79,8 @@ class IcebergTarget:
                 "holder": run.holder,
             }
             row = enter_run(lake.engine, values)
-            _require_same(run, self._address.scope, row)
+            _require_same(run, self._address.scope, row, writes=True)
+            _require_alive(row)
             ledger = Ledger(lake.catalog, self._address.scope, self._address.namespace, run.run, lock.epoch)
             self._enter_tables(lake, ledger, tables)
             return IcebergRun(lake, ledger, lock, str(row.state))
@@ -88,13 +90,25 @@ class IcebergTarget:
 
     def open_undo(
         self, run: RunIdentity, tables: Sequence[TargetTable], references: Sequence[UndoReference]
-    ) -> TargetUndo:
-        """Raise SystemRefused: a lake's runs cannot be taken back yet."""
-        del tables, references
-        message = (
-            f"run '{run.run}' in the lake '{self.identity}' cannot be taken back by transhume yet; nothing was changed"
-        )
-        raise SystemRefused(message)
+    ) -> IcebergUndo:
+        """Take the lake to take a run back; nothing is made where the ledger does not know the run.
+
+        Raises: LockHeld at once if another process holds the lake; Refused if the run belongs to another plan.
+        """
+        lake = self._existing()
+        if lake is None or known_run(lake.engine, run.run) is None:
+            return IcebergUndo(None, None, None, run.run, tables, references)
+        make_tables(lake.engine)
+        lock = LakeLock(lake.engine, self._address, run.run, run.holder)
+        try:
+            row = known_run(lake.engine, run.run)
+            # What was staged is undone, by whatever version knows this ledger.
+            _require_same(run, self._address.scope, row, writes=False)
+            ledger = Ledger(lake.catalog, self._address.scope, self._address.namespace, run.run, lock.epoch)
+            return IcebergUndo(lake, ledger, lock, run.run, tables, references)
+        except BaseException:
+            lock.release()
+            raise
 
     def runs(self) -> Sequence[dict[str, object]]:
         """Return the ledger's runs, newest last."""
@@ -155,7 +169,7 @@ class IcebergTarget:
             return new_table(lake.catalog, lake.files, identifier, lake.location(name), new_schema(table.table), own)
 
 
-def _require_same(run: RunIdentity, scope: str, row: Any) -> None:
+def _require_same(run: RunIdentity, scope: str, row: Any, *, writes: bool) -> None:
     """Raise Refused if an earlier process began this run with another plan, scope or version."""
     differences = [
         f"{what} is '{ours}', was '{theirs}'"
@@ -163,11 +177,21 @@ def _require_same(run: RunIdentity, scope: str, row: Any) -> None:
             ("plan", run.plan_hash, row.plan_hash),
             ("namespace", scope, row.scope),
             # A published run may be looked at by a later version; it is not written any more.
-            ("version", run.tool_version, row.tool_version if row.state == "open" else run.tool_version),
+            ("version", run.tool_version, row.tool_version if writes and row.state == "open" else run.tool_version),
         )
         if ours != theirs
     ]
     if differences:
         message = f"run '{run.run}' cannot go on here: {'; '.join(differences)}. Nothing was written."
         message = f"{message} Take back the difference, or begin a new run."
+        raise Refused(message)
+
+
+def _require_alive(row: Any) -> None:
+    """Raise Refused if the run was taken back, or finalized, and so has no stage any more."""
+    if row.state in {"rolled_back", "finalized"}:
+        message = (
+            f"run '{row.run}' is {row.state.replace('_', ' ')} and cannot go on; nothing was written. Say 'transhume "
+            f"rollback {row.run}' to have the project know it, then 'transhume run' begins a new run."
+        )
         raise Refused(message)
