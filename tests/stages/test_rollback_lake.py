@@ -230,3 +230,43 @@ def test_a_finalized_run_is_not_taken_back(beside_others):
     with pytest.raises(Refused, match=r"finalized.*backup"):
         beside_others.rollback()
     assert len(_rows(beside_others)) == 5 + small_project.PLACES
+
+
+@pytest.fixture
+def changed(beside_others) -> tuple[Project, list[str]]:
+    """Five places stand with keys of ours and other content, and a run with `on_conflict: update` changed them."""
+    beside_others.run(limits=SMALL)
+    for n in range(5):
+        _edit(beside_others, f"name = 'place {n}'", note="theirs")
+    plan = beside_others.folder / "transhume.yaml"
+    plan.write_text(plan.read_text().replace("    from: place\n", "    from: place\n    on_conflict: update\n"))
+    small_project.source(beside_others.folder, "UPDATE place SET name = 'renamed ' || id WHERE id < 5")
+    small_project.source(beside_others.folder, "INSERT INTO place VALUES (2000, 'new')")
+    before = _rows(beside_others)
+    beside_others.run(limits=SMALL)
+    assert len([row for row in _rows(beside_others) if "renamed" in row]) == 5
+    return beside_others, before
+
+
+def test_rows_that_the_run_changed_get_their_content_back(changed):
+    """Nobody wrote since: the table is what it was, before-images included."""
+    project, before = changed
+    places = _by_name(project.rollback(), "places")
+    assert (places.updated, places.restored, places.removed, places.proof) == (5, 5, 1, "equal")
+    assert _rows(project) == before
+
+
+@pytest.mark.parametrize("is_rewritten", [False, True])
+def test_changed_rows_come_back_beside_work_of_others(changed, is_rewritten):
+    """Others added rows and edited one that the run had changed: four come back, that one stays and is listed."""
+    project, before = changed
+    _table(project).append(_others(100, 7))
+    _edit(project, "name = 'renamed 2'", note="again")
+    if is_rewritten:
+        _rewrite(project)
+    places = _by_name(project.rollback(), "places")
+    assert (places.updated, places.restored, places.not_restored, places.removed) == (5, 4, 1, 1)
+    assert [line.split(",")[2] for line in undone.kept(project.folder)] == ["not_restored"]
+    now = _rows(project)
+    assert len(now) == len(before) + 7
+    assert len(set(before) - set(now)) == 1, "the one that others changed again"

@@ -6,7 +6,7 @@ import pytest
 from tests.stages import small_project, undone
 from tests.stages.undone import execute, rows, stages
 from transhume import Project
-from transhume.errors import Refused, RollbackStopped
+from transhume.errors import CheckFailed, Refused, RollbackStopped, RolledBack
 from transhume.stages.context import Limits
 from transhume.systems.postgres import undo_sets
 
@@ -373,3 +373,51 @@ def test_a_ledger_of_an_earlier_version_is_taken_over(project, postgres_url):
     assert all(table.dropped for table in result.report.tables)
     with psycopg.connect(postgres_url) as reader:
         assert reader.execute("SELECT version FROM transhume.ledger").fetchone() == (3,)
+
+
+def _meddle(url):
+    """Return a listener that removes a row, as somebody else, right after it was published."""
+
+    def listen(event):
+        if event.kind == "published":
+            execute(url, "DELETE FROM ai.plants WHERE original_source_id = 129")
+
+    return listen
+
+
+def test_a_check_that_fails_after_publishing_rolls_back_by_itself(project, postgres_url):
+    """The plan says automatic: what the run published is gone again, with exit code 7 and the papers."""
+    plan = project.folder / "transhume.yaml"
+    plan.write_text(plan.read_text().replace("tables:\n", "rollback: {on_failed_check: automatic}\ntables:\n", 1))
+    with pytest.raises(RolledBack, match=rf"(?s)plants.*{small_project.PLACES + LOADED - 1} rows removed") as problem:
+        project.run(limits=SMALL, listener=_meddle(postgres_url))
+    assert problem.value.exit_code == 7
+    assert project.result().state == "rolled back"
+    assert execute(postgres_url, "SELECT nspname FROM pg_namespace WHERE nspname = 'ai'") == []
+
+
+def test_a_rollback_by_itself_that_cannot_be_done_is_8(project, postgres_url):
+    """Somebody's rows refer to the published ones already: nothing is removed, and a person is told what to do."""
+    plan = project.folder / "transhume.yaml"
+    plan.write_text(plan.read_text().replace("tables:\n", "rollback: {on_failed_check: automatic}\ntables:\n", 1))
+
+    def listen(event):
+        if event.kind == "published":
+            execute(
+                postgres_url,
+                "CREATE TABLE public.visits AS SELECT place_id FROM ai.places LIMIT 1",
+                "ALTER TABLE public.visits ADD FOREIGN KEY (place_id) REFERENCES ai.places",
+            )
+        _meddle(postgres_url)(event)
+
+    with pytest.raises(RollbackStopped, match=r"(?s)visits.*A person must act: transhume rollback") as problem:
+        project.run(limits=SMALL, listener=listen)
+    assert problem.value.exit_code == 8
+    assert execute(postgres_url, "SELECT count(*) FROM ai.places") == [(small_project.PLACES,)]
+
+
+def test_a_check_that_fails_after_publishing_says_the_command(project, postgres_url):
+    """Without a word in the plan the rows stay, and the message has the command that takes them back."""
+    with pytest.raises(CheckFailed, match=r"Take it back by: transhume rollback \w+"):
+        project.run(limits=SMALL, listener=_meddle(postgres_url))
+    assert execute(postgres_url, "SELECT count(*) FROM ai.places") == [(small_project.PLACES,)]

@@ -140,9 +140,15 @@ class Project:
         """Migrate: extract, transform, stage, validate, publish; an unfinished run goes on where it stopped.
 
         Effects: the target shows all rows of the plan at once, or nothing new. The source is only read.
-        Raises: PlanError, SystemUnavailable, SystemRefused, CheckFailed, Refused, LockHeld, Interrupted.
+        Raises: PlanError, SystemUnavailable, SystemRefused, CheckFailed, Refused, LockHeld, Interrupted; RolledBack
+        where a check failed after publishing and the plan says `rollback: {on_failed_check: automatic}`.
         """
-        return running.run(self._place, listener, limits or Limits(), fresh=fresh)
+        try:
+            return running.run(self._place, listener, limits or Limits(), fresh=fresh)
+        except running.FailedAfterPublishing as problem:
+            if not problem.is_automatic:
+                raise
+            raise undoing.taken_back(self._place, problem.run, problem.cause, listener) from problem
 
     def preview_rollback(
         self,

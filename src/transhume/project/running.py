@@ -5,6 +5,7 @@ from transhume.errors import CheckFailed, Finding, SystemRefused, TranshumeError
 from transhume.faults import reach
 from transhume.journal import Journal
 from transhume.plan.lock import plan_content
+from transhume.plan.model import Plan
 from transhume.project.approving import require_approval
 from transhume.project.results import RunResult, result_of
 from transhume.project.workplace import Listener, Workplace
@@ -14,6 +15,17 @@ from transhume.stages.run import run as run_stages
 from transhume.stages.target_tables import keep_tables
 from transhume.systems.system import RunIdentity
 from transhume.version import __version__
+
+
+class FailedAfterPublishing(CheckFailed):
+    """A check failed when readers saw the rows already; says how to take them back, or has it done by the caller."""
+
+    def __init__(self, run: str, plan: Plan, problem: CheckFailed) -> None:
+        self.run = run
+        self.is_automatic = plan.rollback.on_failed_check == "automatic"
+        self.cause = str(problem).split("\n", 1)[0]
+        super().__init__(f"{problem}\nThe run is published. Take it back by: transhume rollback {run}")
+        self.findings = problem.findings
 
 
 def run(place: Workplace, listener: Listener | None, limits: Limits, *, fresh: bool) -> RunResult:
@@ -46,6 +58,8 @@ def run(place: Workplace, listener: Listener | None, limits: Limits, *, fresh: b
                 except CheckFailed as problem:
                     published = journal.last("published") is not None
                     tell(Event("run_failed", {"published": published, "checks": [f.code for f in problem.findings]}))
+                    if published:
+                        raise FailedAfterPublishing(root.name, plan, problem) from problem
                     raise
                 except TranshumeError as problem:
                     tell(Event("run_stopped", {"error": type(problem).__name__}))

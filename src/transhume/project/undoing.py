@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transhume.batches import Event
-from transhume.errors import Refused, UsageError
+from transhume.errors import Refused, RollbackStopped, RolledBack, TranshumeError, UsageError
 from transhume.journal import Journal
 from transhume.plan.model import Plan
 from transhume.project.running import teller
@@ -118,6 +118,26 @@ def take_back(
             tell(told)
         report, duration_s = _told(told)
         return _papers(place, opened, report, cause, duration_s)
+
+
+def taken_back(place: Workplace, run: str, cause: str, listener: Listener | None) -> RolledBack:
+    """Take a run back by itself after a failed check and return the error that says so.
+
+    Raises: RollbackStopped if it could not be done: the run is visible then, and a person must act.
+    """
+    try:
+        result = take_back(place, run, UndoChoice(), listener, cause)
+    except TranshumeError as problem:
+        message = (
+            f"{cause}\nThe run is published and was not taken back by itself: {problem}\nA person must act: transhume "
+            f"rollback {run}"
+        )
+        raise RollbackStopped(message) from problem
+    removed = sum(table.removed for table in result.report.tables)
+    kept = f"; {result.report.kept} rows stay, listed in {result.kept_file}" if result.kept_file else ""
+    return RolledBack(
+        f"{cause}\nRun '{run}' was rolled back by itself: {removed} rows removed{kept}. For people: {result.incident}"
+    )
 
 
 def finalize(place: Workplace, run: str | None, listener: Listener | None) -> FinalizeResult:

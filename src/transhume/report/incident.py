@@ -25,7 +25,7 @@ _TOLD_IN_TIMELINE = {
 }
 _PREVENTION = (
     "Add the check that would have found the cause before publishing (`checks:` of the table mapping, `then: stop`).",
-    "Rehearse the next run on a scratch copy: `transhume rollback --drill` goes the whole road and back.",
+    "Run the same plan into a scratch schema or namespace first, and take it back there.",
     "Let a failed check after publishing roll back by itself: `rollback: {on_failed_check: automatic}` in the plan.",
     "Have the plan reviewed again: what was changed since the run is listed above.",
 )

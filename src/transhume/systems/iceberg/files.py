@@ -108,14 +108,6 @@ class LakeFiles(PyArrowFileIO):  # type: ignore[misc]  # mypy does not follow py
         except OSError as error:
             raise unreadable(location, error) from error
 
-    def exists(self, location: str) -> bool:
-        """Tell whether a file is there; raises SystemUnavailable if storage does not answer."""
-        system, path = self.place(location)
-        try:
-            return bool(system.get_file_info(path).type == FileType.File)
-        except OSError as error:
-            raise unreadable(location, error) from error
-
     def schema(self, location: str) -> pa.Schema:
         """Return the schema that one file has in storage; raises SystemUnavailable."""
         system, path = self.place(location)

@@ -4,19 +4,29 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+import pyarrow as pa
+from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import FileScanTask, Table
 
 from transhume.batches import TargetTable
 from transhume.errors import Interrupted, Refused, RollbackStopped, SystemUnavailable
 from transhume.faults import reach
+from transhume.systems.iceberg.files import canonical
 from transhume.systems.iceberg.fingerprint import Fingerprints, of_rows, row_md5s
 from transhume.systems.iceberg.lake import Lake, storage_errors
 from transhume.systems.iceberg.ledger import Ledger, Pointer, PointerMoved, TableState
 from transhume.systems.iceberg.lock import LakeLock
-from transhume.systems.iceberg.present import KeyIndex
+from transhume.systems.iceberg.present import KeyIndex, keys_of
 from transhume.systems.iceberg.snapshots import MAIN, head_of, scan_file, tag_name, tasks
 from transhume.systems.iceberg.undo_metadata import back_to, files_of_all_snapshots, without_refs, without_rows
-from transhume.systems.iceberg.undo_rows import GOES, LakeReferences, UndoTableRows, look_for_rows, require_counts
+from transhume.systems.iceberg.undo_rows import (
+    LEAVES,
+    NOT_RESTORED,
+    LakeReferences,
+    UndoTableRows,
+    look_for_rows,
+    require_counts,
+)
 from transhume.systems.undo import (
     Fingerprint,
     KeptRow,
@@ -129,8 +139,10 @@ class IcebergUndo:
         found: dict[str, UndoTableRows] = {}
         for name, mappings in self._tables.items():
             with storage_errors(f"reading table '{name}'"):
-                lines = [line for line in self._ledger.table_lines(name) if line.path]
-                found[name] = look_for_rows(self._lake.files, self._lake.table(name), mappings, lines, choice)
+                lines = self._ledger.table_lines(name)
+                table = self._lake.table(name)
+                images = {} if table is None else self._images(table, states[name])
+                found[name] = look_for_rows(self._lake.files, table, mappings, lines, images, choice)
             found[name].created = states[name].created
         owners = self._ledger.later_files()
         with storage_errors("following references"):
@@ -155,11 +167,53 @@ class IcebergUndo:
                 edited=rows.edited if choice.edited == "keep" else 0,
                 needed=rows.needed,
                 vanished=rows.vanished,
+                updated=rows.updated,
+                restored=sum(map(len, rows.restored.values())),
+                not_restored=sum(why == NOT_RESTORED for why, _ in rows.kept.values()),
                 dropped=rows.created and rows.found is not None and self._is_emptied(rows),
             )
             for rows in found.values()
         )
         return found, UndoReport(self._run, "published", tables, referring, later, tuple(_notes(found.values())))
+
+    def _images(self, table: Table, state: TableState) -> dict[str, pa.Table]:
+        """Return by mapping the rows that the run changed, as they were, in the columns that the table has now.
+
+        Raises: RollbackStopped if a file of them is not what the run wrote.
+        """
+        schema = schema_to_pyarrow(table.schema())
+        images = {}
+        for mapping, told in state.replaced.items():
+            if self._lake.files.sha256(str(told["before"])) != told["before_sha256"]:
+                message = (
+                    f"the before-images of '{state.table}' are not what the run wrote; nothing was changed. Restore "
+                    "the file, or use the backup of the tables."
+                )
+                raise RollbackStopped(message)
+            rows = self._lake.files.table(str(told["before"]))
+            columns = [
+                rows.column(field.name).cast(field.type)
+                if field.name in rows.column_names
+                else pa.nulls(rows.num_rows, field.type)
+                for field in schema
+            ]
+            images[mapping] = pa.Table.from_arrays(columns, schema=schema)
+        return images
+
+    def _coming_back(self, rows: UndoTableRows, state: TableState) -> list[pa.Table]:
+        """Return the before-images of the rows that get their former content back."""
+        if rows.found is None or not any(rows.restored.values()):
+            return []
+        coming = []
+        for name, images in self._images(rows.found, state).items():
+            mapping = next(table for table in rows.mappings if table.mapping == name)
+            keys = [
+                key
+                for batch in images.to_batches()
+                for key in keys_of(canonical(batch, mapping, mapping.key), mapping.key)
+            ]
+            coming.append(images.filter(pa.array([key in rows.restored[name] for key in keys])))
+        return coming
 
     def _is_emptied(self, rows: UndoTableRows) -> bool:
         for task in rows.tasks():
@@ -169,7 +223,7 @@ class IcebergUndo:
             fates = rows.fates.get(path)
             if fates is None and not any(batch.num_rows for batch in scan_file(_there(rows), task)):
                 continue
-            if fates is None or any(fate != GOES for fate in fates):
+            if fates is None or any(fate not in LEAVES for fate in fates):
                 return False
         return True
 
@@ -222,14 +276,21 @@ class IcebergUndo:
         start = known.of_snapshot(found, head_of(found, MAIN))
         goes = self._fingerprint_of_goes(rows, known)
         base = None if state.created else head_of(found, tag_name(self._run))
-        if not rows.goes:
+        images = self._coming_back(rows, state)
+        if not rows.goes and not images:
             after_table, where = found, None
-        elif base is not None and head_of(found, MAIN) == state.published_snapshot and rows.goes == rows.published:
+        elif (
+            base is not None
+            and head_of(found, MAIN) == state.published_snapshot
+            and rows.goes == rows.published
+            and told.restored == rows.updated
+        ):
             after_table, where = back_to(found, self._lake.files, base)
         else:
-            after_table, where = without_rows(found, self._lake.files, self._run, rows.whole, rows.fates)
+            after_table, where = without_rows(found, self._lake.files, self._run, rows.whole, rows.fates, images)
         after = known.of_snapshot(after_table, head_of(after_table, MAIN))
-        if after != start - goes:
+        back = sum((of_rows(batch) for table in images for batch in table.to_batches()), Fingerprint())
+        if after != start - goes + back:
             message = (
                 f"table '{rows.name}' would not be what it must be after the removal (fingerprint {after}); nothing "
                 "was changed. This is a fault of transhume: report it; the backup of the tables is the other way back."
@@ -263,7 +324,7 @@ class IcebergUndo:
                 first = 0
                 for batch in scan_file(_there(rows), task):
                     here = rows.fates[path][first : first + batch.num_rows]
-                    goes += of_rows(batch.filter([fate == GOES for fate in here]))
+                    goes += of_rows(batch.filter([fate in LEAVES for fate in here]))
                     first += batch.num_rows
         return goes
 
@@ -292,13 +353,17 @@ class IcebergUndo:
     def _delete_files(self) -> int:
         """Delete the run's data files that no snapshot of a table names; the commit that freed them is known."""
         deleted = 0
+        states = self._ledger.tables()
         for name in self._tables:
             found = self._lake.table(name)
             with storage_errors(f"deleting staged files of table '{name}'"):
                 named = set() if found is None else files_of_all_snapshots(found)
-                for line in self._ledger.table_lines(name):
-                    if line.path and line.path not in named and self._lake.files.exists(line.path):
-                        self._lake.files.delete(line.path)
+                own = [path for line in self._ledger.table_lines(name) for path in line.paths]
+                for told in states[name].replaced.values() if name in states else ():
+                    own += [str(told["before"]), *(str(new) for new, _ in told["rewritten"].values())]
+                for path in own:
+                    if path not in named and self._lake.files.exists(path):
+                        self._lake.files.delete(path)
                         deleted += 1
                         reach("undo:file_deleted")
         return deleted

@@ -24,7 +24,7 @@ from transhume.systems.iceberg.snapshots import (
     tasks,
     write_metadata,
 )
-from transhume.systems.iceberg.undo_rows import GOES
+from transhume.systems.iceberg.undo_rows import LEAVES
 
 
 def back_to(table: Table, files: LakeFiles, snapshot_id: int) -> tuple[Table, str]:
@@ -35,9 +35,16 @@ def back_to(table: Table, files: LakeFiles, snapshot_id: int) -> tuple[Table, st
 
 
 def without_rows(
-    table: Table, files: LakeFiles, run: str, whole: Collection[str], fates: Mapping[str, Sequence[str]]
+    table: Table,
+    files: LakeFiles,
+    run: str,
+    whole: Collection[str],
+    fates: Mapping[str, Sequence[str]],
+    images: Sequence[pa.Table],
 ) -> tuple[Table, str]:
-    """Write metadata in which main lacks the files `whole` and, of the files in `fates`, the rows that go.
+    """Write metadata in which main lacks the files `whole` and, of the files in `fates`, the rows that leave.
+
+    `images` are rows that come back, in the table's columns.
 
     Effects: a file with rows that stay is written anew, all its columns as they are; memory holds one file.
     """
@@ -49,13 +56,16 @@ def without_rows(
         path = task.file.file_path
         if path in whole:
             overwrite.delete_data_file(task.file)
-        elif path in fates and GOES in fates[path]:
+        elif path in fates and not LEAVES.isdisjoint(fates[path]):
             overwrite.delete_data_file(task.file)
             batches = list(scan_file(table, task))
-            rows = pa.Table.from_batches(batches).filter(pa.array([fate != GOES for fate in fates[path]]))
+            rows = pa.Table.from_batches(batches).filter(pa.array([fate not in LEAVES for fate in fates[path]]))
             if rows.num_rows:
                 for made in _dataframe_to_data_files(table_metadata=table.metadata, df=rows, io=files):
                     overwrite.append_data_file(made)
+    for rows in images:
+        for made in _dataframe_to_data_files(table_metadata=table.metadata, df=rows, io=files):
+            overwrite.append_data_file(made)
     updates, _ = overwrite._commit()  # noqa: SLF001  the pointer is swapped by us, with those of all tables
     apply(transaction, *updates)
     return _written(table, files, transaction)

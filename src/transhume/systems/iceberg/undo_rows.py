@@ -13,6 +13,7 @@ from pyiceberg.table import FileScanTask, Table
 from transhume.batches import TargetTable
 from transhume.errors import RollbackStopped, SystemRefused
 from transhume.systems.iceberg.files import LakeFiles, canonical
+from transhume.systems.iceberg.fingerprint import row_md5s
 from transhume.systems.iceberg.ledger import Line
 from transhume.systems.iceberg.present import KeyIndex, keys_of
 from transhume.systems.iceberg.rowbytes import digests
@@ -21,6 +22,9 @@ from transhume.systems.iceberg.types import BATCH_COLUMN
 from transhume.systems.undo import UndoChoice, UndoReference
 
 GOES, EDITED, NEEDED, OTHERS = "goes", "edited", "needed", "others"
+RESTORE, NOT_RESTORED = "restore", "not_restored"
+LEAVES = frozenset({GOES, RESTORE})
+"""Fates of rows that leave the table; in the place of a restored one comes its before-image."""
 Referring = tuple[str, tuple[str, ...], str, str]
 """Rows of others in one table: its name, the referring columns, the table referred to, the later run or ""."""
 
@@ -43,11 +47,18 @@ class UndoTableRows:
     kept: dict[bytes, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     edited: int = 0
     vanished: int = 0
+    restored: dict[str, set[bytes]] = field(default_factory=dict)
+    """Mapping to the keys of rows that the run changed and that get their former content back."""
 
     @property
     def published(self) -> int:
         """Rows that the ledger says the run inserted."""
-        return sum(line.staged.row_count for line in self.lines)
+        return sum(map(inserted, self.lines))
+
+    @property
+    def updated(self) -> int:
+        """Rows that the ledger says the run changed."""
+        return sum(len(line.staged.updated) for line in self.lines)
 
     @property
     def needed(self) -> int:
@@ -58,7 +69,7 @@ class UndoTableRows:
     def goes(self) -> int:
         """Rows that go."""
         found = sum(fates.count(GOES) for fates in self.fates.values())
-        return found + sum(line.staged.row_count for line in self.whole.values())
+        return found + sum(map(inserted, self.whole.values()))
 
     def mapping(self, line: Line) -> TargetTable:
         """Return the mapping that brought a line."""
@@ -70,9 +81,14 @@ class UndoTableRows:
 
 
 def look_for_rows(
-    files: LakeFiles, found: Table | None, mappings: Sequence[TargetTable], lines: Sequence[Line], choice: UndoChoice
+    files: LakeFiles,
+    found: Table | None,
+    mappings: Sequence[TargetTable],
+    lines: Sequence[Line],
+    images: Mapping[str, pa.Table],
+    choice: UndoChoice,
 ) -> UndoTableRows:
-    """Return what is there of a table's published rows.
+    """Return what is there of a table's published rows; `images` are the before-images of those that it changed.
 
     Raises: RollbackStopped if a row is there more often than it was published, or a count does not come out.
     """
@@ -90,8 +106,17 @@ def look_for_rows(
     lost = [line for line in mine.values() if line.path not in rows.whole]
     if lost:
         _look_by_key(files, rows, lost, [task for task in live if task.file.file_path not in rows.whole], choice)
+    for mapping in rows.mappings:
+        if mapping.mapping in images:
+            others = [task for task in live if task.file.file_path not in rows.whole]
+            _look_for_changed(files, rows, mapping, images[mapping.mapping], others, choice)
     require_counts(rows)
     return rows
+
+
+def inserted(line: Line) -> int:
+    """Return how many rows of a batch were new to the table."""
+    return line.staged.row_count - len(line.staged.updated)
 
 
 def _require_bytes(files: LakeFiles, line: Line) -> None:
@@ -125,7 +150,7 @@ def _look_by_key(
                 _judge_file(rows, mapping, index, task, seen, choice)
         finally:
             index.close()
-        rows.vanished += sum(line.staged.row_count for line in own) - len(seen)
+        rows.vanished += sum(map(inserted, own)) - len(seen)
 
 
 def _judge_file(
@@ -163,6 +188,94 @@ def _judge_file(
         first += batch.num_rows
     if any(fate != OTHERS for fate in fates):
         rows.fates[path] = fates
+
+
+def _look_for_changed(
+    files: LakeFiles,
+    rows: UndoTableRows,
+    mapping: TargetTable,
+    images: pa.Table,
+    others: Sequence[FileScanTask],
+    choice: UndoChoice,
+) -> None:
+    """Find the rows that the run changed: those that are still as it left them get their before-image back."""
+    columns = [column.name for column in mapping.table.columns]
+    rest = [name for name in images.column_names if name not in columns and name != BATCH_COLUMN]
+    staged, unmapped = KeyIndex(), KeyIndex()
+    rows.restored[mapping.mapping] = set()
+    seen: set[bytes] = set()
+    try:
+        for line in rows.lines:
+            if line.updates_path and line.staged.batch.mapping == mapping.mapping:
+                for batch in files.batches(line.updates_path, columns):
+                    own = canonical(batch, mapping, columns)
+                    staged.add(keys_of(own, mapping.key), digests(own, columns))
+        for batch in images.to_batches():
+            unmapped.add(keys_of(canonical(batch, mapping, mapping.key), mapping.key), row_md5s(batch.select(rest)))
+        staged.build()
+        unmapped.build()
+        for task in others:
+            _judge_changed(rows, mapping, task, rest, (staged, unmapped), seen, choice)
+    finally:
+        staged.close()
+        unmapped.close()
+
+
+def _judge_changed(
+    rows: UndoTableRows,
+    mapping: TargetTable,
+    task: FileScanTask,
+    rest: Sequence[str],
+    indexes: tuple[KeyIndex, KeyIndex],
+    seen: set[bytes],
+    choice: UndoChoice,
+) -> None:
+    columns = [column.name for column in mapping.table.columns]
+    path, first = task.file.file_path, 0
+    fates = rows.fates.pop(path, [])
+    for batch in scan_file(_table_of(rows), task):
+        own = canonical(batch, mapping, columns)
+        keys = keys_of(own, mapping.key)
+        hits = [position for position, found in enumerate(indexes[0].find(keys)) if found is not None]
+        if len(fates) < first + batch.num_rows:
+            fates += [OTHERS] * batch.num_rows
+        is_same = _as_left(batch, own, keys, hits, rest, indexes) if hits else {}
+        for position in hits:
+            if keys[position] in seen:
+                raise RollbackStopped(_copied(rows.name))
+            seen.add(keys[position])
+            comes_back = is_same[position] or choice.edited == "remove"
+            fates[first + position] = RESTORE if comes_back else NOT_RESTORED
+            if comes_back:
+                rows.restored[mapping.mapping].add(keys[position])
+            else:
+                rows.kept[keys[position]] = (NOT_RESTORED, key_texts(own, mapping.key, position))
+        first += batch.num_rows
+    if any(fate != OTHERS for fate in fates):
+        rows.fates[path] = fates
+
+
+def _as_left(
+    batch: pa.RecordBatch,
+    own: pa.RecordBatch,
+    keys: Sequence[bytes],
+    hits: Sequence[int],
+    rest: Sequence[str],
+    indexes: tuple[KeyIndex, KeyIndex],
+) -> dict[int, bool]:
+    """Tell which rows have the content that the run gave them, and in the other columns what was there before."""
+    staged, unmapped = (index.find([keys[position] for position in hits]) for index in indexes)
+    contents = digests(own, own.schema.names)
+    others = row_md5s(batch.select([name for name in rest if name in batch.schema.names]))
+    return {
+        position: contents[position] == staged[number] and others[position] == unmapped[number]
+        for number, position in enumerate(hits)
+    }
+
+
+def _table_of(rows: UndoTableRows) -> Table:
+    assert rows.found is not None
+    return rows.found
 
 
 def _filled_by_others(batch: pa.RecordBatch, columns: Sequence[str]) -> list[bool]:
@@ -285,7 +398,7 @@ class LakeReferences:
                 referring = [fate for fate, is_valid in zip(here, valid.to_pylist(), strict=True) if is_valid]
                 rows = list(zip(referring, keys, strict=True))
                 yield path, False, [key for fate, key in rows if fate == OTHERS]
-                yield path, True, [key for fate, key in rows if fate in {EDITED, NEEDED}]
+                yield path, True, [key for fate, key in rows if fate in {EDITED, NEEDED, NOT_RESTORED}]
                 first += batch.num_rows
 
     def _going(self, parent: UndoTableRows, columns: Sequence[str]) -> set[bytes]:

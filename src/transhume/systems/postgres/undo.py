@@ -253,12 +253,12 @@ class PostgresUndo:
         begun = {each.name: _Begun.of(connection, each) for each in found.order if each.oid is not None}
         told = {table.table: table for table in found.report.tables}
         dropped = self._drop_created(connection, [each for each in found.order if told[each.name].dropped])
-        for each in found.order:
-            if each.oid is not None and each.name not in dropped:
-                _delete(connection, each, found.goes[each.name])
-        for each in found.order:
-            if each.oid is not None and each.name not in dropped:
-                _restore(connection, each)
+        standing = [each for each in found.order if each.oid is not None and each.name not in dropped]
+        # Rows that get their former content back do not refer to rows of the run any more; so they come first.
+        for each in standing:
+            _restore(connection, each)
+        for each in standing:
+            _delete(connection, each, found.goes[each.name])
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         reach("undo:deleted")
         done = []

@@ -194,7 +194,7 @@ class References:
             sql.SQL(
                 "UPDATE {parents} u SET fate = 'needed' FROM {parent} p, {child} c, {own} x WHERE {at_parent} "
                 "AND u.fate = 'remove' AND {joined} AND {at_child} "
-                "AND x.fate IN ('edited', 'needed', 'restore', 'not_restored')"
+                "AND x.fate IN ('edited', 'needed', 'not_restored')"
             ).format(
                 parents=parent.rows,
                 parent=parent.place,
