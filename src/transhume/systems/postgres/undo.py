@@ -261,12 +261,12 @@ class PostgresUndo:
             _delete(connection, each, found.goes[each.name])
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         reach("undo:deleted")
-        done = []
+        done = {}
         for each in found.order:
             table = replace(told[each.name], dropped=each.name in dropped)
-            done.append(_proved(connection, self._run.run, each, table, begun.get(each.name)))
+            done[each.name] = _proved(connection, self._run.run, each, table, begun.get(each.name))
         notes = [*found.report.notes, *self._drop_schema(connection)]
-        report = replace(found.report, tables=tuple(done), notes=tuple(notes))
+        report = replace(found.report, tables=tuple(done[name] for name in told), notes=tuple(notes))
         for each in found.order:
             connection.execute(sql.SQL("DROP TABLE {}").format(each.rows))
         connection.execute(
