@@ -125,6 +125,7 @@ def test_tables_of_any_name_arrive_in_postgres(tmp_path: Path, postgres_url: str
     assert [name for name in CARRIED if _read_postgres(postgres_url, name) != {"id": 1, "v": "<v>"}] == []
 
 
+@pytest.mark.sweep
 def test_tables_of_any_name_arrive_in_a_lake(tmp_path: Path) -> None:
     """Every such name without a slash or point is a table's name too."""
     names = [name for name in CARRIED if "\\" not in name]
