@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, ClassVar
 
-from annotated_types import MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlglot import exp
 
@@ -49,6 +48,13 @@ class Branch(BaseModel):
     then: Argument
 
 
+def _some(branches: tuple[Branch, ...]) -> tuple[Branch, ...]:
+    if not branches:
+        message = "the rule 'case' has no branch; write [{when: condition, then: value}]"
+        raise ValueError(message)
+    return branches
+
+
 class Case(Rule):
     """The `then` of the first branch whose `when` is TRUE, else `otherwise`; FALSE and NULL go on to the next.
 
@@ -57,7 +63,7 @@ class Case(Rule):
     """
 
     verb: ClassVar[str] = "case"
-    branches: Annotated[tuple[Branch, ...], MinLen(1)] = Field(alias="case")
+    branches: Annotated[tuple[Branch, ...], AfterValidator(_some)] = Field(alias="case")
     otherwise: Argument
 
     def arguments(self) -> Iterator[Argument]:
