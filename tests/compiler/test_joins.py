@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.compiler.workbench import Row, Workbench, column, fates, plan_of
+from transhume.compiler import joins
 
 _PLAN = """
 tables:
@@ -164,3 +165,40 @@ tables:
     far = [{"a": 1, "b": "x", "v": "found"}, {"a": 2, "b": "y", "v": "other"}, {"a": 1, "b": None, "v": "null"}]
     bench.table("far", [column("a", "bigint"), column("b", "text"), column("v", "text")], far)
     assert [row["v"] for row in bench.transform("t")] == ["found", None, None]
+
+
+@pytest.mark.parametrize("parent", ["bigint", "text"])
+@pytest.mark.parametrize("options", ["", "where: n > 0", "latest: at"])
+def test_rows_that_nobody_asks_for_are_left_out_without_a_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parent: str, options: str
+) -> None:
+    """A joined table much larger than the own one gives the same rows and reasons as when all of it is kept."""
+    key: Any = (lambda number: number) if parent == "bigint" else str
+    children: list[Row] = [
+        {"parent": key(number % 7), "v": f"v{number}", "n": 1, "at": f"2020-01-{number + 1:02d} 00:00:00"}
+        for number in range(9)
+    ]
+    children += [{"parent": key(number), "v": "far", "n": 1} for number in range(100, 120)]
+    children.append({"parent": None, "v": "of nobody", "n": 1})
+    types = {"parent": parent, "name": "text", "at": "text", "v": "text", "n": "bigint"}
+    found = []
+    for name, rows_min in (("all", 50_000), ("few", 0)):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(joins, "LARGE_ROWS_MIN", rows_min)
+        rows: list[Row] = [{"id": 1}, {"id": 5}, {"id": 50}, {"id": None}]
+        found.append(_joined(tmp_path / name, options, children, columns=types, rows=rows))
+    assert found[0] == found[1]
+    assert [row["taken"] for row in found[1]][1:3] == ["v5", None]
+
+
+def test_only_rows_that_are_asked_for_are_kept_of_a_large_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relation of a large joined table holds the keys of the own table and no other."""
+    monkeypatch.setattr(joins, "LARGE_ROWS_MIN", 0)
+    bench = Workbench(tmp_path, plan_of(_PLAN.format(on="{parent: id}", options="")))
+    bench.table("s", [column("id", "bigint")], [{"id": 1}, {"id": 2}])
+    children: list[Row] = [{"parent": number, "v": "x"} for number in range(40)]
+    bench.table("child", [column("parent", "bigint"), column("v", "text")], children)
+    select = joins.compile_join(bench.plan, bench.plan.tables["t"], "m", bench.facts)
+    assert [row["_k0"] for row in bench.query(select)] == [1, 2]

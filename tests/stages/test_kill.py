@@ -24,6 +24,7 @@ NTHS = {
     "batch_staged": (1, 2, 5),
     "batch_compared": (1, 3, 6),
     "table_staged": (1, 2),
+    "tables_fed": (1,),
     "check_passed": (1,),
     "publish_started": (1,),
     "published": (1,),

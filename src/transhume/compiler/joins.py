@@ -18,18 +18,21 @@ from sqlglot import exp
 
 from transhume.compiler.children import child_scope
 from transhume.compiler.conditions import condition
-from transhume.compiler.layers import select_from, sorted_by
+from transhume.compiler.conversion import convert
+from transhume.compiler.layers import select_from, sorted_by, with_columns
 from transhume.compiler.pivots import compile_pivot
 from transhume.compiler.reasons import none_of
-from transhume.compiler.scope import MappingScope, key_type
+from transhume.compiler.scope import LARGE_ROWS_MIN, MappingScope, key_type
 from transhume.compiler.usage import columns_read
 from transhume.facts import Facts
 from transhume.plan.model import Join, Plan, TableMapping
-from transhume.rules.rule import ColumnRef
+from transhume.rules.rule import ColumnRef, Sql
 from transhume.rules.trees import every, is_null, is_present, is_true, negated, some
-from transhume.schema import BOOLEAN, ODD, ROW, LogicalType, physical_names
+from transhume.schema import BOOLEAN, ODD, ROW, TEXT, LogicalType, physical_names
 
 _MANY = "_k_many"
+_MUCH_SMALLER = 4
+"""How many times the own table's rows a joined table must have, before looking for the needed rows is worth it."""
 _PLACE = "_k_place"
 _DOUBT, _FIRST, _BAD, _LATEST = "_k_doubt", "_k_first", "_k_bad", "_k_latest"
 
@@ -50,8 +53,9 @@ def compile_join(plan: Plan, mapping: TableMapping, alias: str, facts: Facts) ->
         many = order.get(_DOUBT, exp.false())
         certain = {name: _unless(many, value) for name, value in kept.items()}
         unique = scope.layers.select({**values, _MANY: many, **certain}, where=every(usable))
-        return sorted_by(unique, list(keys))
+        return sorted_by(_asked_for(unique, plan, mapping, alias, facts), list(keys))
     candidates = scope.layers.select({**values, **order, ROW: scope.row, **kept}, where=every(usable))
+    candidates = _asked_for(candidates, plan, mapping, alias, facts)
     ranked = _ranked(candidates, list(keys), set(order), list(kept))
     found = {name: exp.column(name, quoted=True) for name in [*keys, _MANY, *kept]}
     certain = {name: _unless(found[_MANY], found[name]) for name in kept}
@@ -64,6 +68,28 @@ def _unless(many: exp.Expression, value: exp.Expression) -> exp.Expression:
     if many == exp.false():
         return value
     return exp.Case(ifs=[exp.If(this=negated(is_true(many)), true=value.copy())])
+
+
+def _asked_for(rows: exp.Select, plan: Plan, mapping: TableMapping, alias: str, facts: Facts) -> exp.Select:
+    """Return only the rows whose keys occur in the mapping's own table, where that is much smaller.
+
+    No row of the mapping asks for the others, so nothing that is seen of the relation changes.
+    """
+    join = mapping.join[alias]
+    joined, own = facts.extracts[join.from_], facts.extracts[mapping.from_]
+    if joined.row_count < max(LARGE_ROWS_MIN, _MUCH_SMALLER * own.row_count):
+        return rows
+    conditions = []
+    for place, (name, other) in enumerate(join.on.items()):
+        if "." in other:
+            continue
+        asking = child_scope(plan, mapping.from_, (other,), facts)
+        sides = [Sql(exp.column(f"_k{place}", quoted=True), key_type(joined, name)), asking.key()[0]]
+        if len({side.type.kind for side in sides}) > 1:
+            sides = [convert(side, TEXT, name, asking.bind) for side in sides]
+        keys = asking.layers.select({"key": sides[1].value})
+        conditions.append(exp.In(this=sides[0].value, query=exp.Subquery(this=keys)))
+    return with_columns(rows, {}).where(every(conditions), copy=False) if conditions else rows
 
 
 def join_columns(mapping: TableMapping, alias: str, facts: Facts) -> dict[str, LogicalType]:

@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -36,7 +36,7 @@ class DuckDBEngine:
     def __init__(
         self, work: Path, memory_limit_bytes: int, threads: int, variables: Mapping[str, bytes] | None = None
     ) -> None:
-        """Prepare the engine; its process starts with the first statement.
+        """Prepare the engine; its process starts with `start` or the first statement.
 
         `variables` are known to every statement as `getvariable(name)`; they go to the process through its socket,
         so that no statement, file or process list holds them.
@@ -50,8 +50,15 @@ class DuckDBEngine:
         self._one_send = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
+        self._complaints: IO[bytes] | None = None
         self._number = 0
         self._running = 0
+
+    def start(self) -> None:
+        """Start the process without waiting for it, so that it is there when the first statement comes."""
+        with self._one_call:
+            if self._channel is None:
+                self._start()
 
     def to_arrow(self, select: str, output: Path) -> int:
         """Run a SELECT and write its rows as an Arrow IPC file, batch by batch; return the row count.
@@ -112,8 +119,10 @@ class DuckDBEngine:
 
     def close(self) -> None:
         """End the engine's process; another call would start a new one."""
-        channel, process = self._channel, self._process
-        self._channel = self._process = None
+        channel, process, complaints = self._channel, self._process, self._complaints
+        self._channel = self._process = self._complaints = None
+        if complaints is not None:
+            complaints.close()
         if channel is not None:
             channel.close()
         if process is not None:
@@ -142,7 +151,7 @@ class DuckDBEngine:
 
     def _ask(self, header: dict[str, Any], select: str) -> tuple[dict[str, Any], bytes]:
         with self._one_call:
-            channel = self._channel or self._start()
+            channel = self._ready()
             self._number += 1
             self._running = self._number
             try:
@@ -183,11 +192,28 @@ class DuckDBEngine:
         message = f"the engine refused a statement ({kind}): {told}"
         raise EngineFailed(message)
 
+    def _ready(self) -> socket.socket:
+        """Return the channel of a process that answers."""
+        channel = self._channel or self._start()
+        complaints, self._complaints = self._complaints, None
+        if complaints is None:
+            return channel
+        with complaints:
+            if receive(channel) is None:
+                end = self._obituary()
+                complaints.seek(0)
+                lines = complaints.read().decode(errors="replace").strip().splitlines()
+                message = f"{end}; it did not start: {lines[-1] if lines else 'no reason given'}"
+                raise EngineCrashed(message)
+        self._tell_variables(channel)
+        return channel
+
     def _start(self) -> socket.socket:
         self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
         ours, theirs = socket.socketpair()
         arguments = [str(theirs.fileno()), str(self._memory_limit_bytes), str(self._threads)]
-        with theirs, tempfile.TemporaryFile() as complaints:
+        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed once the process has answered
+        with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module, numbers as arguments
                 # -P keeps the work folder, which is the current one, off the module path
                 [sys.executable, "-P", "-m", "transhume.engines.duckdb_child", *arguments],
@@ -198,15 +224,7 @@ class DuckDBEngine:
                 stderr=complaints,
                 pass_fds=[theirs.fileno()],
             )
-            theirs.close()
-            self._channel = ours
-            if receive(ours) is None:
-                end = self._obituary()
-                complaints.seek(0)
-                lines = complaints.read().decode(errors="replace").strip().splitlines()
-                message = f"{end}; it did not start: {lines[-1] if lines else 'no reason given'}"
-                raise EngineCrashed(message)
-        self._tell_variables(ours)
+        self._channel, self._complaints = ours, complaints
         return ours
 
     def _tell_variables(self, channel: socket.socket) -> None:

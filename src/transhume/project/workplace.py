@@ -174,6 +174,7 @@ class Workplace:
             stack.callback(target.close)
             engine = open_engine(folder, systems.plan)
             stack.callback(engine.close)
+            engine.start()
             yield RunContext(
                 plan=systems.plan,
                 source_catalog=systems.source_catalog,

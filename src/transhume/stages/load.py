@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -39,18 +41,26 @@ def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
     yield Event("mapping_started", {"mapping": mapping.name, "rows": sum(segment.row_count for segment in segments)})
     keep_earlier_keys(context, target)
     open_segments = [segment for segment in segments if not _is_done(context, mapping, segment, ledger)]
-    with ThreadPoolExecutor(1, "compare") as reader:
-        comparing: Future[Event] | None = None
+    with ThreadPoolExecutor(1, "compare") as reader, ThreadPoolExecutor(1, "files") as disk, ExitStack() as stack:
+        before: _UnderWay | None = None
         for transformed in transform(context, mapping, open_segments):
-            with transformed.open() as result:
-                staged, line, rows = _stage(context, mapping, target, transformed, result)
-            # A batch is read back while the next one is staged; two are in memory at any time.
-            if comparing is not None:
-                yield comparing.result()
-            yield staged
-            comparing = reader.submit(_compare, context, target, BatchId(mapping.name, line.batch.index), rows, line)
-        if comparing is not None:
-            yield comparing.result()
+            opened = stack.enter_context(ExitStack())
+            result = opened.enter_context(transformed.open())
+            rows = _loaded_rows(result, target)
+            started = monotonic()
+            line = context.target.stage(target, BatchId(mapping.name, transformed.segment.index), rows)
+            staged_s = monotonic() - started
+            # A batch is read back and its files are written while the next one is staged; two are in memory at a time.
+            if before is not None:
+                yield from before.finish()
+            before = _UnderWay(
+                disk.submit(_keep, context, mapping, transformed, result, rows, line, staged_s),
+                reader.submit(_compare, context, target, BatchId(mapping.name, line.batch.index), rows, line),
+                opened,
+            )
+            del result, rows
+        if before is not None:
+            yield from before.finish()
     context.target.seal(target, len(segments))
     join_manifest(context, mapping)
     yield from list_vanished(context, mapping)
@@ -72,15 +82,31 @@ def _is_done(context: RunContext, mapping: TableMapping, segment: Segment, ledge
     return all(sha256_of(path) == staged.fields.get(name, "") for name, path in files.items())
 
 
-def _stage(
-    context: RunContext, mapping: TableMapping, target: TargetTable, transformed: Transformed, result: pa.Table
-) -> tuple[Event, StagedBatch, pa.Table]:
-    """Stage the loaded rows of one batch; return what to tell of it, the ledger's line, and the rows for comparing."""
-    segment = transformed.segment
-    rows = _loaded_rows(result, target)
-    started = monotonic()
-    line = context.target.stage(target, BatchId(mapping.name, segment.index), rows)
-    staged_s = monotonic() - started
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A staged batch whose files are being written and which is being read back."""
+
+    kept: Future[Event]
+    compared: Future[Event]
+    opened: ExitStack
+
+    def finish(self) -> Iterator[Event]:
+        yield self.kept.result()
+        yield self.compared.result()
+        self.opened.close()
+
+
+def _keep(
+    context: RunContext,
+    mapping: TableMapping,
+    transformed: Transformed,
+    result: pa.Table,
+    rows: pa.Table,
+    line: StagedBatch,
+    staged_s: float,
+) -> Event:
+    """Write the files of one staged batch - fates, rejects, links, manifest - and return what to tell of it."""
+    segment, target = transformed.segment, context.tables[mapping.name]
     buckets = _buckets(result, line)
     fields: dict[str, Any] = {
         "mapping": mapping.name,
@@ -98,7 +124,7 @@ def _stage(
         "stage_s": round(staged_s, 3),
     }
     write_manifest(context, mapping, segment, result)
-    return Event("batch_staged", fields), line, rows
+    return Event("batch_staged", fields)
 
 
 def _compare(context: RunContext, target: TargetTable, batch: BatchId, rows: pa.Table, line: StagedBatch) -> Event:

@@ -80,7 +80,8 @@ def write_manifest(context: RunContext, mapping: TableMapping, segment: Segment,
     """Write old path and new URI of every loaded row of a batch, for whoever copies the artefacts."""
     names = physical_names(column.name for column in context.tables[mapping.name].table.columns)
     for column, source_name in _paths(context, mapping):
-        loaded = result.filter(pc.and_(pc.equal(result[FATE], "loaded"), pc.is_valid(result[names[column]])))
+        is_wanted = pc.and_(pc.equal(result[FATE], "loaded"), pc.is_valid(result[names[column]]))
+        loaded = result.select([ROW, names[column]]).filter(is_wanted)
         source = pq.read_table(context.folder.work / segment.path, columns=[source_name], memory_map=True)
         old = source.take(pc.subtract(loaded[ROW], segment.first_row)).column(0)
         pairs = pa.table({"old_path": old, "new_uri": loaded[names[column]]})

@@ -5,6 +5,7 @@ with an Arrow stream, then answers with the slot and the number of rows. It ends
 started it, or at the first problem: then the other process reads the rest, and meets the problem itself.
 """
 
+import gc
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ def main() -> int:
     """Read ranges until the input ends; return 0, or 1 where this process cannot go on."""
     # Ctrl-C reaches the whole group; the process that started this one decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(50_000, 20, 50)  # rows are no cycles: as in the command line
     order = json.loads(sys.stdin.buffer.readline())
     try:
         access = open_again(Path(order["path"]), order["parameters"], tuple(order["file"]))
