@@ -284,3 +284,12 @@ def test_status_is_read_from_outside_while_a_run_goes(project):
     finally:
         process.kill()
         process.communicate()
+
+
+def test_the_slowest_stage_is_named(project):
+    """Seconds of the stages stand in the result, add up to no more than the run, and the largest one has a name."""
+    result = project.run(limits=SMALL)
+    assert list(result.stages_s) == ["extract", "load", "validate", "publish", "verify"]
+    assert sum(result.stages_s.values()) <= result.duration_s + 0.01
+    assert result.stages_s[result.slowest_stage] == max(result.stages_s.values())
+    assert result.to_dict()["slowest_stage"] == result.slowest_stage

@@ -46,6 +46,9 @@ def print_run(output: Output, result: "RunResult") -> None:
         output.result(f"keys of rows that were skipped, or are gone from the source: {result.keys}")
     if result.artifacts.exists():
         output.result(f"old path to new URI of every artefact: {result.artifacts}")
+    if result.slowest_stage:
+        parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.stages_s.items())
+        output.result(f"slowest stage: {result.slowest_stage} ({parts})")
     output.result(_next_step(result))
 
 

@@ -21,6 +21,16 @@ _ENDINGS = {
     "run_rolled_back": "rolled back",
     "run_finalized": "finalized",
 }
+_BEGINNINGS = {"run_started", "run_resumed"}
+_STAGE_ENDS = {
+    "extract_finished": "extract",
+    "extract_reused": "extract",
+    "table_staged": "load",
+    "publish_started": "validate",
+    "published": "publish",
+    "run_finished": "verify",
+}
+"""Events that end a stage; several of one kind end parts of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,13 @@ class RunResult:
     duration_s: float
     fed: Mapping[str, int] = field(default_factory=dict)
     """Rows by source table that only feed joins and gathers; no mapping is made from these tables."""
+    stages_s: Mapping[str, float] = field(default_factory=dict)
+    """Wall seconds by stage, of the stages that are over, as the newest process of the run took them."""
+
+    @property
+    def slowest_stage(self) -> str | None:
+        """The stage that took longest, None before the first is over."""
+        return max(self.stages_s, key=lambda name: self.stages_s[name], default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
@@ -54,6 +71,8 @@ class RunResult:
             "keys": str(self.keys),
             "duration_s": self.duration_s,
             "fed": dict(self.fed),
+            "stages_s": dict(self.stages_s),
+            "slowest_stage": self.slowest_stage,
         }
 
 
@@ -94,12 +113,26 @@ def result_of(folder: RunFolder) -> RunResult:
         keys=folder.keys,
         duration_s=_duration_s(entries),
         fed=dict(fed),
+        stages_s=_stages_s(entries),
     )
 
 
 def _state(events: list[Event]) -> str:
     last = next((event.kind for event in reversed(events) if event.kind.startswith("run_")), "")
     return _ENDINGS.get(last, "unfinished")
+
+
+def _stages_s(entries: list[Entry]) -> dict[str, float]:
+    """Return how long each stage took: from the end of the one before, or from where this process began."""
+    begun = next((n for n in reversed(range(len(entries))) if entries[n].event.kind in _BEGINNINGS), 0)
+    found: dict[str, float] = {}
+    before = begun
+    for number, entry in enumerate(entries[begun:], begun):
+        stage = _STAGE_ENDS.get(entry.event.kind)
+        if stage is not None:
+            found[stage] = round(found.get(stage, 0.0) + _duration_s(entries[before : number + 1]), 3)
+            before = number
+    return found
 
 
 def _duration_s(entries: list[Entry]) -> float:
