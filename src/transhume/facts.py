@@ -76,7 +76,8 @@ class ColumnProfile:
     Values stand as text. `distinct` is an estimate where `distinct_exact` is False (a few per cent off). `classes` are
     the values of another storage class than the column's own (SQLite), by class. `zero_dates` and `bad_dates` count
     texts in date columns that are `0000-00-00`, and those that are no date at all. `top` and `patterns` are the most
-    frequent, over `rows_looked_at` rows; `values` is the whole set where it is small, None where it is not.
+    frequent, over `rows_looked_at` rows; `values` is the whole set where it is small, None where it is not;
+    `examples` are a few different values.
     `likely` says what personal data or secret the column seems to hold, "" where nothing shows.
     """
 
@@ -92,6 +93,7 @@ class ColumnProfile:
     top: tuple[tuple[str, int], ...] = ()
     patterns: tuple[tuple[str, int], ...] = ()
     values: tuple[str, ...] | None = None
+    examples: tuple[str, ...] = ()
     rows_looked_at: int = 0
     classes: Mapping[str, int] = field(default_factory=dict)
     zero_dates: int = 0

@@ -90,9 +90,10 @@ def name_words(name: str) -> tuple[str, ...]:
 
 def _is_unspaced(letter: str) -> bool:
     """Say whether a letter belongs to a script without spaces between words (blocks of the Unicode standard)."""
-    return any(first <= ord(letter) <= last for first, last in _UNSPACED)
+    return letter >= _FIRST_UNSPACED and any(first <= ord(letter) <= last for first, last in _UNSPACED)
 
 
+_FIRST_UNSPACED = "\u0e00"
 _UNSPACED = (
     (0x0E00, 0x0EFF),
     (0x1780, 0x17FF),

@@ -13,7 +13,9 @@ from transhume.version import __version__
 
 COMMANDS = {
     "demo": "Make the example migration with planted defects and go through its whole life.",
+    "init": "Make a project from two URLs: drafted plan, secrets apart, schema for editors.",
     "profile": "Say what the rows of a system are like: volumes, values, formats, keys, orphans.",
+    "draft": "Propose tables, columns and rules, each with score, reason and alternatives.",
     "check": "Say everything that is wrong with the plan, with place and cure.",
     "preview": "Show some rows before and after, column by column, with the rule that acted.",
     "sql": "Print the SQL as it will run.",

@@ -72,6 +72,7 @@ def _values(column: "ColumnProfile", *, show_values: bool) -> dict[str, Any]:
         "maximum": None if column.maximum is None else masked(column.maximum),
         "top": [(masked(value), count) for value, count in column.top],
         "values": None,
+        "examples": [],
     }
     return {**hidden, "masked": True}
 

@@ -3,6 +3,7 @@
 What a match means for a column is weighed in `scores.py`.
 """
 
+import functools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -21,14 +22,12 @@ _RUN_TOGETHER_MIN = 7
 _KNOWN = JOINED | frozenset(SYNONYMS)
 
 
-def words_of(name: str, known: frozenset[str] = _KNOWN) -> tuple[str, ...]:
-    """Return the words of a name: singular, short forms written out, words that run together taken apart.
-
-    `known` are the words at which a long word may be taken apart.
-    """
+@functools.lru_cache(maxsize=65_536)
+def words_of(name: str) -> tuple[str, ...]:
+    """Return the words of a name: singular, short forms written out, known words that run together taken apart."""
     found: list[str] = []
     for word in name_words(name):
-        pieces = _apart(word, known) if len(word) >= _RUN_TOGETHER_MIN and word.isascii() else (word,)
+        pieces = _apart(word) if len(word) >= _RUN_TOGETHER_MIN and word.isascii() else (word,)
         found += [ABBREVIATIONS.get(piece) or ABBREVIATIONS.get(singular(piece)) or singular(piece) for piece in pieces]
     return tuple(found)
 
@@ -46,13 +45,13 @@ def singular(word: str) -> str:
     return word
 
 
-def _apart(word: str, known: frozenset[str]) -> tuple[str, ...]:
+def _apart(word: str) -> tuple[str, ...]:
     """Return a word as two known ones if it is exactly two, else as it is."""
-    if word in known or singular(word) in known or word in ABBREVIATIONS or word in SYNONYMS:
+    if word in _KNOWN or singular(word) in _KNOWN or word in ABBREVIATIONS or word in SYNONYMS:
         return (word,)
     for place in range(len(word) - _PIECE_MIN, _PIECE_MIN - 1, -1):
         left, right = word[:place], word[place:]
-        if all(piece in known or singular(piece) in known or piece in ABBREVIATIONS for piece in (left, right)):
+        if all(piece in _KNOWN or singular(piece) in _KNOWN or piece in ABBREVIATIONS for piece in (left, right)):
             return left, right
     return (word,)
 

@@ -12,6 +12,7 @@ from transhume.plan.credentials import REFERENCE, Resolver, SecretUrl, holds_lit
 from transhume.plan.document import Document, Path_, parse_document, read_text
 from transhume.plan.lookups import LookupTable, read_lookup
 from transhume.plan.model import FileLookup, Plan
+from transhume.plan.open import OPEN, open_findings, open_paths, open_unit
 from transhume.plan.origin import Origin
 from transhume.plan.wording import findings_of
 from transhume.plan.zones import zone_problem
@@ -64,6 +65,7 @@ def read(path: Path, environment: Mapping[str, str]) -> tuple[Plan | None, list[
         raise PlanError([*document.findings, finding])
     resolver = Resolver(file.parent, environment, _dotenv(file.parent))
     findings = [*document.findings, *_version(document), *_names_inside(document), *_references(document)]
+    findings += open_findings(document)
     plan, structural, unread = _validate(document)
     findings += structural
     if plan is not None:
@@ -210,19 +212,23 @@ def _validate(document: Document) -> tuple[Plan | None, list[Finding], set[Path_
     zone = defaults.get("time_zone") if isinstance(defaults, Mapping) else None
     zone = str(zone) if isinstance(zone, str) else None
     # A wrong default is said once, by the check, and not again for every column that uses it.
-    context = {"parse_rule": parse_rule, "time_zone": "UTC" if zone and zone_problem(zone) else zone}
+    context = {"parse_rule": parse_rule, "time_zone": "UTC" if zone and (zone == OPEN or zone_problem(zone)) else zone}
     findings: list[Finding] = []
     if ("transhume",) not in document.key_places:
         message = "the plan does not say which version of the language it is written in"
         findings.append(_finding("missing_key", message, f"begin with 'transhume: {VERSION}'", document, ()))
     content = {key: value for key, value in content.items() if key != "transhume"} | {"transhume": VERSION}
-    unread: set[Path_] = set()
+    undecided = {open_unit(path) for path in open_paths(document)}
+    unread: set[Path_] = set(undecided)
+    content = _pruned(content, unread) if unread else content
+    around = {unit[:length] for unit in undecided for length in range(1, len(unit))}
     for _ in range(_PRUNINGS_MAX):
         try:
             return Plan.model_validate(content, context=context, by_alias=True, by_name=False), findings, unread
         except ValidationError as error:
             found = list(findings_of(error, document))
-            findings += [finding for _, finding in found if finding is not None]
+            # What is empty now that the open parts are left out is no mistake of its own.
+            findings += [finding for path, finding in found if finding is not None and path not in around]
             unread |= {_unit(path) for path, _ in found}
             content = _pruned(content, unread)
     return None, findings, unread

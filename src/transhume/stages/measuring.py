@@ -29,6 +29,7 @@ _FEW = 5_000
 """A column of so many different values or fewer is counted value by value."""
 _SET_MAX = 300
 _SHOWN = 10
+_EXAMPLES = 100
 _TEXT_MAX = 400
 _UNIQUE_MIN = 0.9
 """From this share of different values on, by the estimate, it is worth counting whether a column is a key."""
@@ -52,6 +53,11 @@ class _Read:
     columns: dict[str, ColumnProfile] = field(default_factory=dict)
     keys: tuple[tuple[str, ...], ...] = ()
     duplicates: int = 0
+    names: dict[str, str] = field(default_factory=dict)
+    """Column names as the files have them."""
+
+    def __post_init__(self) -> None:
+        self.names = physical_names(column.name for column in self.extracted.table.columns)
 
     @property
     def sampled(self) -> bool:
@@ -130,6 +136,7 @@ class Measuring:
             ),
             patterns=tuple(shapes.most_common(_SHOWN)) if is_text else (),
             values=tuple(sorted(counted)) if counted is not None and few else None,
+            examples=tuple(sampled)[:_EXAMPLES],
             rows_looked_at=sum(sampled.values()),
             classes=classes,
             zero_dates=int(measured["o"] or 0),
@@ -194,17 +201,22 @@ class Measuring:
 
     def _parents(self, read: _Read, column: ColumnProfile) -> list[tuple[_Read, str]]:
         """Return tables and keys that a column may refer to: the name points there, and it has no more values."""
-        found = []
+        found: list[tuple[_Read, str]] = []
+        ours = read.extracted.table.column(column.name)
         for parent in self._tables.values():
+            table = parent.extracted.table
+            if parent is read and (column.name,) in parent.keys:
+                continue
             for key in parent.keys:
-                own = parent.extracted.table.column(key[0])
-                ours = read.extracted.table.column(column.name)
-                is_same = parent is read and key[0] == column.name
-                if len(key) > 1 or is_same or own is None or ours is None or not _comparable(ours, own):
+                if (
+                    len(key) > 1
+                    or not refers(column.name, table.name, key[0])
+                    or (parent is read and key[0] == column.name)
+                ):
                     continue
+                own = table.column(key[0])
                 fits = column.distinct <= _ESTIMATE_MARGIN * parent.columns[key[0]].distinct
-                is_own_key = parent is read and (column.name,) in parent.keys
-                if fits and not is_own_key and refers(column.name, parent.extracted.table.name, key[0]):
+                if fits and own is not None and ours is not None and _comparable(ours, own):
                     found.append((parent, key[0]))
         return found
 
@@ -246,7 +258,7 @@ def _top(counts: Counter[str], *, complete: bool) -> tuple[tuple[str, int], ...]
 
 def _sampled(read: _Read, column: Column) -> Counter[str]:
     """Return the values of a column in the sample, with their number of rows there."""
-    physical = physical_names(each.name for each in read.extracted.table.columns)[column.name]
+    physical = read.names[column.name]
     if read.sample is None or physical not in read.sample.column_names:
         return Counter()
     counts = pc.value_counts(read.sample[physical])

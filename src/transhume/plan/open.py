@@ -1,0 +1,72 @@
+"""Open decisions: the bare word `TBD` in a plan says that a person has still to decide; no run before that.
+
+`draft` and `init` write it where no machine can know; a quoted "TBD" is a text like any other.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from transhume.errors import Finding
+from transhume.plan.document import Document, Path_
+from transhume.rules.rule import is_quoted
+from transhume.words import printable
+
+OPEN = "TBD"
+_MAPPING, _COLUMN = 2, 4
+"""Lengths of the paths of a table mapping and of a column's rule: tables, mapping, columns, column."""
+
+
+def open_paths(document: Document) -> list[Path_]:
+    """Return where the bare word TBD stands as a value, in the file's order."""
+    return [path for path, text in _scalars(document.content) if text == OPEN and not is_quoted(text)]
+
+
+def open_findings(document: Document) -> Iterator[Finding]:
+    """Yield an error for each open decision: what is to be decided, and what to write."""
+    for path in open_paths(document):
+        what, cure = _words(path)
+        place = document.position(path, of_key=False)
+        table = str(path[1]) if path[0] == "tables" and len(path) >= _MAPPING else None
+        column = str(path[3]) if table and len(path) >= _COLUMN and path[2] == "columns" else None
+        yield Finding("open_decision", "error", printable(what), printable(cure), place, table, column)
+
+
+def open_unit(path: Path_) -> Path_:
+    """Return what cannot be read as long as this is open: one rule or setting, or a mapping without source or key."""
+    if path[:1] == ("tables",):
+        if path[2:3] in {("from",), ("key",)}:
+            return path[:_MAPPING]
+        return path[:_COLUMN] if path[2:3] in {("columns",), ("types",), ("join",), ("checks",)} else path[:3]
+    return path[:2]
+
+
+def _words(path: Path_) -> tuple[str, str]:  # noqa: PLR0911 - one for each kind of place
+    text = "write it in place of TBD (in quotes if TBD itself is the text)"
+    match path:
+        case ("defaults", "time_zone"):
+            return "the time zone of the source's local times is not decided yet", "write an IANA zone: Europe/Berlin"
+        case ("lookups", name, *_):
+            cure = f"write {{file: lookups/{name}.csv, key: COLUMN, value: COLUMN}}, and put the file there"
+            return f"what the lookup '{name}' is read from is not decided yet", cure
+        case ("tables", name, "key", *_):
+            return f"what identifies a row of '{name}' is not decided yet", "write 'key: COLUMN' or 'key: [a, b]'"
+        case ("tables", name, "columns", column):
+            cure = f"write a rule or a source column behind '{column}:', {{value: a text}}, or null"
+            return f"nothing fills '{column}' of '{name}' yet", cure
+        case ("tables", name, "columns", column, "to", code):
+            return f"the label of the code '{code}' in '{column}' of '{name}' is not decided yet", text
+        case ("tables", name, "columns", column, *rest):
+            key = next((str(part) for part in reversed(rest) if isinstance(part, str)), "")
+            return f"'{key}' of the rule for '{column}' of '{name}' is not decided yet", text
+    return f"'{path[-1]}' is not decided yet", text
+
+
+def _scalars(node: Any, path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _scalars(value, (*path, str(key)))
+    elif isinstance(node, list):
+        for place, value in enumerate(node):
+            yield from _scalars(value, (*path, place))
+    elif isinstance(node, str):
+        yield path, node
