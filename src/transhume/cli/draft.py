@@ -29,6 +29,7 @@ def command(
     What no machine can know stays TBD, and 'transhume check' lists it. Nothing that a person wrote is changed.
     """
     import os
+    from dataclasses import replace
 
     from transhume.cli.progress import Progress
     from transhume.plan.load import FILE_NAME, find_project, plan_urls
@@ -46,7 +47,8 @@ def command(
     if not source_url:
         found = plan_urls(folder / FILE_NAME, os.environ)
         urls = (found[0].reveal(), found[1].reveal())
-    with Progress(Output(output.folder, as_json=True, quiet=output.quiet, verbose=False, color=False)) as progress:
+    # The plan goes to stdout; what is told on the way goes to stderr.
+    with Progress(replace(output, as_json=True)) as progress:
         made = draft(*urls, folder, values=not names_only, listener=progress)
     if is_refresh:
         added, refused = refresh(folder, made)

@@ -51,7 +51,8 @@ def refreshed(
             if added and name not in content.get("lookups", {})
         ]
     # From the end, so that places stay true; of two at one place the later goes in first and stands below.
-    for place, extra in sorted(reversed(inserts), key=lambda each: -each[0]):
+    order = sorted(range(len(inserts)), key=lambda number: (inserts[number][0], number), reverse=True)
+    for place, extra in (inserts[number] for number in order):
         lines[place:place] = extra
     return "\n".join(lines), added, list(dict.fromkeys(refused))
 

@@ -104,6 +104,9 @@ class Measuring:
 
     def _measured(self, extracted: ExtractedTable) -> Iterable[tuple[Column, dict[str, Any]]]:
         columns = profiled_columns(extracted)
+        if not extracted.row_count:
+            yield from ((column, dict.fromkeys("ndazslob", None) | {"rows": 0}) for column in columns)
+            return
         for start in range(0, len(columns), COLUMNS_MAX):
             part = columns[start : start + COLUMNS_MAX]
             row = self._ask(compile_measures(extracted, part)).to_pylist()[0]
@@ -148,7 +151,7 @@ class Measuring:
         """Return every value with its number of rows, None where there are too many or they are too long."""
         if distinct > _FEW or length_max > _TEXT_MAX or (column.type is not None and column.type.kind is Kind.BYTES):
             return None
-        if read.complete and read.sample is not None:
+        if read.complete:
             return _sampled(read, column)
         found = self._ask(compile_frequencies(read.extracted, column))
         return Counter(dict(zip(map(_shown, found["value"].to_pylist()), found["count"].to_pylist(), strict=True)))
