@@ -47,7 +47,8 @@ class Need:
     ("lookup", name): key, value · ("names", lookup name; argument: mapping and column): raw, canonical ·
     ("parents", table mapping): k0, k1 .. one a key part, uuid, fate · ("zone", IANA name): as `rules/utc.py` says ·
     ("gather", source table; the argument says on, name and value): as `compiler/gathers.py` says ·
-    ("join", alias; the argument is the mapping): as `compiler/joins.py` says · ("duplicates", mapping): k0, k1 ..
+    ("join", alias; the argument is the mapping): as `compiler/joins.py` says · ("dedupe", mapping): as
+    `compiler/dedupe.py` says · ("duplicates", mapping): k0, k1 ..
     """
 
     kind: str

@@ -93,6 +93,7 @@ def test_values_of_another_class_are_read_like_own_ones(tmp_path: Path) -> None:
     assert [row["_reasons"] for row in found] == ["bad_integer:tag.size", "blob:tag.owner", "bad_encoding:tag.owner"]
 
 
+_OUT = {"filtered", "deduplicated"}
 _ALL = """
 lookups: {names: {Ann: [ann], Bob: []}}
 tables:
@@ -105,6 +106,7 @@ tables:
     from: s
     key: [id, mid.name]
     where: mid.state <> 'gone' or mid.state is null
+    dedupe: {by: [mid, mid.name], first: {side: [left, right]}, latest: at}
     create: true
     types: {u: uuid primary key, who: text, size: bigint, mid_n: bigint, far_v: text, best: "decimal(6,2)", up: uuid}
     join:
@@ -132,8 +134,11 @@ def _random_bench(folder: Path, seed: int) -> Workbench:
 
     bench = Workbench(folder, plan_of(_ALL))
     near = [1, 2, 3, 4, 5] * 6
-    own = [{"id": chance.choice([*range(400), "7", None]), "mid": chance.choice(near + keys)} for _ in range(160)]
-    bench.table("s", [column("id", "bigint"), column("mid", "bigint")], own, segment_rows=70)
+    own = [{"id": chance.choice([*range(400), "7", None]), "mid": chance.choice(near + keys * 3)} for _ in range(160)]
+    for row in own:
+        row |= {"side": pick("left", "left", "right", "up", None), "at": pick(*range(30), 7, 8, None, "never")}
+    columns = [column("id", "bigint"), column("mid", "bigint"), column("side", "text"), column("at", "bigint")]
+    bench.table("s", columns, own, segment_rows=70)
     middle = [
         {
             "id": key,
@@ -200,17 +205,19 @@ def test_the_engine_and_the_oracle_join_alike(tmp_path: Path, seed: int) -> None
         parent_fate=lambda _mapping, key: (None, "loaded", "rejected")[min(parents[key[0]], 2)],
     )
     joined = [relatives.joined(mapping, row) for row in rows["s"]]
-    first = [oracle.expected_row(row, others) for row, others in zip(rows["s"], joined, strict=True)]
+    said = relatives.deduplicated(mapping)
+    told = zip(rows["s"], joined, said, strict=True)
+    first = [oracle.expected_row(row, others, dedupe=lost) for row, others, lost in told]
     keys = [
         tuple(oracle.read(row, others).key_part(name).value for name in mapping.key)
         for row, others in zip(rows["s"], joined, strict=True)
     ]
-    seen = Counter(key for key, one in zip(keys, first, strict=True) if one.fate != "filtered" and None not in key)
+    seen = Counter(key for key, one in zip(keys, first, strict=True) if one.fate not in _OUT and None not in key)
     found = bench.run()["t"]
     names = physical_names(each.name for each in bench.target("t").table.columns)
     fates_seen: Counter[str] = Counter()
-    for row, others, key, made in zip(rows["s"], joined, keys, found, strict=True):
-        expected = oracle.expected_row(row, others, duplicate=seen[key] > 1)
+    for row, others, lost, key, made in zip(rows["s"], joined, said, keys, found, strict=True):
+        expected = oracle.expected_row(row, others, duplicate=seen[key] > 1, dedupe=lost)
         fates_seen[expected.fate] += 1
         told = tuple(made["_reasons"].split("\n")) if made["_reasons"] else ()
         assert (made["_fate"], told) == (expected.fate, expected.reasons), (row, others)

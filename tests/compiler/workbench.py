@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from transhume.batches import TargetTable, extract_schema
 from transhume.compiler import (
+    compile_dedupe,
     compile_distinct,
     compile_duplicates,
     compile_fixpoint_step,
@@ -232,6 +233,8 @@ class Workbench:
                 self._keep(
                     mapping, need, self.write(str(need), compile_join(self.plan, mapping, need.subject, self.facts))
                 )
+            case "dedupe":
+                self._keep(mapping, need, self.write(str(need), compile_dedupe(self.plan, mapping, self.facts)))
             case "gather":
                 self._keep(mapping, need, self.write("gather", compile_gather(self.plan, need, self.facts)))
             case "duplicates":

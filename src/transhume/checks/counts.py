@@ -9,7 +9,7 @@ from transhume.batches import Event
 from transhume.checks import CheckResult
 from transhume.plan.model import RejectLimit
 
-BUCKETS = ("loaded", "unchanged", "updated", "skipped", "conflict", "rejected", "filtered")
+BUCKETS = ("loaded", "unchanged", "updated", "skipped", "conflict", "rejected", "filtered", "deduplicated")
 
 
 @dataclass(slots=True)
@@ -25,6 +25,7 @@ class TableTally:
     conflict: int = 0
     rejected: int = 0
     filtered: int = 0
+    deduplicated: int = 0
     vanished: int = 0
     """Keys that earlier runs brought and the source has no more; no bucket, because no row was read."""
     notes: Counter[str] = field(default_factory=Counter)

@@ -7,8 +7,10 @@ from transhume.errors import Finding
 from transhume.facts import Catalog
 from transhume.plan.check import used_columns
 from transhume.plan.check_expressions import typed_expression_findings
+from transhume.plan.check_joins import dedupe_columns
 from transhume.plan.model import FileLookup, Plan, TableMapping
 from transhume.plan.places import at, at_column, at_mapping
+from transhume.plan.shared_targets import merged
 from transhume.plan.types import SourceTypes, resolve, target_table
 from transhume.rules.copy import Copy
 from transhume.rules.gather import Gather
@@ -42,6 +44,8 @@ def catalog_findings(
             findings += typed_expression_findings(plan, mapping, source.tables, made)
         findings += _width_findings(plan, mapping, source, made)
         findings += _check_findings(plan, mapping, made)
+    tables, problems = merged(plan, tables)
+    findings += problems
     return tables, sorted(dict.fromkeys(findings), key=_line)
 
 
@@ -95,6 +99,7 @@ def _mapping_findings(plan: Plan, mapping: TableMapping, source: Catalog, own: T
     for place, name in enumerate(mapping.key):
         path = ("tables", mapping.name, "key", place)
         yield from _key_findings(plan, path, types, name)
+    yield from _dedupe_findings(plan, mapping, types)
     for alias in mapping.join:
         yield from _join_findings(plan, mapping, alias, types)
 
@@ -108,6 +113,22 @@ def _key_findings(plan: Plan, path: tuple[str | int, ...], types: SourceTypes, n
     if column.type is None or column.type.kind not in _KEY_KINDS:
         message = f"the key '{name}' is of the type '{column.type or column.native}'"
         yield at(plan, path, "key_type", message, "keys are made of texts, integers and UUIDs")
+
+
+def _dedupe_findings(plan: Plan, mapping: TableMapping, types: SourceTypes) -> Iterator[Finding]:
+    for name, below in dedupe_columns(mapping).items():
+        path = ("tables", mapping.name, "dedupe", *below)
+        if below[0] == "by":
+            yield from _key_findings(plan, path, types, name)
+            continue
+        try:
+            column = types.column(name)
+        except RuleProblem as problem:
+            yield at(plan, path, "unknown_column", problem.message, problem.cure)
+            continue
+        if column.type is None or (below[0] == "first" and not is_convertible(column.type, TEXT)):
+            message = f"'{name}' is {column.type or column.native}, which dedupe cannot put in an order"
+            yield at(plan, path, "dedupe", message, "name a column of texts, numbers or times")
 
 
 def _join_findings(plan: Plan, mapping: TableMapping, alias: str, types: SourceTypes) -> Iterator[Finding]:

@@ -5,6 +5,7 @@
 
 from transhume.compiler.accounting import compile_accounting, compile_unaccounted
 from transhume.compiler.cycles import RowFates, compile_fixpoint_step, compile_row_fates
+from transhume.compiler.dedupe import compile_dedupe
 from transhume.compiler.gathers import compile_gather
 from transhume.compiler.joins import compile_join
 from transhume.compiler.keys import compile_distinct, compile_duplicates, compile_parent_keys, relation_columns
@@ -20,6 +21,7 @@ __all__ = [
     "RowFates",
     "columns_read",
     "compile_accounting",
+    "compile_dedupe",
     "compile_distinct",
     "compile_duplicates",
     "compile_fixpoint_step",

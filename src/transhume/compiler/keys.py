@@ -5,30 +5,33 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from transhume import operations as op
+from transhume.compiler.dedupe import DEDUPE_COLUMNS
 from transhume.compiler.gathers import gather_columns
 from transhume.compiler.joins import join_columns
 from transhume.compiler.layers import Layers, select_from, sorted_by
 from transhume.compiler.scans import carried, parquet, scan
 from transhume.compiler.scope import MappingScope, key_types, own_need
-from transhume.compiler.transform import filtered
+from transhume.compiler.transform import deduplicated, filtered
 from transhume.facts import Facts, Need
 from transhume.plan.model import Plan, TableMapping
 from transhume.rules.names import Names
 from transhume.rules.trees import every, is_present, negated
 from transhume.schema import BIGINT, BYTES, FATE, KEY_UUID, ROW, TEXT, UUID, Kind, LogicalType
 
-_RANKS = ("loaded", "rejected", "filtered")
+_RANKS = ("loaded", "rejected", "filtered", "deduplicated")
 """Of several rows with one key the first of these fates is the key's."""
 
 
 def relation_columns(mapping: TableMapping, need: Need, facts: Facts) -> dict[str, LogicalType]:
-    """Return the columns of a relation that a SELECT of this package makes: join, gather, parents or duplicates.
+    """Return the columns of a relation that a SELECT of this package makes, `parents` among them.
 
     Of a join's relation only the columns that other code names; the rest stands there as in the extract.
     For parents, `mapping` is the referenced mapping.
     """
     if need.kind == "join":
         return join_columns(mapping, need.subject, facts)
+    if need.kind == "dedupe":
+        return DEDUPE_COLUMNS
     if need.kind == "gather":
         return gather_columns(need, facts)
     keys = {f"k{place}": kind for place, kind in enumerate(key_types(mapping, facts))}
@@ -39,7 +42,7 @@ def relation_columns(mapping: TableMapping, need: Need, facts: Facts) -> dict[st
 
 
 def compile_duplicates(plan: Plan, mapping: TableMapping, facts: Facts) -> exp.Select:
-    """Return the SELECT of the keys (`k0`, `k1` ..) that more than one row has among those that are not filtered.
+    """Return the SELECT of the keys (`k0`, `k1` ..) that more than one of the rows has that are not left out.
 
     A key with a NULL or a value that cannot be read is left out: such a row has another reason.
     """
@@ -49,6 +52,9 @@ def compile_duplicates(plan: Plan, mapping: TableMapping, facts: Facts) -> exp.S
     left_out = filtered(scope)
     if left_out is not None:
         conditions.append(negated(left_out))
+    lost = deduplicated(scope)
+    if lost is not None:
+        conditions.append(negated(lost))
     rows = scope.layers.select(keys, where=every(conditions))
     names = [exp.column(name, quoted=True) for name in keys]
     query = select_from(rows, {name.name: name for name in names}, "keyed")
@@ -62,7 +68,7 @@ def compile_parent_keys(
     """Return the SELECT of one row per key of a mapping: `k0`, `k1` .., `uuid`, `fate`.
 
     `fates_paths` are the fates of all its batches, `lost_paths` the rows that `compile_fixpoint_step` found.
-    Of several rows with one key, a loaded one wins over a rejected one, and that over a filtered one.
+    Of several rows with one key, a loaded one wins over a rejected, a filtered and a deduplicated one, in this order.
     """
     kinds = key_types(mapping, facts)
     fates = Fates(fates_paths, kinds, lost_paths)

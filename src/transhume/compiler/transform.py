@@ -7,19 +7,19 @@ Shape of `compile_transform`'s rows, one for each row of the segments:
 | `_row`                | the row's position in the extract of its table                                         |
 | `_k0`, `_k1` ..       | the key, part by part, in the types of `key_types`                                     |
 | `_uuid`               | the UUID of the key; only if some mapping references this one                          |
-| `_fate`               | `loaded`, `rejected` or `filtered`; filtered wins over rejected                        |
+| `_fate`               | `loaded`, `rejected`, `filtered`, `deduplicated`; the last two win over rejected       |
 | `_reasons`            | of a rejected row: its reasons in the order below, each once, joined by line feeds     |
 | `_warnings`           | only with such checks, of a loaded row: `stop:check` and `warn:check`, joined likewise |
 | the target's columns  | by `schema.physical_names`, in the target table's order                                |
 
-Order of reasons: columns of `where` that cannot be read; the key (bad value, `null_key`, `duplicate_key`); joins
-in the plan's order (bad value, `ambiguous:alias`, `no_match:alias`); columns in the plan's order (the rule's
+Order of reasons: columns of `where` that cannot be read; the key (bad value, `null_key`, `duplicate_key`); `tied`;
+joins in the plan's order (bad value, `ambiguous:alias`, `no_match:alias`); columns in the plan's order (the rule's
 reasons, the conversion's, `null`); checks (`check:name`).
 A row whose `where` cannot be read is rejected, not filtered. `null` is not said of a value that has a reason
 already. A row check sees NULL where a target value has a reason; NULL counts as passed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -28,6 +28,7 @@ from transhume import operations as op
 from transhume.batches import TargetTable
 from transhume.compiler.conditions import condition
 from transhume.compiler.conversion import for_target
+from transhume.compiler.dedupe import LOST
 from transhume.compiler.reasons import Reasons, none_of
 from transhume.compiler.scope import MappingScope
 from transhume.facts import Facts, Need
@@ -52,6 +53,7 @@ class Fate:
     """What becomes of a row: conditions that are never NULL, and the reasons behind `bad`."""
 
     filtered: exp.Expression
+    deduplicated: exp.Expression
     bad: exp.Expression
     reasons: Reasons
 
@@ -71,7 +73,7 @@ def compile_transform(
     if is_referenced(plan, mapping):
         outputs[KEY_UUID] = key_uuid(scope, values)
     outputs[FATE] = fate_column(fate)
-    outputs[REASONS] = _only_if(negated(fate.filtered), fate.reasons.text(fate.bad))
+    outputs[REASONS] = _only_if(negated(some([fate.filtered, fate.deduplicated])), fate.reasons.text(fate.bad))
     warnings = _warnings(scope, values, fate)
     if warnings is not None:
         outputs[WARNINGS] = warnings
@@ -137,6 +139,7 @@ def row_fate(scope: MappingScope, values: Mapping[str, TargetValue]) -> Fate:
     if scope.mapping.where is not None:
         reasons.add(_where(scope, scope.mapping.where).reasons)
     _add_key_reasons(scope, reasons)
+    reasons.add(_tied(scope))
     for alias in scope.mapping.join:
         reasons.add(_join_reasons(scope, alias))
     for value in values.values():
@@ -147,12 +150,18 @@ def row_fate(scope: MappingScope, values: Mapping[str, TargetValue]) -> Fate:
         if check.then == "reject":
             reasons.add([Reason(_violated(scope, values, check), f"check:{check.name}")])
     left_out = filtered(scope)
-    return Fate(scope.bind(left_out) if left_out is not None else exp.false(), scope.bind(reasons.bad()), reasons)
+    lost = deduplicated(scope)
+    return Fate(
+        scope.bind(left_out) if left_out is not None else exp.false(),
+        scope.bind(lost) if lost is not None else exp.false(),
+        scope.bind(reasons.bad()),
+        reasons,
+    )
 
 
 def fate_column(fate: Fate) -> exp.Expression:
-    """Return `filtered`, `rejected` or `loaded`."""
-    branches = [(fate.filtered, "filtered"), (fate.bad, "rejected")]
+    """Return `filtered`, `deduplicated`, `rejected` or `loaded`."""
+    branches = [(fate.filtered, "filtered"), (fate.deduplicated, "deduplicated"), (fate.bad, "rejected")]
     ifs = [
         exp.If(this=condition.copy(), true=exp.Literal.string(text))
         for condition, text in branches
@@ -183,6 +192,28 @@ def filtered(scope: MappingScope) -> exp.Expression | None:
     where = _where(scope, scope.mapping.where)
     passed = negated(is_true(where.value))
     return every([passed, none_of(where.reasons)]) if where.reasons else passed
+
+
+def deduplicated(scope: MappingScope) -> exp.Expression | None:
+    """Return the condition that another row stands for the row, never NULL; None where that cannot be."""
+    found = _dedupe(scope)
+    return is_true(found(LOST)) if found is not None else None
+
+
+def _dedupe(scope: MappingScope) -> Callable[[str], exp.Column] | None:
+    """Return the columns of the relation of rows that do not stand for their group; None for no such row."""
+    need = Need("dedupe", scope.mapping.name)
+    relation = scope.facts.relations.get(str(need))
+    if scope.mapping.dedupe is None or (relation is not None and not relation.row_count):
+        return None
+    return scope.join(need, {ROW: scope.row})
+
+
+def _tied(scope: MappingScope) -> Iterator[Reason]:
+    found = _dedupe(scope)
+    if found is not None and scope.mapping.dedupe is not None:
+        tied = every([is_present(found(ROW)), negated(is_true(found(LOST)))])
+        yield Reason(tied, f"tied:{','.join(scope.mapping.dedupe.by)}")
 
 
 def _where(scope: MappingScope, text: str) -> Sql:
@@ -230,7 +261,7 @@ def _warnings(scope: MappingScope, values: Mapping[str, TargetValue], fate: Fate
             texts.append(exp.Case(ifs=[exp.If(this=_violated(scope, values, check), true=text)]))
     if not texts:
         return None
-    loaded = negated(some([fate.filtered, fate.bad]))
+    loaded = negated(some([fate.filtered, fate.deduplicated, fate.bad]))
     return _only_if(loaded, op.JoinReasons(expressions=texts))
 
 

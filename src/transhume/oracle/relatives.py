@@ -10,7 +10,7 @@ from typing import Any
 
 from transhume.batches import TargetTable
 from transhume.oracle.row import AMBIGUOUS, JoinedRow, Oracle, RowScope
-from transhume.plan.model import Join, Pivot, Plan, TableMapping
+from transhume.plan.model import Dedupe, Join, Pivot, Plan, TableMapping
 from transhume.rules.copy import Copy
 from transhume.rules.rule import ColumnRef, Outcome, Rule
 from transhume.schema import Table
@@ -59,6 +59,27 @@ class Relatives:
         for row in self._children[table, names].get(tuple(on.values()), ()):
             scope = self._child(table).read(row)
             yield tuple(scope.as_text(ColumnRef(column)) for column in columns)
+
+    def deduplicated(self, mapping: TableMapping) -> list[str]:
+        """Return for each row of the mapping's source table `lost`, `tied` or "", as `Oracle.expected_row` takes it."""
+        said = ["" for _ in self._rows[mapping.from_]]
+        if mapping.dedupe is None:
+            return said
+        groups: dict[Key, list[tuple[int, RowScope]]] = defaultdict(list)
+        for place, row in enumerate(self._rows[mapping.from_]):
+            scope = self._reader(mapping).read(row, self.joined(mapping, row))
+            key = _key(scope, mapping.dedupe.by)
+            passed = Outcome(True) if mapping.where is None else scope.condition(mapping.where)
+            if key is not None and passed.value is True and not passed.reasons:
+                groups[key].append((place, scope))
+        for members in groups.values():
+            winners = _winners(mapping.dedupe, members)
+            for place, _ in members:
+                if place not in winners:
+                    said[place] = "lost"
+                elif len(winners) > 1:
+                    said[place] = "tied"
+        return said
 
     def _of(self, mapping: TableMapping, alias: str) -> dict[Key, list[_Candidate]]:
         """Return the rows that may be joined under an alias, by their key."""
@@ -133,6 +154,22 @@ class Relatives:
     def _made(self, mapping: TableMapping) -> Oracle:
         nothing = TargetTable(mapping.name, Table(mapping.name, ()), (), create=False)
         return Oracle(self._plan, mapping, nothing, self._sources)
+
+
+def _winners(dedupe: Dedupe, members: Sequence[tuple[int, RowScope]]) -> set[int]:
+    """Return the rows of a group that none is better than."""
+    left = list(members)
+    for column, order in (dedupe.first or {}).items():
+        texts = {place: scope.as_text(ColumnRef(column)).value for place, scope in left}
+        ranks = {place: order.index(text) if text in order else len(order) for place, text in texts.items()}
+        left = [(place, scope) for place, scope in left if ranks[place] == min(ranks.values())]
+    if dedupe.latest is not None:
+        latest = {place: scope.argument(ColumnRef(dedupe.latest)) for place, scope in left}
+        if not any(outcome.reasons for outcome in latest.values()):
+            values = [outcome.value for outcome in latest.values() if outcome.value is not None]
+            top = max(values) if values else None
+            left = [(place, scope) for place, scope in left if latest[place].value == top]
+    return {place for place, _ in left}
 
 
 def _key(scope: RowScope, names: Sequence[str]) -> Key | None:

@@ -30,7 +30,7 @@ Children = Callable[[str, Mapping[str, str], Sequence[str]], Iterator[tuple[Outc
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What must become of a row: `fate` is `loaded`, `rejected` or `filtered`.
+    """What must become of a row: `fate` is `loaded`, `rejected`, `filtered` or `deduplicated`.
 
     `reasons` of a rejected row, in rule order, each once; `values` of a loaded row by target column, in the types
     of `rules.rule.Outcome`; `warnings` of a loaded row are `warn:check` and `stop:check`.
@@ -70,21 +70,30 @@ class Oracle:
         self.parent_fate = parent_fate or (lambda _mapping, _key: None)
 
     def expected_row(
-        self, row: Mapping[str, Any], joined: Mapping[str, JoinedRow] | None = None, *, duplicate: bool = False
+        self,
+        row: Mapping[str, Any],
+        joined: Mapping[str, JoinedRow] | None = None,
+        *,
+        duplicate: bool = False,
+        dedupe: str = "",
     ) -> Expected:
         """Return what must become of one extracted row.
 
         `row` holds each source column's value: as the extract carries it, `Odd` where its class is not the column's.
         `joined` gives for each alias the row that was found, None, or AMBIGUOUS. `duplicate` says that another row
-        has the same key.
+        has the same key; `dedupe` is `lost` where a better row stands for this one, `tied` where others win equally.
         """
         scope = RowScope(self, row, joined or {})
         reasons: list[str] = []
         where = scope.condition(self.mapping.where) if self.mapping.where is not None else Outcome(True)
         if not where.reasons and where.value is not True:
             return Expected("filtered")
+        if dedupe == "lost":
+            return Expected("deduplicated")
         reasons += where.reasons
         reasons += self._key_reasons(scope, duplicate)
+        if dedupe == "tied" and self.mapping.dedupe is not None:
+            reasons.append(f"tied:{','.join(self.mapping.dedupe.by)}")
         for alias in self.mapping.join:
             reasons += self._join_reasons(scope, alias)
         values: dict[str, Any] = {}

@@ -6,10 +6,11 @@ from itertools import pairwise
 from transhume.errors import Finding
 from transhume.plan.check_columns import column_findings
 from transhume.plan.check_expressions import condition_columns, expression_findings
-from transhume.plan.check_joins import join_findings, take_findings
+from transhume.plan.check_joins import dedupe_columns, dedupe_findings, join_findings, take_findings
 from transhume.plan.model import FileLookup, NamesLookup, Plan, RejectLimit, TableMapping
-from transhume.plan.places import at, at_mapping
+from transhume.plan.places import at
 from transhume.plan.reasons import REASONS
+from transhume.plan.shared_targets import shared_target_findings
 from transhume.plan.zones import zone_problem
 from transhume.rules.names import conflicts
 from transhume.words import hint
@@ -26,10 +27,11 @@ def check_plan(plan: Plan) -> list[Finding]:
         findings += _mapping_findings(plan, mapping)
         findings += join_findings(plan, mapping)
         findings += take_findings(plan, mapping, used_columns(mapping))
+        findings += dedupe_findings(plan, mapping)
         findings += column_findings(plan, mapping)
         findings += expression_findings(plan, mapping)
         findings += _limit_findings(plan, mapping)
-    findings += _shared_targets(plan)
+    findings += shared_target_findings(plan)
     return sorted(dict.fromkeys(findings), key=lambda each: each.position.line if each.position else 0)
 
 
@@ -117,6 +119,8 @@ def used_columns(mapping: TableMapping) -> dict[str, str]:
     for alias, join in mapping.join.items():
         for column in join.on.values():
             used.setdefault(column, f"the join '{alias}'")
+    for column in dedupe_columns(mapping):
+        used.setdefault(column, "'dedupe'")
     for column in condition_columns(mapping.where) if mapping.where is not None else ():
         used.setdefault(column, "'where'")
     return used
@@ -147,14 +151,3 @@ def _limit_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
             message = f"'{reason}' is no reason of a reject" if not known else f"there is no check '{rest}'"
             cure = hint(kind, REASONS, "the reasons are") if not known else hint(rest, checks, "the checks are")
             yield at(plan, (*path, "max_rejects", reason), "reason", message, cure)
-
-
-def _shared_targets(plan: Plan) -> Iterator[Finding]:
-    first: dict[str, str] = {}
-    for mapping in plan.tables.values():
-        name = mapping.target_table.casefold()
-        if name in first:
-            message = f"'{first[name]}' and '{mapping.name}' both fill the target table '{mapping.target_table}'"
-            cure = "give them different tables; several mappings into one table are not supported yet"
-            yield at_mapping(plan, mapping, "into" if mapping.into else None, "shared_target", message, cure)
-        first.setdefault(name, mapping.name)

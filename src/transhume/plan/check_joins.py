@@ -54,6 +54,27 @@ def take_findings(plan: Plan, mapping: TableMapping, read: Container[str]) -> It
                 yield at(plan, path, "take_unused", message, cure, "warning")
 
 
+def dedupe_columns(mapping: TableMapping) -> dict[str, tuple[str | int, ...]]:
+    """Return the columns that a mapping's `dedupe` names, and where below it each stands."""
+    dedupe = mapping.dedupe
+    if dedupe is None:
+        return {}
+    columns: dict[str, tuple[str | int, ...]] = {name: ("by", place) for place, name in enumerate(dedupe.by)}
+    columns |= {name: ("first", name) for name in dedupe.first or ()}
+    return columns | ({dedupe.latest: ("latest",)} if dedupe.latest is not None else {})
+
+
+def dedupe_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
+    """Yield what is wrong with what a mapping's `dedupe` says."""
+    here = ("tables", mapping.name, "dedupe")
+    for name, below in dedupe_columns(mapping).items():
+        if problem := alias_problem(mapping, name):
+            yield at(plan, (*here, *below), "alias", *problem)
+    if mapping.dedupe is not None and mapping.dedupe.first is None and mapping.dedupe.latest is None:
+        message = f"the dedupe of '{mapping.name}' does not say which row wins"
+        yield at(plan, here, "dedupe", message, "write 'latest: COLUMN' or 'first: {column: [in this order]}' in it")
+
+
 def _own_column(
     plan: Plan, mapping: TableMapping, path: tuple[str, ...], name: str, earlier: list[str], alias: str
 ) -> Finding | None:

@@ -91,6 +91,15 @@ class Join(BaseModel):
     """Keys of a pivot's table that go nowhere, on purpose."""
 
 
+class Dedupe(BaseModel):
+    """Rows that stand for one thing: of those with equal `by` columns one wins, the others are `deduplicated`."""
+
+    model_config = _STRICT
+    by: Annotated[Names, Field(min_length=1)]
+    first: Annotated[dict[str, Names], Field(min_length=1, max_length=1)] | None = None
+    latest: str | None = None
+
+
 class RowCheck(BaseModel):
     """A condition on the target row, in the portable expression language; NULL counts as passed."""
 
@@ -142,6 +151,7 @@ class TableMapping(BaseModel):
     join: dict[str, Join] = {}
     columns: Annotated[dict[str, FieldRule], Field(min_length=1)]
     drop: Names = ()
+    dedupe: Dedupe | None = None
     checks: tuple[RowCheck, ...] = ()
     max_rejects: LimitField | None = None
     on_conflict: OnConflict = "error"
@@ -241,6 +251,7 @@ class Plan(BaseModel):
 __all__ = [
     "ColumnRef",
     "ColumnSpec",
+    "Dedupe",
     "Defaults",
     "FileLookup",
     "Join",

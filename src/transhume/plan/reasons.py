@@ -46,6 +46,14 @@ REASONS: Mapping[str, Meaning] = MappingProxyType(
             "the row that '{column}' refers to is left out by its 'where'",
             "write 'else: null', or filter these rows too",
         ),
+        "parent_deduplicated": Meaning(
+            "another row stands for the row that '{column}' refers to",
+            "write 'else: null', or make these rows refer to the row that stays",
+        ),
+        "tied": Meaning(
+            "several rows with the same '{column}' win equally by 'dedupe'",
+            "write 'latest' or 'first' in dedupe so that one wins",
+        ),
         "ambiguous": Meaning(
             "the join '{column}' finds several rows",
             "write 'first' or 'latest' in the join",
@@ -178,7 +186,7 @@ def _finding(
     elif kind in {"ambiguous", "no_match"}:
         finding = at(plan, ("tables", mapping.name, "join", column), kind, message, cure, severity)
     else:
-        finding = at_mapping(plan, mapping, "key", kind, message, cure, severity)
+        finding = at_mapping(plan, mapping, "dedupe" if kind == "tied" else "key", kind, message, cure, severity)
     return Finding(
         finding.code, severity, message, cure, finding.position, mapping.name, target or column, count, keys
     )  # fmt: skip
@@ -186,7 +194,9 @@ def _finding(
 
 def _target_of(mapping: TableMapping, kind: str, column: str) -> str | None:
     """Return the target column whose rule gives a reason: by the column it names, and what the rule can say."""
-    if kind in {"check", "ambiguous", "no_match", "duplicate_key"} or (kind == "null_key" and column in mapping.key):
+    if kind in {"check", "ambiguous", "no_match", "duplicate_key", "tied"} or (
+        kind == "null_key" and column in mapping.key
+    ):
         return None
     if kind in {"duplicate_name", "not_gathered"}:
         return next((name for name, rule in mapping.columns.items() if column in _gathered(rule)), None)
@@ -222,6 +232,7 @@ _VERBS: Mapping[str, frozenset[str]] = MappingProxyType(
         "orphan": frozenset({"ref"}),
         "parent_rejected": frozenset({"ref"}),
         "parent_filtered": frozenset({"ref"}),
+        "parent_deduplicated": frozenset({"ref"}),
         "zero_date": frozenset({"utc"}),
         "dst_gap": frozenset({"utc"}),
         "dst_overlap": frozenset({"utc"}),

@@ -7,7 +7,7 @@ from transhume.batches import TargetTable
 from transhume.errors import Finding, PlanError
 from transhume.facts import Catalog
 from transhume.plan.constants import constant_problem
-from transhume.plan.model import Plan, TableMapping
+from transhume.plan.model import ColumnSpec, Plan, TableMapping
 from transhume.plan.places import at, at_column, at_mapping
 from transhume.rules.copy import Copy
 from transhume.rules.rule import Argument, ColumnRef, Constant, RuleProblem
@@ -213,7 +213,7 @@ def _in_order(mapping: TableMapping, existing: Table | None) -> Iterator[str]:
 def _target_column(
     plan: Plan, mapping: TableMapping, scope: SourceTypes, existing: Table | None, name: str
 ) -> tuple[Column | None, list[Finding]]:
-    spec = mapping.types.get(name)
+    spec = _spec(plan, mapping, name)
     there = existing.column(name) if existing is not None else None
     if existing is not None and (there is None or there.refused or there.type is None):
         return None, [_unusable(plan, mapping, name, there, existing)]
@@ -240,6 +240,12 @@ def _target_column(
     if there is not None:
         column = replace(column, keeps_text=there.keeps_text, bits_max=there.bits_max)
     return column, []
+
+
+def _spec(plan: Plan, mapping: TableMapping, name: str) -> ColumnSpec | None:
+    """Return the type that the plan gives a target column: the mapping's own, else that of one into the same table."""
+    others = (each for each in plan.tables.values() if each.target_table == mapping.target_table)
+    return next((each.types[name] for each in (mapping, *others) if name in each.types), None)
 
 
 def _unusable(plan: Plan, mapping: TableMapping, name: str, there: Column | None, existing: Table) -> Finding:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from transhume.errors import Finding
 from transhume.plan.document import Document, Path_
 from transhume.plan.environment import Environment
-from transhume.plan.model import Defaults, FileLookup, Join, Pivot, Plan, Rollback, RowCheck, TableMapping
+from transhume.plan.model import Dedupe, Defaults, FileLookup, Join, Pivot, Plan, Rollback, RowCheck, TableMapping
 from transhume.plan.schedule import PhaseDays, Schedule
 from transhume.plan.zones import zone_problem
 from transhume.rules.rule import RuleInvalid
@@ -24,6 +24,7 @@ _EXAMPLES = {
     "key": "write 'key: COLUMN' or 'key: [a, b]': what identifies a row",
     "value": "write 'value: COLUMN': what the lookup gives",
     "columns": "write 'columns:' with 'target_column: rule' lines below",
+    "by": "write 'by: COLUMN' or 'by: [a, b]': rows with equal values there stand for one",
     "on": "write 'on: {column of the joined table: own column}'",
     "sql": "write 'sql: a condition that good rows fulfil'",
 }
@@ -154,7 +155,7 @@ def _model(path: Path_) -> type[BaseModel] | None:
         ("environments", "*"): Environment, ("rollback",): Rollback,
         ("schedule",): Schedule, ("schedule", "*"): PhaseDays,
         ("tables", "*", "join", "*"): Join, ("tables", "*", "join", "*", "pivot"): Pivot,
-        ("tables", "*", "checks", "*"): RowCheck,
+        ("tables", "*", "checks", "*"): RowCheck, ("tables", "*", "dedupe"): Dedupe,
     }  # fmt: skip
     return inside.get(tuple("*" if place in {1, 3} else str(part) for place, part in enumerate(path)))
 

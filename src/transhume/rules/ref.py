@@ -46,8 +46,8 @@ def _fallback(otherwise: Otherwise) -> Otherwise:
 class Ref(Rule):
     """The UUID of the row of `table` with this key, parts in the order of its `key`; a NULL part gives NULL.
 
-    No such row: `orphan`. The row was rejected or filtered itself: `parent_rejected`, `parent_filtered`.
-    `else: null` and `else: "uuid"` stand in for all three.
+    No such row: `orphan`. The row was rejected or filtered itself, or another row stands for it (`dedupe`):
+    `parent_rejected`, `parent_filtered`, `parent_deduplicated`. `else: null` and `else: "uuid"` stand in for all.
     """
 
     verb: ClassVar[str] = "ref"
@@ -94,6 +94,7 @@ class Ref(Rule):
             Reason(trees.every([given, trees.is_null(parent("fate"))]), f"orphan:{column}"),
             Reason(trees.compared(exp.EQ, parent("fate"), trees.text("rejected")), f"parent_rejected:{column}"),
             Reason(trees.compared(exp.EQ, parent("fate"), trees.text("filtered")), f"parent_filtered:{column}"),
+            Reason(trees.compared(exp.EQ, parent("fate"), trees.text("deduplicated")), f"parent_deduplicated:{column}"),
         )
         return Sql(value, UUID, (*reasons, *own))
 

@@ -195,7 +195,7 @@ class PythonScope(Protocol):
         ...
 
     def parent_fate(self, mapping: str, key: tuple[str, ...]) -> str | None:
-        """Return `loaded`, `rejected` or `filtered` for the row with this key (as texts); None if there is none."""
+        """Return the fate (`compiler.transform`) of the row with this key (as texts); None if there is none."""
         ...
 
 

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from transhume.batches import Event, arrow_type
 from transhume.compiler import (
+    compile_dedupe,
     compile_distinct,
     compile_duplicates,
     compile_fixpoint_step,
@@ -83,6 +84,8 @@ def _build(context: WorkContext, mapping: TableMapping, need: Need) -> Relation:
             return _write(context, need, zone_years(need.subject), zone_columns())
         case "join":
             select = compile_join(context.plan, mapping, need.subject, facts)
+        case "dedupe":
+            select = compile_dedupe(context.plan, mapping, facts)
         case "gather":
             select = compile_gather(context.plan, need, facts)
         case _:

@@ -19,10 +19,12 @@ from transhume.stages.files import write_private_parquet
 def linked_columns(context: RunContext, table: TargetTable) -> dict[str, str]:
     """Return the columns of a target table that are its key, refer to a row, or are referred to; with safe names."""
     wanted = [*table.key]
+    fillers = {name for name, each in context.tables.items() if each.table.name == table.table.name}
     for reference in references(context.plan, context.tables):
-        wanted += reference.columns if reference.child == table.mapping else ()
-        wanted += reference.keys if reference.parent == table.mapping else ()
-    return physical_names(dict.fromkeys(wanted))
+        # Files of all mappings into one table have the same columns, as far as each of them fills these.
+        wanted += reference.columns if reference.child in fillers else ()
+        wanted += reference.keys if reference.parent in fillers else ()
+    return physical_names(name for name in dict.fromkeys(wanted) if table.table.column(name) is not None)
 
 
 def links_path(context: RunContext, table: TargetTable, index: int) -> Path:

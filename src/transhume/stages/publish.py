@@ -1,5 +1,6 @@
 """Publish: all staged rows of all tables become visible at one instant; then what is visible is compared again."""
 
+from collections import Counter
 from collections.abc import Iterator
 from time import monotonic
 
@@ -18,16 +19,13 @@ def publish(context: RunContext, order: list[TargetTable]) -> Iterator[Event]:
         yield Event("publish_started", {"tables": [table.mapping for table in order]})
     started = monotonic()
     tables = context.target.publish(order)
+    # Several mappings may fill one table: their rows add up.
+    counts: dict[str, Counter[str]] = {}
+    for table in tables:
+        words = ("inserted", "unchanged", "updated", "skipped")
+        counts.setdefault(table.table, Counter()).update({word: getattr(table, word) for word in words})
     fields = {
-        "tables": {
-            table.table: {
-                "inserted": table.inserted,
-                "unchanged": table.unchanged,
-                "updated": table.updated,
-                "skipped": table.skipped,
-            }
-            for table in tables
-        },
+        "tables": {name: dict(count) for name, count in counts.items()},
         "duration_s": round(monotonic() - started, 3),
     }
     yield Event("published", fields)

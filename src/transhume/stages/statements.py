@@ -7,6 +7,7 @@ from sqlglot import exp
 
 from transhume.batches import TargetTable
 from transhume.compiler import (
+    compile_dedupe,
     compile_duplicates,
     compile_gather,
     compile_join,
@@ -59,6 +60,9 @@ def statements(
                 found.append(
                     _statement(mapping, f"rows of '{mapping.join[alias].from_}' joined as '{alias}'", select, dialect)
                 )
+            if mapping.dedupe is not None:
+                select = compile_dedupe(plan, mapping, facts)
+                found.append(_statement(mapping, "rows that another one stands for", select, dialect))
             for need in needs(mapping):
                 if need.kind == "gather":
                     purpose = f"rows of '{need.subject}' gathered into one object each"

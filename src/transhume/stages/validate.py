@@ -67,7 +67,7 @@ def validate_published(context: RunContext, catalog: Catalog) -> Iterator[CheckR
     for table in context.tables.values():
         yield column_types(table, catalog.tables.get(table.table.name))
     with _present(context) as present:
-        yield from keys_and_references(context, present, [])
+        yield from keys_and_references(context, present, [], by_mapping=False)
     for table in context.tables.values():
         started = monotonic()
         mismatches = context.target.verify(table)
@@ -82,19 +82,28 @@ def validate_published(context: RunContext, catalog: Catalog) -> Iterator[CheckR
         )
 
 
-def keys_and_references(context: RunContext, own: Rows, others: Sequence[Rows]) -> Iterator[CheckResult]:
-    """Yield whether keys are unique and references resolve among the rows of `own` (references: and of `others`)."""
-    for table in context.tables.values():
-        if not table.key:
-            yield keyless(table)
+def keys_and_references(
+    context: RunContext, own: Rows, others: Sequence[Rows], *, by_mapping: bool = True
+) -> Iterator[CheckResult]:
+    """Yield whether keys are unique and references resolve among the rows of `own` (references: and of `others`).
+
+    `by_mapping`: `own` gives the rows of each mapping, else all rows of its target table.
+    """
+    for group in _by_target(context).values():
+        if not group[0].key:
+            yield from (keyless(table) for table in group)
             continue
-        paths, names = own(table)
-        select = duplicate_keys(paths, [names[name] for name in table.key])
-        yield _wrong_rows(context, "unique_key", table, select, f"key ({', '.join(table.key)})")
+        # Several mappings may fill one table: their keys must not collide either.
+        paths = [path for table in (group if by_mapping else group[:1]) for path in own(table)[0]]
+        names = own(group[0])[1]
+        select = duplicate_keys(paths, [names[name] for name in group[0].key])
+        mappings = "" if len(group) == 1 else f", of {' and '.join(table.mapping for table in group)}"
+        yield _wrong_rows(context, "unique_key", group[0], select, f"key ({', '.join(group[0].key)}){mappings}")
     for reference in references(context.plan, context.tables):
         table, parent = context.tables[reference.child], context.tables[reference.parent]
         children, names = own(table)
-        parents = [rows(parent) for rows in (own, *others)]
+        group = _by_target(context)[parent.table.name]
+        parents = [rows(each) for each in group for rows in (own, *others)]
         select = orphans(
             children,
             [names[name] for name in reference.columns],
@@ -103,6 +112,14 @@ def keys_and_references(context: RunContext, own: Rows, others: Sequence[Rows]) 
         )
         covered = f"{', '.join(reference.columns)} -> {parent.table.name} ({', '.join(reference.keys)})"
         yield _wrong_rows(context, "references", table, select, covered)
+
+
+def _by_target(context: RunContext) -> dict[str, list[TargetTable]]:
+    """Return the mappings that fill each target table."""
+    groups: dict[str, list[TargetTable]] = {}
+    for table in context.tables.values():
+        groups.setdefault(table.table.name, []).append(table)
+    return groups
 
 
 def _wrong_rows(context: RunContext, name: str, table: TargetTable, select: exp.Select, covered: str) -> CheckResult:

@@ -41,7 +41,8 @@ def publish(connection: WatchedConnection, hold: Hold, schema: str, stages: Sequ
     staged = {stage.table.mapping: _sealed_rows(connection, stage) for stage in stages}
     connection.execute(_MEMORY)
     _lock(connection, schema, stages, staged)
-    created = [stage for stage in stages if stage.table.create]
+    # Several mappings may fill one table, which is created once.
+    created = list({stage.table.table.name: stage for stage in stages if stage.table.create}.values())
     made_schema = False
     if created:
         found = connection.execute("SELECT NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", [schema])
