@@ -67,7 +67,7 @@ def outlook(place: Workplace, listener: Listener | None) -> Outlook:
     """Return what a run would do; see `Project.outlook`."""
     with place.systems() as systems:
         systems.require_sound()
-        refusals = systems.target.refusals(list(systems.tables.values()))
+        refusals = systems.target.refusals(systems.in_order())
         with place.scratch(systems) as context:
             prediction = Prediction(context)
             for event in prediction.events():

@@ -71,7 +71,7 @@ class Project:
             findings += systems.findings
             if any(finding.severity == "error" for finding in findings):
                 return CheckReport(tuple(in_file_order(findings)))
-            refusals = systems.target.refusals(list(systems.tables.values()))
+            refusals = systems.target.refusals(systems.in_order())
             findings += [Finding("refused", "error", sentence) for sentence in refusals]
             rows: dict[str, int] = {}
             if data:

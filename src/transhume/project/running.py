@@ -34,7 +34,7 @@ def run(place: Workplace, listener: Listener | None, limits: Limits, *, fresh: b
     with place.lock(), place.systems(plan) as systems:
         systems.require_sound()
         require_approval(place, systems)
-        if refusals := systems.target.refusals(list(systems.tables.values())):
+        if refusals := systems.target.refusals(systems.in_order()):
             listed = [Finding("refused", "error", sentence) for sentence in refusals]
             message = f"the target cannot take these tables exactly ({len(refusals)} reasons); nothing was written"
             raise SystemRefused(message, listed)

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from transhume.batches import Event, TargetTable
 from transhume.checks.plan_against_catalogs import catalog_findings
+from transhume.compiler import table_order
 from transhume.dialects import DIALECTS
 from transhume.engines.duckdb import DuckDBEngine
 from transhume.errors import Finding, LockHeld, PlanError, UsageError
@@ -47,6 +48,10 @@ class Systems:
     target_catalog: Catalog
     tables: Mapping[str, TargetTable]
     findings: tuple[Finding, ...] = field(default=())
+
+    def in_order(self) -> list[TargetTable]:
+        """Return the target tables as a run fills them: what is referenced first."""
+        return [self.tables[name] for group in table_order(self.plan) for name in group if name in self.tables]
 
     def require_sound(self) -> None:
         """Raise PlanError if the catalogs say that the plan cannot work."""
