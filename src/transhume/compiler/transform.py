@@ -73,7 +73,7 @@ def compile_transform(
     if is_referenced(plan, mapping):
         outputs[KEY_UUID] = key_uuid(scope, values)
     outputs[FATE] = fate_column(fate)
-    outputs[REASONS] = _only_if(negated(some([fate.filtered, fate.deduplicated])), fate.reasons.text(fate.bad))
+    outputs[REASONS] = _only_if(negated(_left_out(fate)), fate.reasons.text(fate.bad))
     warnings = _warnings(scope, values, fate)
     if warnings is not None:
         outputs[WARNINGS] = warnings
@@ -81,6 +81,11 @@ def compile_transform(
     for column in target.table.columns:
         outputs[names[column.name]] = values[column.name].sql.value
     return scope.layers.select(outputs)
+
+
+def _left_out(fate: Fate) -> exp.Expression:
+    """Return the condition that the row goes nowhere and for no fault: filtered, or another row stands for it."""
+    return fate.filtered if fate.deduplicated == exp.false() else some([fate.filtered, fate.deduplicated])
 
 
 def key_columns(scope: MappingScope) -> dict[str, exp.Expression]:
@@ -261,7 +266,7 @@ def _warnings(scope: MappingScope, values: Mapping[str, TargetValue], fate: Fate
             texts.append(exp.Case(ifs=[exp.If(this=_violated(scope, values, check), true=text)]))
     if not texts:
         return None
-    loaded = negated(some([fate.filtered, fate.deduplicated, fate.bad]))
+    loaded = negated(some([_left_out(fate), fate.bad]))
     return _only_if(loaded, op.JoinReasons(expressions=texts))
 
 

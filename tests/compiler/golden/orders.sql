@@ -96,6 +96,9 @@ SELECT
         CASE WHEN (
           "v23" = 'filtered'
         ) THEN 'parent_filtered:client' END,
+        CASE WHEN (
+          "v23" = 'deduplicated'
+        ) THEN 'parent_deduplicated:client' END,
         CASE WHEN COALESCE(NOT (
           "v28" > 0
         ), FALSE) THEN 'check:some' END
@@ -169,6 +172,9 @@ FROM (
       )
       OR (
         "v23" = 'filtered'
+      )
+      OR (
+        "v23" = 'deduplicated'
       )
       OR COALESCE(NOT (
         "v28" > 0
@@ -417,6 +423,8 @@ SELECT
     THEN 'rejected'
     WHEN MIN("rank") = 2
     THEN 'filtered'
+    WHEN MIN("rank") = 3
+    THEN 'deduplicated'
   END AS "fate"
 FROM (
   SELECT
@@ -429,6 +437,8 @@ FROM (
       THEN 1
       WHEN "_fate" = 'filtered'
       THEN 2
+      WHEN "_fate" = 'deduplicated'
+      THEN 3
     END AS "rank"
   FROM PARQUET_FILES('fates') AS "l0"
   WHERE

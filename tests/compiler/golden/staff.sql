@@ -42,6 +42,9 @@ FROM (
       )
       OR (
         "v7" = 'filtered'
+      )
+      OR (
+        "v7" = 'deduplicated'
       ),
       FALSE
     ) AS "v10",
@@ -68,6 +71,9 @@ FROM (
       )
       OR (
         "v11" = 'filtered'
+      )
+      OR (
+        "v11" = 'deduplicated'
       ),
       FALSE
     ) AS "v14"
