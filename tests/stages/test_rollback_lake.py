@@ -248,6 +248,20 @@ def changed(beside_others) -> tuple[Project, list[str]]:
     return beside_others, before
 
 
+def test_a_run_whose_rows_a_later_one_changed_is_not_taken_back(project):
+    """The second run changed rows of the first: the first is refused by the second's name, then both go backwards."""
+    plan = project.folder / "transhume.yaml"
+    plan.write_text(plan.read_text().replace("    from: place\n", "    from: place\n    on_conflict: update\n"))
+    first = project.run(limits=SMALL).run
+    small_project.source(project.folder, "UPDATE place SET name = 'renamed ' || id WHERE id < 5")
+    second = project.run(limits=SMALL).run
+    with pytest.raises(Refused, match=rf"run '{second}' builds on this one: it changed 5 rows"):
+        project.rollback(first, edited="remove")
+    project.rollback(second)
+    project.rollback(first)
+    assert small_project.lake_content(project.folder, "ai") == {}
+
+
 def test_rows_that_the_run_changed_get_their_content_back(changed):
     """Nobody wrote since: the table is what it was, before-images included."""
     project, before = changed

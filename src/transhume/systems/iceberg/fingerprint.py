@@ -47,8 +47,8 @@ def of_rows(batch: pa.RecordBatch) -> Fingerprint:
 
 def row_md5s(batch: pa.RecordBatch) -> list[bytes]:
     """Return the md5 of each row's canonical bytes."""
-    if not batch.num_rows:
-        return []
+    if not batch.num_rows or not batch.num_columns:
+        return [hashlib.md5(usedforsecurity=False).digest()] * batch.num_rows
     rows = row_bytes([_plain(array) for array in batch.columns])
     return [hashlib.md5(row, usedforsecurity=False).digest() for row in rows.to_pylist()]
 

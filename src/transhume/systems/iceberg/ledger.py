@@ -425,6 +425,19 @@ class Ledger:
             rows = connection.execute(joined.where(later & (BATCHES.c.path != ""))).all()
         return {row.path: row.run for row in rows}
 
+    def later_images(self) -> list[tuple[str, str, str, str]]:
+        """Return run, table, mapping and file of the before-images that later published runs of this lake have kept."""
+        with plain_errors("reading the ledger"), self._engine.connect() as connection:
+            mine = connection.execute(sql.select(RUNS.c.published_at).where(RUNS.c.run == self.run)).scalar_one()
+            later = (RUNS.c.scope == self._scope) & (RUNS.c.state == "published") & (RUNS.c.published_at > mine)
+            joined = sql.select(TABLES.c.run, TABLES.c.table_name, TABLES.c.replaced)
+            rows = connection.execute(joined.join_from(TABLES, RUNS, TABLES.c.run == RUNS.c.run).where(later)).all()
+        return [
+            (row.run, row.table_name, mapping, str(told["before"]))
+            for row in rows
+            for mapping, told in json.loads(row.replaced).items()
+        ]
+
     def state(self) -> str:
         """Ask the catalog's database whether the run is open or published."""
         with plain_errors("asking for the run's state"), self._engine.connect() as connection:

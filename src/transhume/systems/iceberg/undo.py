@@ -1,7 +1,7 @@
 """Taking a run back in a lake: new metadata for each table first, then one catalog transaction swaps all pointers."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -158,13 +158,14 @@ class IcebergUndo:
             for each in referring
             if each.run
         )
+        later += tuple(self._changed_by_later_runs(found))
         tables = tuple(
             UndoneTable(
                 table=rows.name,
                 created=rows.created,
                 published=rows.published,
                 removed=rows.goes,
-                edited=rows.edited if choice.edited == "keep" else 0,
+                edited=len(rows.edited) if choice.edited == "keep" else 0,
                 needed=rows.needed,
                 vanished=rows.vanished,
                 updated=rows.updated,
@@ -175,6 +176,26 @@ class IcebergUndo:
             for rows in found.values()
         )
         return found, UndoReport(self._run, "published", tables, referring, later, tuple(_notes(found.values())))
+
+    def _changed_by_later_runs(self, found: Mapping[str, UndoTableRows]) -> Iterator[str]:
+        """Yield one sentence for each later run that changed rows of this one."""
+        for run, name, _, path in self._ledger.later_images():
+            rows = found.get(name)
+            if rows is None or not rows.edited:
+                continue
+            mapping = rows.mappings[0]
+            with storage_errors(f"reading before-images of run '{run}'"):
+                images = self._lake.files.batches(path, mapping.key)
+                count = sum(
+                    key in rows.edited
+                    for batch in images
+                    for key in keys_of(canonical(batch, mapping, mapping.key), mapping.key)
+                )
+            if count:
+                yield (
+                    f"run '{run}' builds on this one: it changed {count} rows of it in '{name}'; roll it back first: "
+                    f"transhume rollback {run}"
+                )
 
     def _images(self, table: Table, state: TableState) -> dict[str, pa.Table]:
         """Return by mapping the rows that the run changed, as they were, in the columns that the table has now.

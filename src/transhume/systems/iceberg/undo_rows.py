@@ -45,7 +45,7 @@ class UndoTableRows:
     whole: dict[str, Line] = field(default_factory=dict)
     fates: dict[str, list[str]] = field(default_factory=dict)
     kept: dict[bytes, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
-    edited: int = 0
+    edited: set[bytes] = field(default_factory=set)
     vanished: int = 0
     restored: dict[str, set[bytes]] = field(default_factory=dict)
     """Mapping to the keys of rows that the run changed and that get their former content back."""
@@ -181,7 +181,8 @@ def _judge_file(
                     raise RollbackStopped(_copied(rows.name))
                 seen.add(keys[position])
                 same = contents[position] == found[position] and not filled[position]
-                rows.edited += not same
+                if not same:
+                    rows.edited.add(keys[position])
                 fates[first + position] = GOES if same or choice.edited == "remove" else EDITED
                 if fates[first + position] == EDITED:
                     rows.kept[keys[position]] = (EDITED, key_texts(own, mapping.key, position))
