@@ -24,6 +24,7 @@ PARAMETERS_OF_BOTH_TWINS = {
     "case._parsed": "the condition as a tree",
     "case.column": "two functions of this name, one for each twin",
     "json._form": "how a member of a type stands in the object, before any value is seen",
+    "path._one_form": "a pair of them, kept because the oracle asks for it once a row",
     "path.forms": "the pairs of like and to, as the plan writes them",
     "ref._check_parts": "that the reference has as many parts as the key, before any value is seen",
     "sql._checked": "the types of the expression; both twins take the same tree and evaluate it each for itself",

@@ -39,13 +39,14 @@ def command(output: Output, folder: str, target: str, url: str | None, models: i
             output.line(f"check: {len(report.errors)} errors; {warned:,} reasons to reject a row are predicted")
             first, second, comparisons = demonstration.take_through_life(place, key, progress)
         print_run(output, first)
-        checks = Project(place).validate(first.run)
+        validation = Project(place).validate(first.run)
+        checks = validation.checks
     wrong = [each for each in comparisons if not each.agrees]
     rows = [
         [each.table, each.what, each.expected, each.found, "" if each.agrees else "DIFFERS"] for each in comparisons
     ]
     output.table("against the answer key", ["table", "what", "planted", "found", ""], rows)
-    failed = [check for check in checks if not check.passed]
+    failed = validation.failed
     output.result(
         f"{len(comparisons) - len(wrong)} of {len(comparisons)} numbers equal the answer key; "
         f"{len(checks) - len(failed)} of {len(checks)} checks of the published target passed",

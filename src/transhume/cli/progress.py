@@ -63,6 +63,12 @@ class Progress:
         if fields["rows"]:
             self._line(f"{fields['mapping']}: {fields['rows']:,} keys of earlier runs are gone from the source")
 
+    def _on_proof_progress(self, fields: Any) -> None:
+        self._advance(
+            f"recompute {fields['mapping']}", fields["rows"] - self._rows.get(fields["mapping"], 0), fields["of"]
+        )
+        self._rows[fields["mapping"]] = fields["rows"]
+
     def _on_mapping_started(self, fields: Any) -> None:
         self._totals[fields["mapping"]] = fields["rows"]
 

@@ -10,6 +10,7 @@ from transhume.expressions.tree import Column, Typed
 from transhume.schema import Kind
 
 Values = Callable[[str], Any]
+_Node = Callable[[Values, list[bool]], Any]
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -24,44 +25,76 @@ _BITS_64 = 2**63
 _DIGITS_ENOUGH = 80
 
 
-class Evaluation:
-    """One row's evaluation; `misfit` is True afterwards if some number of it did not fit its type."""
+def evaluator(typed: Typed) -> Callable[[Values], tuple[Any, bool]]:
+    """Return the function of one row's columns that gives the value, and whether some number does not fit its type.
 
-    def __init__(self, column: Values) -> None:
-        """Take the function that gives a column's value, None for NULL."""
-        self._column = column
-        self.misfit = False
+    The columns' function gives a column's value, None for NULL. The value is None where it is NULL, unknown or does
+    not fit.
+    """
+    node = _node(typed)
 
-    def value(self, typed: Typed) -> Any:
-        """Return the value of a node, None where it is NULL, unknown or does not fit its type."""
-        if isinstance(typed.node, Column):
-            return self._column(typed.node.name)
-        if not typed.operands:
-            return typed.value
-        if typed.name in _CALCULATE:
-            number, known = self._calculated(typed)
-            self.misfit = self.misfit or (known and number is None)
-            return number
-        values = [self.value(operand) for operand in typed.operands]
-        if typed.name in _OF_NULLS:
-            return _OF_NULLS[typed.name](values)
-        return None if None in values else _OF_VALUES[typed.name](values)
+    def evaluate(column: Values) -> tuple[Any, bool]:
+        misfits: list[bool] = []
+        return node(column, misfits), bool(misfits)
 
-    def _calculated(self, typed: Typed) -> tuple[Any, bool]:
-        """Return the number of a calculation, and whether nothing that it starts from is NULL."""
-        numbers, known = [], True
-        for operand in typed.operands:
-            if operand.name in _CALCULATE:
-                number, operand_known = self._calculated(operand)
-            else:
-                number = self.value(operand)
-                operand_known = number is not None
-            numbers.append(number)
-            known = known and operand_known
+    return evaluate
+
+
+def _node(typed: Typed) -> _Node:
+    """Return the function that gives a node's value, and notes a number that does not fit."""
+    if isinstance(typed.node, Column):
+        name = typed.node.name
+        return lambda column, _: column(name)
+    if not typed.operands:
+        literal = typed.value
+        return lambda _, __: literal
+    if typed.name in _CALCULATE:
+        calculate = _calculation(typed)
+
+        def number(column: Values, misfits: list[bool]) -> Any:
+            found, known = calculate(column, misfits)
+            if known and found is None:
+                misfits.append(True)
+            return found
+
+        return number
+    operands = [_node(operand) for operand in typed.operands]
+    if typed.name in _OF_NULLS:
+        combine = _OF_NULLS[typed.name]
+        return lambda column, misfits: combine([operand(column, misfits) for operand in operands])
+    function = _OF_VALUES[typed.name]
+
+    def of_values(column: Values, misfits: list[bool]) -> Any:
+        values = [operand(column, misfits) for operand in operands]
+        return None if None in values else function(values)
+
+    return of_values
+
+
+def _calculation(typed: Typed) -> Callable[[Values, list[bool]], tuple[Any, bool]]:
+    """Return the function that gives the number of a calculation, and whether nothing that it starts from is NULL."""
+    operands = [
+        _calculation(operand) if operand.name in _CALCULATE else _given(_node(operand)) for operand in typed.operands
+    ]
+    calculate = _CALCULATE[typed.name]
+
+    def calculated(column: Values, misfits: list[bool]) -> tuple[Any, bool]:
+        pairs = [operand(column, misfits) for operand in operands]
+        numbers, known = [number for number, _ in pairs], all(given for _, given in pairs)
         if None in numbers:
             return None, known
         with localcontext(prec=_DIGITS_ENOUGH):
-            return _fitting(_CALCULATE[typed.name](*numbers), typed), known
+            return _fitting(calculate(*numbers), typed), known
+
+    return calculated
+
+
+def _given(node: _Node) -> Callable[[Values, list[bool]], tuple[Any, bool]]:
+    def given(column: Values, misfits: list[bool]) -> tuple[Any, bool]:
+        number = node(column, misfits)
+        return number, number is not None
+
+    return given
 
 
 def _fitting(number: Any, typed: Typed) -> Any:

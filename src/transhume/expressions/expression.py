@@ -7,7 +7,7 @@ from typing import Any
 from sqlglot import exp
 
 from transhume.expressions.checker import check_types, settle
-from transhume.expressions.evaluation import Evaluation
+from transhume.expressions.evaluation import evaluator
 from transhume.expressions.lowering import misfits, to_tree
 from transhume.expressions.parser import parse_nodes
 from transhume.expressions.tree import Call, Column, ExpressionError, Node, Typed
@@ -84,13 +84,15 @@ class CheckedExpression:
 
     def evaluate(self, column: Callable[[str], Any]) -> Any:
         """Return the value for one row, None for NULL; `column` gives a column's value in the checked type."""
-        return Evaluation(column).value(self.root)
+        return self.evaluator()(column)[0]
 
     def misfit(self, column: Callable[[str], Any]) -> bool:
         """Say whether some number of this row does not fit."""
-        evaluation = Evaluation(column)
-        evaluation.value(self.root)
-        return evaluation.misfit
+        return self.evaluator()(column)[1]
+
+    def evaluator(self) -> Callable[[Callable[[str], Any]], tuple[Any, bool]]:
+        """Return the function that gives `evaluate` and `misfit` of a row at once; made once for many rows."""
+        return evaluator(self.root)
 
 
 def parse(text: str) -> Expression:

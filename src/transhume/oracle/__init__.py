@@ -5,7 +5,8 @@ compiler, whose promises about conversions and reasons it keeps by itself.
 """
 
 from transhume.oracle.exact import Odd
+from transhume.oracle.reading import AMBIGUOUS
 from transhume.oracle.relatives import Relatives
-from transhume.oracle.row import AMBIGUOUS, Expected, Oracle
+from transhume.oracle.row import Expected, Oracle
 
 __all__ = ["AMBIGUOUS", "Expected", "Odd", "Oracle", "Relatives"]

@@ -62,6 +62,22 @@ def convert(value: Any, given: LogicalType, wanted: LogicalType, column: str) ->
     return Outcome(result) if reason is None else Outcome(None, (f"{reason}:{column}",))
 
 
+def converter(given: LogicalType, wanted: LogicalType, column: str) -> Callable[[Any], Outcome]:
+    """Return `convert` for values of these types other than NULL, made once for many.
+
+    Raises: RuleProblem where the types have no exact conversion at all.
+    """
+    convert(None, given, wanted, column)
+    if given.kind is wanted.kind and given.kind not in {Kind.DECIMAL, Kind.DOUBLE, Kind.INT, Kind.LIST}:
+        return Outcome
+    if given.kind in {Kind.INT, Kind.BIGINT} and wanted.kind is Kind.TEXT:
+        return lambda value: Outcome(str(value))
+    if given.kind is Kind.DOUBLE and wanted.kind is Kind.DOUBLE:
+        bad = Outcome(None, (f"not_finite:{column}",))
+        return lambda value: Outcome(value) if math.isfinite(value) else bad
+    return lambda value: convert(value, given, wanted, column)
+
+
 def parse(text: str, wanted: LogicalType) -> Any:
     """Return the value that a text has in the wanted type's grammar, None if it is not of it."""
     if wanted.kind is Kind.JSON:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from transhume.batches import TargetTable
-from transhume.oracle.row import AMBIGUOUS, JoinedRow, Oracle, RowScope
+from transhume.oracle.reading import AMBIGUOUS, JoinedRow, RowScope
+from transhume.oracle.row import Oracle
 from transhume.plan.model import Dedupe, Join, Pivot, Plan, TableMapping
 from transhume.rules.copy import Copy
 from transhume.rules.rule import ColumnRef, Outcome, Rule

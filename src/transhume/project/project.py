@@ -7,9 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from transhume.batches import Event
-from transhume.checks import CheckResult
-from transhume.errors import Finding, PlanError, UsageError
+from transhume.errors import Finding, PlanError
 from transhume.facts import Profile
 from transhume.plan.approval import Approved
 from transhume.plan.load import check_files, find_project, in_file_order
@@ -18,6 +16,7 @@ from transhume.project import approving, estimating, outlook, running, undoing
 from transhume.project.estimating import Estimate
 from transhume.project.outlook import Outlook
 from transhume.project.profiling import profile_system
+from transhume.project.proving import ValidationResult, validate_after
 from transhume.project.results import CheckReport, RunResult, result_of
 from transhume.project.undoing import FinalizeResult, RollbackPreview, RollbackResult
 from transhume.project.workplace import Listener, Systems, Workplace
@@ -25,8 +24,9 @@ from transhume.stages.check import Prediction
 from transhume.stages.context import Limits
 from transhume.stages.preview import PreviewedRow, preview
 from transhume.stages.profile import ProfileBounds
+from transhume.stages.proof.prove import processors
+from transhume.stages.published import Depth
 from transhume.stages.statements import Statement, statements
-from transhume.stages.validate import validate_published
 from transhume.systems.undo import UndoChoice
 
 
@@ -197,24 +197,23 @@ class Project:
         """
         return result_of(self._place.run_folder(run))
 
-    def validate(self, run: str | None = None, *, listener: Listener | None = None) -> list[CheckResult]:
-        """Check again what the target shows of a published run: types, keys, references, every value.
+    def validate(
+        self,
+        run: str | None = None,
+        *,
+        sample: int = 10,
+        seed: int = 0,
+        whole: bool = False,
+        listener: Listener | None = None,
+    ) -> ValidationResult:
+        """Check what readers of the target see of a published run now, and recompute rows by the oracle.
 
-        Raises: UsageError if the run is not published; SystemUnavailable.
+        `sample` rows a table by chance (`seed`), beside at least one for every way that a row can go; `whole`
+        recomputes every row, with as many processes as there are processors. Effects: none on the target's tables.
+        Raises: UsageError if the run is not published; Refused if its files are damaged; SystemUnavailable.
         """
-        result = self.result(run)
-        if not result.published:
-            message = (
-                f"run '{result.run}' is {result.state}, nothing of it is published; 'transhume run' goes on with it"
-            )
-            raise UsageError(message)
-        with self._place.published_run(result.run) as (context, catalog):
-            results = []
-            for check in validate_published(context, catalog):
-                results.append(check)
-                if listener is not None:
-                    listener(Event("check_passed" if check.passed else "check_failed", check.to_dict()))
-            return results
+        processes = processors() if whole else 1
+        return validate_after(self._place, run, Depth(sample, seed, whole, processes), listener)
 
     def read_target(self, mapping: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield columns (default: the key) of the rows that readers of a mapping's target table see now.

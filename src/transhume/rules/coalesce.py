@@ -54,6 +54,16 @@ class Coalesce(Rule):
                 raise RuleProblem(message, "give the target column a type, or convert one of them by a rule")
         return types[0] if types else TEXT
 
+    def way(self, scope: PythonScope) -> str:
+        """Return the number of the choice that is taken."""
+        for place, choice in enumerate(self.choices, 1):
+            if self.skip_empty and _text_or_none(scope, choice) == "":
+                continue
+            outcome = scope.argument(choice)
+            if outcome.value is not None or outcome.reasons:
+                return f"choice {place}"
+        return "none"
+
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:
         """Return a CASE that looks at a choice only where the ones before it are passed over."""
         branches: list[tuple[exp.Expression, exp.Expression]] = []

@@ -66,6 +66,12 @@ class Codes(Rule):
         scope.argument(self.column, TEXT)
         return TEXT
 
+    def way(self, scope: PythonScope) -> str:
+        """Return the code, or `else`."""
+        raw = scope.as_text(self.column).value
+        code = None if raw is None else raw.strip(_SPACE)
+        return "" if code is None else f"code {code}" if code in self.to else "else"
+
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:  # noqa: ARG002
         """Return a CASE over the trimmed text."""
         raw = trees.named(scope, scope.as_text(self.column))

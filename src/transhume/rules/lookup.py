@@ -51,6 +51,11 @@ class Lookup(Rule):
             return TEXT
         return scope.lookup_value(self.name)
 
+    def way(self, scope: PythonScope) -> str:
+        """Return `entry` or `else`."""
+        key = scope.as_text(self.column).value
+        return "" if key is None else "entry" if key in scope.lookup(self.name) else "else"
+
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:  # noqa: ARG002
         """Return the text of the lookup's value; the compiler converts it."""
         key = trees.named(scope, scope.as_text(self.column))

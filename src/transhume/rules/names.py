@@ -62,6 +62,17 @@ class Names(Rule):
         scope.argument(self.column, TEXT)
         return TEXT
 
+    def way(self, scope: PythonScope) -> str:
+        """Return the canonical name, and whether the spelling had to be folded; or `else`."""
+        raw = scope.as_text(self.column).value
+        if raw is None:
+            return ""
+        names = scope.canonical_names(self.name)
+        canonical = _canonical(raw, names)
+        if canonical is None:
+            return "else"
+        return f"name {canonical}" if raw in {canonical, *names[canonical]} else f"name {canonical} (folded)"
+
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:  # noqa: ARG002
         """Return the joined canonical name."""
         raw = trees.named(scope, scope.as_text(self.column))

@@ -1,5 +1,6 @@
 """The rule `path`: a storage path of one form rewritten to another, by templates with named captures."""
 
+import functools
 import re
 import string
 from collections.abc import Iterator
@@ -127,7 +128,7 @@ class Path(Rule):
     def forms(self) -> tuple[Form, ...]:
         """Return the pairs in the order in which they are tried. Raises: ValueError for a wrong template."""
         if self.like is not None and self.to is not None:
-            return (Form(like=self.like, to=self.to),)
+            return (_one_form(self.like, self.to),)
         return self.any_of
 
     def arguments(self) -> Iterator[Argument]:
@@ -138,6 +139,15 @@ class Path(Rule):
         """Return text."""
         scope.argument(self.column, TEXT)
         return TEXT
+
+    def way(self, scope: PythonScope) -> str:
+        """Return the number of the form that matches, or `else`."""
+        raw = scope.as_text(self.column).value
+        if raw is None:
+            return ""
+        matching = (place for place, form in enumerate(self.forms(), 1) if _captures(form.like, raw) is not None)
+        place = next(matching, None)
+        return "else" if place is None else f"form {place}"
 
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:  # noqa: ARG002
         """Return a CASE over the forms' patterns."""
@@ -190,6 +200,12 @@ class Path(Rule):
         return Outcome(None, (f"path_no_match:{label(self)}",))
 
 
+@functools.lru_cache(maxsize=1024)
+def _one_form(like: str, to: str) -> Form:
+    """Return the pair of a rule that has one only; the oracle asks for it once a row."""
+    return Form(like=like, to=to)
+
+
 def _pattern(form: Form) -> tuple[str, dict[str, int]]:
     """Return the pattern in the closed subset of RegexMatches, and the group number of each capture."""
     groups: dict[str, int] = {}
@@ -206,11 +222,17 @@ def _pattern(form: Form) -> tuple[str, dict[str, int]]:
 
 def _captures(like: str, value: str) -> dict[str, str] | None:
     """Return what each capture of a template holds in a value, None if it does not match; the Python twin's own."""
+    match = _named_pattern(like).fullmatch(value)
+    return None if match is None else match.groupdict()
+
+
+@functools.lru_cache(maxsize=1024)
+def _named_pattern(like: str) -> re.Pattern[str]:
+    """Return a template as a pattern with named groups; the Python twin's own."""
     pattern = ""
     for literal, name, _, _ in string.Formatter().parse(like):
         pattern += re.escape(literal)
         if name is not None:
             dotless = pattern.endswith(".")
             pattern += f"(?P<{name}>[^/.]+)" if dotless else f"(?P<{name}>[^/]+)"
-    match = re.compile(pattern, re.ASCII).fullmatch(value)
-    return None if match is None else match.groupdict()
+    return re.compile(pattern, re.ASCII)

@@ -1,5 +1,6 @@
 """The rule `ref`: the UUID that another table mapping gives the row that this key points to."""
 
+import functools
 import uuid
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
@@ -111,7 +112,7 @@ class Ref(Rule):
             return Outcome(None)
         fate = scope.parent_fate(self.table, key)
         if fate == "loaded":
-            namespace = uuid.uuid5(uuid.NAMESPACE_URL, f"transhume:{scope.namespace}")
+            namespace = _namespace(scope.namespace)
             return Outcome(uuid.uuid5(namespace, table + "".join(f"|{len(part)}:{part}" for part in key)))
         if self.otherwise.action == "null":
             return Outcome(None)
@@ -124,3 +125,9 @@ class Ref(Rule):
         if len(columns) != len(self.key):
             message = f"the key of '{self.table}' is {', '.join(columns)}; this reference names {len(self.key)} part(s)"
             raise RuleProblem(message, "name one column for each part of the key, in its order")
+
+
+@functools.lru_cache(maxsize=16)
+def _namespace(text: str) -> uuid.UUID:
+    """Return the namespace of a plan's keys; the Python twin's own."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"transhume:{text}")

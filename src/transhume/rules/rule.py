@@ -6,7 +6,7 @@ the scope (`SqlScope.argument`, `PythonScope.argument`). The twins of a rule sha
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self
 
 from annotated_types import MinLen
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
@@ -74,8 +74,7 @@ class Sql:
     reasons: tuple[Reason, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What the Python twin gives: a value (None for NULL) and the reasons that hold, in rule order.
 
     Values: str, int, float, bool, bytes, decimal.Decimal, uuid.UUID, datetime.date, datetime.time,
@@ -255,6 +254,13 @@ class Rule(BaseModel):
     def to_python(self, scope: PythonScope, wanted: LogicalType) -> Outcome:
         """Return what one row gives, by plain Python, knowing nothing of the SQL twin."""
         raise NotImplementedError(self.verb)
+
+    def way(self, scope: PythonScope) -> str:  # noqa: ARG002
+        """Return which of its ways the rule takes for a row (a form, a choice, a code), "" where it has one only.
+
+        A sample is chosen, and its coverage stated, so that every way is taken by some row.
+        """
+        return ""
 
 
 def parse_argument(node: Any, info: ValidationInfo) -> ColumnRef | Constant | Rule:

@@ -90,6 +90,24 @@ class Utc(Rule):
                 raise RuleProblem(message, cure)
         return TEXT if wanted is not None and wanted.kind is Kind.TEXT else TIMESTAMPTZ
 
+    def way(self, scope: PythonScope) -> str:
+        """Return whether the local time is plain, skipped, repeated, or none at all."""
+        try:
+            raw = scope.as_text(self.column).value
+        except RuleProblem:
+            raw = scope.argument(self.column, TIMESTAMP).value
+        if raw is None:
+            return ""
+        if isinstance(raw, str) and _ZERO_DATE.fullmatch(raw.strip(" \t\n\v\f\r")):
+            return "zero date"
+        local = _local_time(raw) if isinstance(raw, str) else raw
+        if local is None:
+            return "no time"
+        first, second = (local.replace(tzinfo=_zone(self.zone), fold=fold).utcoffset() for fold in (0, 1))
+        if first == second:
+            return "time"
+        return "skipped time" if first is not None and second is not None and first < second else "repeated time"
+
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:
         """Return local microseconds less the offset that the zone's row of the local year gives."""
         value, reasons, is_zero = self._instant(scope, self.column)
@@ -173,7 +191,8 @@ class Utc(Rule):
         if local is None:
             return Outcome(None, (f"bad_timestamp:{column}",))
         zone = _zone(self.zone)
-        first, second = (local.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+        first = local.replace(tzinfo=zone, fold=0).utcoffset()
+        second = local.replace(tzinfo=zone, fold=1).utcoffset()
         assert first is not None
         assert second is not None
         if (first < second and self.on_gap == "reject") or (first > second and self.on_overlap == "reject"):
@@ -204,7 +223,7 @@ def _local_time(text: str) -> dt.datetime | None:
         return None
     micros = int((match[7] or "").ljust(6, "0"))
     try:
-        year, month, day, hour, minute, second = (int(match[group]) for group in range(1, 7))
+        year, month, day, hour, minute, second = map(int, match.groups()[:6])
         return dt.datetime(year, month, day, hour, minute, second, micros)  # noqa: DTZ001 - local, on purpose
     except ValueError:
         return None

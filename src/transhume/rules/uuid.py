@@ -1,5 +1,6 @@
 """The rule `uuid`: a key of the target, made of the source table's name and the source key, the same in every run."""
 
+import functools
 import uuid
 from collections.abc import Iterator
 from typing import ClassVar
@@ -73,6 +74,12 @@ class Uuid(Rule):
             reasons = tuple(f"null_key:{label(part)}" for part, outcome in pairs if outcome.value is None)
         if reasons:
             return Outcome(None, reasons)
-        namespace = uuid.uuid5(uuid.NAMESPACE_URL, f"transhume:{scope.namespace}")
+        namespace = _namespace(scope.namespace)
         keys = "".join(f"|{len(outcome.value)}:{outcome.value}" for outcome in outcomes)
         return Outcome(uuid.uuid5(namespace, scope.source_table + keys))
+
+
+@functools.lru_cache(maxsize=16)
+def _namespace(text: str) -> uuid.UUID:
+    """Return the namespace of a plan's keys; the Python twin's own."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"transhume:{text}")

@@ -1,4 +1,4 @@
-"""Validate: the checks on what is staged, before anyone sees it, and on what is published."""
+"""Validate: the checks on what is staged, before anyone sees it. What is published: `published.py`."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +16,9 @@ from transhume.batches import Event, TargetTable
 from transhume.checks import CheckResult, counts
 from transhume.checks.keys import duplicate_keys, keyless
 from transhume.checks.references import orphans, references
-from transhume.checks.types import column_types
 from transhume.compiler import compile_accounting
 from transhume.dialects import DIALECTS
 from transhume.errors import CheckFailed, Finding
-from transhume.facts import Catalog
 from transhume.stages.context import RunContext
 from transhume.stages.links import linked_columns, staged_links
 from transhume.stages.transform import fates_path
@@ -62,26 +60,6 @@ def validate_staged(context: RunContext) -> Iterator[Event]:
     _raise_if(failed, "nothing was published; the staged rows stay for a look")
 
 
-def validate_published(context: RunContext, catalog: Catalog) -> Iterator[CheckResult]:
-    """Yield the checks on what readers of the target see now: types, keys, references, and this run's every value."""
-    for table in context.tables.values():
-        yield column_types(table, catalog.tables.get(table.table.name))
-    with _present(context) as present:
-        yield from keys_and_references(context, present, [], by_mapping=False)
-    for table in context.tables.values():
-        started = monotonic()
-        mismatches = context.target.verify(table)
-        shown = "; ".join(f"row {m.row} column '{m.column}'" for m in mismatches[:_SAMPLE_KEYS])
-        yield CheckResult(
-            "published_rows",
-            table.mapping,
-            len(mismatches),
-            "every value of this run's rows against what was staged",
-            detail=shown or "every value is what was staged",
-            duration_s=round(monotonic() - started, 3),
-        )
-
-
 def keys_and_references(
     context: RunContext, own: Rows, others: Sequence[Rows], *, by_mapping: bool = True
 ) -> Iterator[CheckResult]:
@@ -98,7 +76,7 @@ def keys_and_references(
         names = own(group[0])[1]
         select = duplicate_keys(paths, [names[name] for name in group[0].key])
         mappings = "" if len(group) == 1 else f", of {' and '.join(table.mapping for table in group)}"
-        yield _wrong_rows(context, "unique_key", group[0], select, f"key ({', '.join(group[0].key)}){mappings}")
+        yield wrong_rows_result(context, "unique_key", group[0], select, f"key ({', '.join(group[0].key)}){mappings}")
     for reference in references(context.plan, context.tables):
         table, parent = context.tables[reference.child], context.tables[reference.parent]
         children, names = own(table)
@@ -111,7 +89,7 @@ def keys_and_references(
             [parents[0][1][name] for name in reference.keys],
         )
         covered = f"{', '.join(reference.columns)} -> {parent.table.name} ({', '.join(reference.keys)})"
-        yield _wrong_rows(context, "references", table, select, covered)
+        yield wrong_rows_result(context, "references", table, select, covered)
 
 
 def _by_target(context: RunContext) -> dict[str, list[TargetTable]]:
@@ -122,7 +100,17 @@ def _by_target(context: RunContext) -> dict[str, list[TargetTable]]:
     return groups
 
 
-def _wrong_rows(context: RunContext, name: str, table: TargetTable, select: exp.Select, covered: str) -> CheckResult:
+def wrong_rows_result(
+    context: RunContext,
+    name: str,
+    table: TargetTable,
+    select: exp.Select,
+    covered: str,
+    *,
+    severity: str = "error",
+    detail: str = "",
+) -> CheckResult:
+    """Run the SELECT of a check's wrong rows and return their number with a few of them."""
     started = monotonic()
     limited = select.limit(_SAMPLE_KEYS)
     dialect = DIALECTS[context.engine.dialect]
@@ -133,7 +121,14 @@ def _wrong_rows(context: RunContext, name: str, table: TargetTable, select: exp.
         count = int(context.engine.query(dialect.render(total)).column(0)[0].as_py())
     keys = tuple(", ".join(_shown(value) for value in row.values()) for row in sample)
     return CheckResult(
-        name, table.mapping, count, covered, sample_keys=keys, duration_s=round(monotonic() - started, 3)
+        name,
+        table.mapping,
+        count,
+        covered,
+        severity=severity,
+        detail=detail,
+        sample_keys=keys,
+        duration_s=round(monotonic() - started, 3),
     )
 
 

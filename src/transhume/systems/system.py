@@ -147,6 +147,13 @@ class TargetRun(Protocol):
         """Compare what the target now shows for this run's rows with what was staged, every value."""
         ...
 
+    def stored_types(self, table: TargetTable) -> Sequence[Mismatch]:
+        """Return the columns that storage itself holds in another type than the table needs; row is -1.
+
+        In a lake the data files have types of their own; a database has none beside the declared ones.
+        """
+        ...
+
     def close(self) -> None:
         """Give the lock back. The stage stays: it is the undo log until `finalize`."""
         ...

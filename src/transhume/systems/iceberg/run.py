@@ -200,6 +200,22 @@ class IcebergRun:
             mismatches += self._verify_updates(table, found, head, updating, new_files & live.keys())
         return mismatches[:MISMATCHES_MAX]
 
+    def stored_types(self, table: TargetTable) -> Sequence[Mismatch]:
+        """Return the columns whose type in any live data file, whoever wrote it, is not what the table needs."""
+        found = self._lake.table(table.table.name)
+        head = None if found is None else head_of(found, MAIN)
+        if found is None or head is None:
+            return []
+        wanted = {field.name: field.type for field in file_schema(found.schema(), table)}
+        mismatches: dict[tuple[str, str], Mismatch] = {}
+        for location in live_files(found, head):
+            held = {field.name: field.type for field in self._lake.files.schema(location)}
+            for name, kind in wanted.items():
+                told = str(held.get(name, "missing"))
+                if not _is_same_storage(kind, held.get(name)):
+                    mismatches[name, told] = Mismatch(table.table.name, -1, name, str(kind), f"{told} in a data file")
+        return list(mismatches.values())[:MISMATCHES_MAX]
+
     def close(self) -> None:
         """Give the lock back; the stage stays."""
         for mapping in list(self._present):
@@ -357,3 +373,19 @@ def _without(rows: pa.Table, *left_out: Sequence[int]) -> pa.Table:
 
 def _row_count(table: TargetTable, expected: int, found: int) -> Mismatch:
     return Mismatch(table.table.name, -1, "(rows)", str(expected), str(found))
+
+
+def _is_same_storage(wanted: pa.DataType, held: pa.DataType | None) -> bool:
+    """Say whether two types hold the same values alike: other writers prefer large offsets, and plain UUIDs."""
+    if held is None:
+        return False
+    plain = {
+        pa.large_string(): pa.string(),
+        pa.large_binary(): pa.binary(),
+        pa.uuid(): pa.binary(16),
+        pa.timestamp("us", "+00:00"): pa.timestamp("us", "UTC"),
+    }
+    if pa.types.is_list(wanted) or pa.types.is_large_list(wanted):
+        is_list = pa.types.is_list(held) or pa.types.is_large_list(held)
+        return is_list and _is_same_storage(wanted.value_type, held.value_type)
+    return bool(plain.get(wanted, wanted) == plain.get(held, held))

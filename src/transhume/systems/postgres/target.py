@@ -239,6 +239,10 @@ class PostgresRun:
         with self._reader.reading(f"{self._place(table)} not verified") as connection:
             return publish.verify(connection, self._stages[table.mapping])
 
+    def stored_types(self, table: TargetTable) -> Sequence[Mismatch]:  # noqa: ARG002 - a server's columns are typed
+        """Return nothing: the server stores each column in its declared type, which the catalog tells."""
+        return ()
+
     def close(self) -> None:
         """Give the lock back; ledger and stage stay, they are the undo log."""
         for session in (self._writer, self._reader, self._lock):

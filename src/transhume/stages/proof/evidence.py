@@ -1,0 +1,118 @@
+"""What a run left that a proof starts from: its extract as rows of Python values, and the fates that it gave them."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from transhume.batches import Segment, TargetTable
+from transhume.oracle import Odd, Oracle
+from transhume.oracle.reading import ParentFate
+from transhume.plan.model import Plan, TableMapping
+from transhume.schema import BOOKKEEPING, ODD, ROW, Table, physical_names
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Plan, tables and files of one run. It goes to other processes as it is, so it holds no connection.
+
+    `work` is the run's work folder; `fates` gives the files of each mapping, one a segment, in order.
+    """
+
+    plan: Plan
+    sources: Mapping[str, Table]
+    targets: Mapping[str, TargetTable]
+    segments: Mapping[str, Sequence[Segment]]
+    lookups: Mapping[str, Mapping[str, str | None]]
+    work: Path
+    fates: Mapping[str, Sequence[Path]]
+
+    def oracle(self, mapping: TableMapping, parent_fate: ParentFate | None = None) -> Oracle:
+        """Return the oracle of a mapping."""
+        return Oracle(
+            self.plan,
+            mapping,
+            self.targets[mapping.name],
+            self.sources,
+            lookups=self.lookups,
+            parent_fate=parent_fate,
+        )
+
+    def rows(self, segment: Segment, positions: Sequence[int] | None = None) -> list[Row]:
+        """Return the rows of a segment (`positions`: only these, counted from its first), as the oracle takes them."""
+        table = pq.read_table(self.work / segment.path, memory_map=True)
+        if positions is not None:
+            table = table.take(pa.array(positions, pa.int64()))
+        return as_rows(table, self.sources[segment.table])
+
+    def matching(self, name: str, columns: Collection[str], wanted: Mapping[str, Collection[str]]) -> Iterator[Row]:
+        """Yield the rows of a source table whose `wanted` columns may have one of these texts.
+
+        Rows with values of another class than their column's come too: the caller looks at every row again.
+        """
+        table = self.sources[name]
+        names = physical_names(column.name for column in table.columns)
+        kept = [names[column.name] for column in table.columns if column.name in columns and column.type is not None]
+        filters = {names[column]: texts for column, texts in wanted.items()}
+        for segment in self.segments[name]:
+            read = pq.read_table(self.work / segment.path, columns=[ROW, *kept, ODD], memory_map=True)
+            mask = pc.is_valid(read[ODD])
+            here: Any = None
+            for column, texts in filters.items():
+                found = _is_among(read[column], texts)
+                here = found if here is None else pc.and_(here, found)
+            picked = read.filter(pc.or_(mask, here))
+            if picked.num_rows:
+                yield from as_rows(picked, table, with_row=True)
+
+    def fate_rows(self, mapping: str, index: int) -> pa.Table:
+        """Return what the run said of each row of one segment."""
+        return pq.read_table(self.work / self.fates[mapping][index], memory_map=True)
+
+
+def as_rows(read: pa.Table, table: Table, *, with_row: bool = False) -> list[Row]:
+    """Return rows of an extract by column name, `Odd` where a value's class is not its column's."""
+    names = physical_names(column.name for column in table.columns)
+    held = set(read.column_names)
+    carried = {name: physical for name, physical in names.items() if physical in held and physical not in BOOKKEEPING}
+    columns = [read[physical].to_pylist() for physical in carried.values()]
+    header = list(carried)
+    if with_row:
+        header, columns = [*header, ROW], [*columns, read[ROW].to_pylist()]
+    rows = [dict(zip(header, values, strict=True)) for values in zip(*columns, strict=True)]
+    odd = read[ODD]
+    if odd.null_count < len(odd):
+        for row, entries in zip(rows, odd.to_pylist(), strict=True):
+            for each in entries or ():
+                if each["name"] in row:
+                    row[each["name"]] = Odd(each["class"], each["value"])
+    return rows
+
+
+def _is_among(column: pa.ChunkedArray, texts: Collection[str]) -> Any:
+    """Return which values have one of these texts; integers and UUIDs are compared as such."""
+    return pc.is_in(column, value_set=typed_texts(texts, column.type))
+
+
+def typed_texts(texts: Collection[str], held: pa.DataType) -> pa.Array:
+    """Return the values of a type that have these texts; a text that no value has is left out."""
+    if pa.types.is_integer(held):
+        numbers = [int(text) for text in texts if text.lstrip("-").isascii() and text.lstrip("-").isdigit()]
+        low, high = (-(2**31), 2**31) if held.bit_width == 32 else (-(2**63), 2**63)  # noqa: PLR2004
+        return pa.array([number for number in numbers if low <= number < high], held)
+    if pa.types.is_fixed_size_binary(held):
+        plain = (text.replace("-", "") for text in texts)
+        return pa.array([bytes.fromhex(text) for text in plain if _is_hex(text)], held)
+    if pa.types.is_string(held):
+        return pa.array(list(texts), held)
+    return pa.array(list(texts), pa.string()).cast(held, safe=False)
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) == 32 and all(sign in "0123456789abcdef" for sign in text)  # noqa: PLR2004

@@ -1,0 +1,174 @@
+"""What the oracle must know of other rows than the one at hand: joined rows, repeated keys, the fates of parents.
+
+Found by plain loops over the extract and over the run's fates, for the rows of one batch at a time, so that memory
+does not grow with the tables.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from transhume.expressions import parse
+from transhume.oracle import Oracle, Relatives
+from transhume.oracle.reading import JoinedRow
+from transhume.plan.model import Join, TableMapping
+from transhume.rules.rule import Argument, ColumnRef, Rule
+from transhume.schema import FATE, ROW
+from transhume.stages.proof.evidence import Evidence, Row, typed_texts
+
+Key = tuple[str, ...]
+Joined = dict[str, JoinedRow]
+_LUCK = ("loaded", "rejected", "filtered")
+"""Of several rows with one key the luckiest speaks for it."""
+
+
+def joined_rows(evidence: Evidence, oracle: Oracle, rows: Sequence[Row]) -> list[Joined]:
+    """Return for each row what every alias stands for: the chosen row, a pivot's values, None, or AMBIGUOUS."""
+    mapping = oracle.mapping
+    near: dict[str, list[Row]] = defaultdict(list)
+    seen: dict[str, set[int]] = defaultdict(set)
+    found: list[Joined] = [{} for _ in rows]
+    for place, join in enumerate(mapping.join.values()):
+        if any("." in name for name in join.on.values()):
+            # The key is a column of an earlier alias, which has to be known first.
+            found = _joined(evidence, _with_joins(mapping, place), near, rows)
+        arguments = [ColumnRef(name) for name in join.on.values()]
+        keys = (oracle.key_texts(arguments, row, known) for row, known in zip(rows, found, strict=True))
+        wanted = {key for key in keys if key is not None}
+        if not wanted:
+            continue
+        texts = {column: {key[part] for key in wanted} for part, column in enumerate(join.on)}
+        for row in evidence.matching(join.from_, _columns_of(mapping, join), texts):
+            if row[ROW] not in seen[join.from_]:
+                seen[join.from_].add(row[ROW])
+                near[join.from_].append(row)
+    return _joined(evidence, mapping, near, rows) if mapping.join else found
+
+
+def _joined(
+    evidence: Evidence, mapping: TableMapping, near: Mapping[str, Sequence[Row]], rows: Sequence[Row]
+) -> list[Joined]:
+    """Ask for the joined rows among those that are near: the only ones with a key of these rows."""
+    sources = {join.from_: near.get(join.from_, []) for join in mapping.join.values()}
+    relatives = Relatives(evidence.plan, evidence.sources, sources)
+    return [relatives.joined(mapping, row) for row in rows]
+
+
+def _with_joins(mapping: TableMapping, count: int) -> TableMapping:
+    return mapping.model_copy(update={"join": dict(list(mapping.join.items())[:count])})
+
+
+def _columns_of(mapping: TableMapping, join: Join) -> set[str]:
+    """Return the columns of a joined table that its aliases need; all aliases of a table get the same ones."""
+    columns: set[str] = set()
+    for name, each in mapping.join.items():
+        if each.from_ == join.from_:
+            prefix = f"{name}."
+            columns |= {read.removeprefix(prefix) for read in _columns_read(mapping) if read.startswith(prefix)}
+            columns |= {*each.on, *(each.first or {}), *([each.latest] if each.latest else [])}
+            columns |= set(_condition_columns(each.where))
+            columns |= {each.pivot.name, each.pivot.value} if each.pivot else set()
+    return columns
+
+
+def duplicate_keys(evidence: Evidence, oracle: Oracle, suspects: Mapping[str, Iterable[str]]) -> frozenset[Key]:
+    """Return the keys that more than one row of the mapping has, rows that `where` leaves out not counted.
+
+    `suspects` holds for each key column the texts that may be repeated.
+    """
+    mapping = oracle.mapping
+    arguments = [ColumnRef(name) for name in mapping.key]
+    columns = {name for name in _columns_read(mapping) if "." not in name or name in evidence.sources}
+    columns |= {column.name for column in evidence.sources[mapping.from_].columns}
+    rows = list(evidence.matching(mapping.from_, columns, {name: set(texts) for name, texts in suspects.items()}))
+    counts: Counter[Key] = Counter()
+    for row, joined in zip(rows, joined_rows(evidence, oracle, rows), strict=True):
+        key = oracle.key_texts(arguments, row, joined)
+        if key is not None and not oracle.is_filtered(row, joined):
+            counts[key] += 1
+    return frozenset(key for key, count in counts.items() if count > 1)
+
+
+class ParentFates:
+    """The fates that the run gave to the rows that a batch refers to."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        """Begin with none."""
+        self._evidence = evidence
+        self._known: dict[tuple[str, Key], str] = {}
+
+    def __call__(self, mapping: str, key: Key) -> str | None:
+        """Return the fate of the row of a mapping that has this key, None if there is none."""
+        return self._known.get((mapping, key))
+
+    def prepare(self, oracle: Oracle, rows: Sequence[Row], joined: Sequence[Joined]) -> None:
+        """Look up every row that these rows refer to, and forget those of earlier batches."""
+        self._known = {}
+        wanted: dict[str, set[Key]] = defaultdict(set)
+        for rule in oracle.mapping.columns.values():
+            for parent, arguments in references_in(rule):
+                asked = (oracle.key_texts(arguments, row, others) for row, others in zip(rows, joined, strict=True))
+                wanted[parent].update(key for key in asked if key is not None)
+        for parent, keys in wanted.items():
+            self._look_up(parent, keys)
+
+    def _look_up(self, parent: str, keys: set[Key]) -> None:
+        if not keys:
+            return
+        width = len(next(iter(keys)))
+        for path in self._evidence.fates[parent]:
+            read = pq.read_table(
+                self._evidence.work / path, columns=[*(f"_k{n}" for n in range(width)), FATE], memory_map=True
+            )
+            mask: Any = None
+            for place in range(width):
+                column = read[f"_k{place}"]
+                here = pc.is_in(column, value_set=typed_texts({key[place] for key in keys}, column.type))
+                mask = here if mask is None else pc.and_(mask, here)
+            for *parts, fate in zip(*(column.to_pylist() for column in read.filter(mask).columns), strict=True):
+                key = tuple(_key_text(part) for part in parts)
+                earlier = self._known.get((parent, key))
+                if key in keys and (earlier is None or _LUCK.index(fate) < _LUCK.index(earlier)):
+                    self._known[parent, key] = fate
+
+
+def references_in(rule: Rule) -> list[tuple[str, tuple[Argument, ...]]]:
+    """Return the mappings that a rule refers to, nested rules included, each with the parts of the key."""
+    found: list[tuple[str, tuple[Argument, ...]]] = []
+    if rule.verb == "ref":
+        subject = next(need.subject for need in rule.needs() if need.kind == "parents" and need.subject)
+        found.append((subject, tuple(rule.arguments())))
+    for argument in rule.arguments():
+        if isinstance(argument, Rule):
+            found += references_in(argument)
+    return found
+
+
+def _key_text(part: Any) -> str:
+    if isinstance(part, bytes):
+        digits = part.hex()
+        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    return str(part)
+
+
+def _columns_read(mapping: TableMapping) -> set[str]:
+    names = set(mapping.key)
+    for rule in mapping.columns.values():
+        names.update(rule.columns())
+    for join in mapping.join.values():
+        names.update(join.on.values())
+    names.update(_condition_columns(mapping.where))
+    return names
+
+
+def _condition_columns(text: str | None) -> tuple[str, ...]:
+    return parse(text).columns() if text else ()
+
+
+def key_column_texts(column: pa.ChunkedArray) -> list[str]:
+    """Return the values of a key column as key texts."""
+    return [_key_text(value) for value in column.to_pylist() if value is not None]
