@@ -14,6 +14,11 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() or each in _SPACES else "?" for each in text)
 
 
+def visible(text: str) -> str:
+    """Return a text in which control, direction, invisible and broken characters stand as their numbers."""
+    return "".join(each if each.isprintable() or each in _SPACES else f"\\u{ord(each):04x}" for each in text)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the known word that is nearest to `word`, regardless of case; '' if none is near."""
     by_folded: dict[str, str] = {}

@@ -58,7 +58,7 @@ def business_rules(
 
 def wrong_rows(rule: BusinessRule, target: TargetTable, names: Mapping[str, str], present: str) -> exp.Select:
     """Return the SELECT of the keys of rows of the file `present` that break a rule."""
-    keys = [exp.column(names[name], "p", quoted=True) for name in target.key]
+    keys = [exp.column(names[name], "p", quoted=True) for name in target.key or names]
     return exp.select(*keys).from_(table_of([present], "p")).where(rule.wrong.copy())
 
 

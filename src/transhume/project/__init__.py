@@ -2,8 +2,8 @@
 
 from transhume.project.estimating import Estimate
 from transhume.project.project import Project
-from transhume.project.proving import ValidationResult
+from transhume.project.proving import SourceReport, ValidationResult
 from transhume.project.results import CheckReport, RunResult
 from transhume.project.workplace import Listener
 
-__all__ = ["CheckReport", "Estimate", "Listener", "Project", "RunResult", "ValidationResult"]
+__all__ = ["CheckReport", "Estimate", "Listener", "Project", "RunResult", "SourceReport", "ValidationResult"]

@@ -16,7 +16,7 @@ from transhume.project import approving, estimating, outlook, running, undoing
 from transhume.project.estimating import Estimate
 from transhume.project.outlook import Outlook
 from transhume.project.profiling import profile_system
-from transhume.project.proving import ValidationResult, validate_after
+from transhume.project.proving import SourceReport, ValidationResult, validate_after, validate_before
 from transhume.project.results import CheckReport, RunResult, result_of
 from transhume.project.undoing import FinalizeResult, RollbackPreview, RollbackResult
 from transhume.project.workplace import Listener, Systems, Workplace
@@ -204,16 +204,30 @@ class Project:
         sample: int = 10,
         seed: int = 0,
         whole: bool = False,
+        worksheets: Path | None = None,
+        show_values: bool = False,
         listener: Listener | None = None,
     ) -> ValidationResult:
         """Check what readers of the target see of a published run now, and recompute rows by the oracle.
 
         `sample` rows a table by chance (`seed`), beside at least one for every way that a row can go; `whole`
-        recomputes every row, with as many processes as there are processors. Effects: none on the target's tables.
+        recomputes every row, with as many processes as there are processors. `worksheets` is a folder for the sample
+        side by side, as HTML and XLSX, where values of columns that look personal are masked unless `show_values`.
+        Effects: these two files; none on the target's tables.
         Raises: UsageError if the run is not published; Refused if its files are damaged; SystemUnavailable.
         """
         processes = processors() if whole else 1
-        return validate_after(self._place, run, Depth(sample, seed, whole, processes), listener)
+        depth = Depth(sample, seed, whole, processes, worksheets is not None, show_values)
+        return validate_after(self._place, run, depth, listener, worksheets)
+
+    def validate_source(self, *, listener: Listener | None = None) -> SourceReport:
+        """Look at every row of the source before a run: volumes, keys, formats, domains, references, ranges, secrets.
+
+        Findings of severity error stop a run; a warning says how many rows would be rejected; a note is worth knowing.
+        Effects: none outside a temporary folder of the project.
+        Raises: PlanError, SystemUnavailable.
+        """
+        return validate_before(self._place, listener)
 
     def read_target(self, mapping: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield columns (default: the key) of the rows that readers of a mapping's target table see now.

@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from transhume.checks import CheckResult
-from transhume.errors import UsageError
+from transhume.errors import Finding, UsageError
 from transhume.project.results import result_of
 from transhume.project.workplace import Listener, Workplace
+from transhume.report.worksheet import write_html, write_workbook
+from transhume.stages.before import SourceValidation
 from transhume.stages.proof.prove import Proof
 from transhume.stages.published import Depth, PublishedValidation
 
@@ -20,6 +23,7 @@ class ValidationResult:
     run: str
     checks: tuple[CheckResult, ...]
     proofs: Mapping[str, Proof]
+    worksheets: tuple[Path, ...] = ()
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
@@ -33,17 +37,53 @@ class ValidationResult:
             "published": [check.to_dict() for check in self.checks],
             "oracle": {name: proof.to_dict() for name, proof in self.proofs.items()},
             "failed": len(self.failed),
+            "worksheets": [str(path) for path in self.worksheets],
         }
 
 
-def validate_after(place: Workplace, run: str | None, depth: Depth, listener: Listener | None) -> ValidationResult:
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What validating the source found; `reasons` counts by table mapping each reason for which a run rejects rows."""
+
+    findings: tuple[Finding, ...]
+    reasons: Mapping[str, Mapping[str, int]]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings of severity error."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+
+def validate_before(place: Workplace, listener: Listener | None) -> SourceReport:
+    """Look at every row of the source; see `Project.validate_source`."""
+    with place.systems() as systems:
+        systems.require_sound()
+        with place.scratch(systems) as context:
+            validation = SourceValidation(context)
+            for event in validation.events():
+                if listener is not None:
+                    listener(event)
+            tallies = validation.prediction.tallies
+            reasons = {name: dict(table.reasons) for name, table in tallies.items()}
+            said = [finding for finding in systems.findings if finding.severity != "error"]
+            return SourceReport((*validation.findings, *said), reasons)
+
+
+def validate_after(
+    place: Workplace, run: str | None, depth: Depth, listener: Listener | None, worksheets: Path | None = None
+) -> ValidationResult:
     """Check what readers of the target see of a published run; see `Project.validate`."""
     with published_validation(place, run, depth) as validation:
         for event in validation.events():
             if listener is not None:
                 listener(event)
         name = validation.context.folder.root.name
-        return ValidationResult(name, tuple(validation.results), dict(validation.proofs))
+        written: tuple[Path, ...] = ()
+        if worksheets is not None:
+            written = (worksheets / f"worksheet-{name}.html", worksheets / f"worksheet-{name}.xlsx")
+            write_html(written[0], name, validation.sheet)
+            write_workbook(written[1], name, validation.sheet)
+        return ValidationResult(name, tuple(validation.results), dict(validation.proofs), written)
 
 
 @contextmanager

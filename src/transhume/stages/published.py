@@ -31,6 +31,7 @@ from transhume.stages.links import links_path, staged_links
 from transhume.stages.proof.prove import Proof, Prover
 from transhume.stages.proof.recompute import Difference
 from transhume.stages.proof.sample import Sample
+from transhume.stages.proof.worksheet import SheetRow
 from transhume.stages.transform import BUCKET, fates_path
 from transhume.stages.validate import keys_and_references, wrong_rows_result
 
@@ -47,6 +48,10 @@ class Depth:
     seed: int = 0
     whole: bool = False
     processes: int = 1
+    shows_rows: bool = False
+    """Whether the rows of the sample are kept side by side, for a worksheet."""
+    shows_values: bool = False
+    """Whether values of columns that look personal are shown in it."""
 
 
 @dataclass(slots=True)
@@ -59,6 +64,7 @@ class PublishedValidation:
     results: list[CheckResult] = field(default_factory=list)
     proofs: dict[str, Proof] = field(default_factory=dict)
     samples: dict[str, Sample] = field(default_factory=dict)
+    sheet: list[SheetRow] = field(default_factory=list)
 
     def events(self) -> Iterator[Event]:
         """Run every check. Yields: check_passed or check_failed, one each; proof_progress."""
@@ -116,8 +122,14 @@ class PublishedValidation:
 
     def _row_counts(self, mapping: TableMapping, table: TargetTable, tally: counts.TableTally) -> Iterator[CheckResult]:
         """Yield whether every row that the run loaded is there, and which other rows are."""
-        paths, own_names = staged_links(self.context, table)
         present, names = self._present_file(mapping.name), self._names(table)
+        if not table.key:
+            shown = pq.read_metadata(self.context.folder.work / present).num_rows
+            detail = f"{tally.staged} staged, readers see {shown} rows; there is no key to tell whose they are"
+            missing = max(0, tally.staged - shown)
+            yield CheckResult("row_counts", mapping.name, missing, "number of rows", detail=detail)
+            return
+        paths, own_names = staged_links(self.context, table)
         key = {own_names[name]: names[name] for name in table.key}
         shown = pq.read_metadata(self.context.folder.work / present).num_rows
         detail = f"{tally.staged} staged, {tally.unchanged} there before; readers see {shown} rows"
@@ -180,15 +192,21 @@ class PublishedValidation:
                 proof = found
         assert proof is not None
         self.proofs[mapping.name] = proof
+        if self.depth.shows_rows:
+            self.sheet += prover.sheet_rows(mapping, sample, shows_values=self.depth.shows_values)
         covered = "every value of this run's rows against what was staged"
         shown = [f"row {m.row} column '{m.column}'" for m in mismatches[:_SAMPLE_KEYS]]
         if mismatches and proof.differences:
             shown = [difference_text(each) for each in proof.differences[:_SAMPLE_KEYS]]
+        # Files may be written anew with the same rows, by whoever keeps a lake tidy; every row has been recomputed.
+        only_files = all(each.column == "(data file)" for each in mismatches) and proof.is_whole
+        is_tidied = bool(mismatches) and only_files and not proof.difference_count
         yield CheckResult(
             "published_rows",
             mapping.name,
             len(mismatches),
             covered,
+            "warning" if is_tidied else "error",
             detail="; ".join(shown) or "every value is what was staged",
             sample_keys=tuple(each.key or each.source_key for each in proof.differences[:_SAMPLE_KEYS]),
             duration_s=verify_s,

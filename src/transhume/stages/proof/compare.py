@@ -36,7 +36,7 @@ def compare(
         return
     expected = pq.read_table(work / recomputed.expected, memory_map=True)
     output = Path(recomputed.expected).with_suffix(".arrow")
-    engine.to_arrow(DIALECTS[engine.dialect].render(_by_key(target, recomputed.expected, present)), output)
+    engine.to_arrow(DIALECTS[engine.dialect].render(rows_by_key(target, recomputed.expected, present)), output)
     names = physical_names(column.name for column in target.table.columns)
     with pa.memory_map(str(work / output)) as mapped:
         found = pa.ipc.open_file(mapped).read_all()
@@ -108,7 +108,7 @@ def value_text(value: Any) -> str:
     return (repr(value) if isinstance(value, str | float) else str(value))[:_SHOWN_MAX]
 
 
-def _by_key(target: TargetTable, expected: str, present: str) -> exp.Select:
+def rows_by_key(target: TargetTable, expected: str, present: str) -> exp.Select:
     """Return the SELECT of the expected rows' positions with the rows that the target shows under their keys."""
     names = physical_names(column.name for column in target.table.columns)
     own = [exp.column(name, "e", quoted=True) for name in (POSITION, KEY_TEXT)]

@@ -15,13 +15,14 @@ from transhume.checks.keys import duplicate_keys as repeated
 from transhume.dialects import DIALECTS
 from transhume.plan.model import TableMapping
 from transhume.schema import physical_names
-from transhume.stages.context import RunContext
+from transhume.stages.context import RunContext, WorkContext
 from transhume.stages.proof.compare import compare
 from transhume.stages.proof.evidence import Evidence
 from transhume.stages.proof.recompute import DIFFERENCES_MAX, Batch, Difference, Recomputed, recompute
 from transhume.stages.proof.sample import Sample, choose
 from transhume.stages.proof.surroundings import Key, duplicate_keys, key_column_texts
 from transhume.stages.proof.worker import recompute_there
+from transhume.stages.proof.worksheet import SheetRow, sheet_rows
 from transhume.stages.transform import fates_path
 
 _FOLDER = Path("proof")
@@ -89,7 +90,7 @@ class Proof:
         self.busy_s += part.busy_s
 
 
-def gather_evidence(context: RunContext) -> Evidence:
+def gather_evidence(context: WorkContext) -> Evidence:
     """Return what the run left; `context.segments` is set. Reads no file."""
     return Evidence(
         plan=context.plan,
@@ -152,6 +153,12 @@ class Prover:
         proof.duration_s = round(monotonic() - started, 3)
         yield proof
 
+    def sheet_rows(self, mapping: TableMapping, sample: Sample, *, shows_values: bool) -> list[SheetRow]:
+        """Return the rows of a sample side by side; see `proof.worksheet`."""
+        duplicates, present = self._duplicate_keys(mapping), self._present(mapping.name)
+        made = sheet_rows(self._context, self._evidence, mapping, sample, present, duplicates, show_values=shows_values)
+        return list(made)
+
     def _batches(self, mapping: TableMapping, sample: Sample | None) -> list[Batch]:
         batches = []
         for segment in self._evidence.segments[mapping.from_]:
@@ -173,9 +180,9 @@ class Prover:
     def _duplicate_keys(self, mapping: TableMapping) -> frozenset[Key]:
         """Return the keys that stand more than once: raw values by the engine, which of them are keys by the oracle."""
         if mapping.name not in self._duplicates:
-            suspects = self._repeated_texts(mapping)
+            suspects = self._repeated_texts(mapping) if mapping.key else {}
             found: frozenset[Key] = frozenset()
-            if all(suspects.values()):
+            if mapping.key and all(suspects.values()):
                 found = duplicate_keys(self._evidence, self._evidence.oracle(mapping), suspects)
             self._duplicates[mapping.name] = found
         return self._duplicates[mapping.name]

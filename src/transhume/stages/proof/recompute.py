@@ -20,7 +20,7 @@ from transhume.rules.rule import ColumnRef
 from transhume.schema import FATE, REASONS, ROW, WARNINGS, physical_names
 from transhume.stages.files import write_private_parquet
 from transhume.stages.proof.evidence import Evidence, Row
-from transhume.stages.proof.surroundings import Key, ParentFates, joined_rows
+from transhume.stages.proof.surroundings import Key, ParentFates, gathered_rows, joined_rows
 from transhume.stages.transform import BUCKET
 
 POSITION = "_p"
@@ -101,7 +101,7 @@ def recompute(evidence: Evidence, batch: Batch, duplicates: frozenset[Key]) -> R
     fates = ParentFates(evidence)
     oracle = evidence.oracle(mapping, fates)
     target = evidence.targets[mapping.name]
-    writer = _Writer(target)
+    writer = ExpectedRows(target)
     key_parts = [ColumnRef(name) for name in mapping.key]
     collecting = gc.isenabled()
     # Nothing here makes cycles; looking for them among a hundred thousand rows costs more than the rules.
@@ -112,6 +112,7 @@ def recompute(evidence: Evidence, batch: Batch, duplicates: frozenset[Key]) -> R
             rows = evidence.rows(segment, chunk)
             joined = joined_rows(evidence, oracle, rows)
             fates.prepare(oracle, rows, joined)
+            oracle.children = gathered_rows(evidence, oracle, rows, joined).children
             keys = [oracle.key_texts(key_parts, row, known) for row, known in zip(rows, joined, strict=True)]
             expected = [
                 oracle.expected_row(row, known, duplicate=key in duplicates)
@@ -126,7 +127,8 @@ def recompute(evidence: Evidence, batch: Batch, duplicates: frozenset[Key]) -> R
     finally:
         if collecting:
             gc.enable()
-    if writer.row_count:
+    # Without a key no row of the target can be told to be this one: the stage's comparison as a multiset stands.
+    if writer.row_count and target.key:
         write_private_parquet(evidence.work / batch.output, writer.table())
         result.expected, result.expected_rows = batch.output, writer.row_count
         result.values = writer.row_count * len(target.table.columns)
@@ -187,7 +189,7 @@ def _count_ways(
         result.branches.update((REASON_COLUMN, reason) for reason in (*one.reasons, *one.warnings))
 
 
-class _Writer:
+class ExpectedRows:
     """Collects the rows that must be shown, column by column, in the target's types."""
 
     def __init__(self, target: TargetTable) -> None:
@@ -199,6 +201,7 @@ class _Writer:
     def add(
         self, positions: Sequence[int], keys: Sequence[Key | None], expected: Sequence[Expected], shown: Sequence[bool]
     ) -> None:
+        """Take the loaded ones of these rows that are to be shown."""
         picked = [
             (position, ", ".join(key or ()), each.values)
             for position, key, each, is_shown in zip(positions, keys, expected, shown, strict=True)
@@ -214,6 +217,7 @@ class _Writer:
         self._chunks.append(pa.table(arrays, names=[POSITION, KEY_TEXT, *self._names.values()]))
 
     def table(self) -> pa.Table:
+        """Return all rows: position, source key, the target's columns by physical name."""
         return pa.concat_tables(self._chunks)
 
 

@@ -75,6 +75,24 @@ def _columns_of(mapping: TableMapping, join: Join) -> set[str]:
     return columns
 
 
+def gathered_rows(evidence: Evidence, oracle: Oracle, rows: Sequence[Row], joined: Sequence[Joined]) -> Relatives:
+    """Return the children that these rows may gather, to be asked by `Relatives.children`."""
+    near: dict[str, dict[int, Row]] = defaultdict(dict)
+    for rule in oracle.mapping.rules():
+        if rule.verb != "gather":
+            continue
+        table, on = str(getattr(rule, "table", "")), dict(getattr(rule, "on", {}))
+        arguments = tuple(on.values())
+        keys = (oracle.key_texts(arguments, row, known) for row, known in zip(rows, joined, strict=True))
+        wanted = {key for key in keys if key is not None}
+        if wanted:
+            texts = {column: {key[part] for key in wanted} for part, column in enumerate(on)}
+            columns = {column.name for column in evidence.sources[table].columns}
+            near[table].update((row[ROW], row) for row in evidence.matching(table, columns, texts))
+    sources = {name: list(near[name].values()) for name in evidence.sources}
+    return Relatives(evidence.plan, evidence.sources, sources)
+
+
 def duplicate_keys(evidence: Evidence, oracle: Oracle, suspects: Mapping[str, Iterable[str]]) -> frozenset[Key]:
     """Return the keys that more than one row of the mapping has, rows that `where` leaves out not counted.
 
