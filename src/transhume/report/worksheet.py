@@ -9,8 +9,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import xlsxwriter
-
 from transhume.stages.proof.worksheet import SheetRow
 from transhume.words import visible
 
@@ -47,6 +45,8 @@ def write_html(path: Path, run: str, rows: Sequence[SheetRow]) -> None:
 
 def write_workbook(path: Path, run: str, rows: Sequence[SheetRow]) -> None:
     """Write the same as a workbook: one sheet a table, one line a column of a row; every cell is a text."""
+    import xlsxwriter  # noqa: PLC0415 - only who writes a workbook waits for it
+
     partial = path.with_suffix(".partial")
     options = {
         "strings_to_formulas": False,
