@@ -165,7 +165,7 @@ class Field:
                 reasons = (*reasons, self._nul)
             if self._length is not None and any(len(text) > self._length for text in texts):
                 reasons = (*reasons, self._long)
-            if self._changes and changes_as_value(value):
+            if self._changes and isinstance(value, str) and changes_as_value(value):
                 reasons = (*reasons, self._changes)
         elif self._bits is not None and value is not None and not -1 <= value >> (self._bits - 1) <= 0:
             reasons = (*reasons, self._range)
