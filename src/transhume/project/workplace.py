@@ -113,7 +113,8 @@ class Workplace:
 
     def plan(self) -> Plan:
         """Read the plan, in its environment. Raises: PlanError with all findings that need no database; UsageError."""
-        plan = load(self.folder / FILE_NAME, self.environment)
+        # A copy: the plan travels to other processes, which the system's own mapping does not.
+        plan = load(self.folder / FILE_NAME, dict(self.environment))
         if self.environment_name is None:
             return plan
         if self.environment_name not in plan.environments:
