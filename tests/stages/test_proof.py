@@ -99,7 +99,7 @@ def test_files_of_a_run_that_were_changed_prove_nothing(tmp_path: Path, migrated
         "LEGACY_URL": f"sqlite:///{folder / 'legacy.db'}",
         "PLATFORM_URL": f"iceberg:{migrated[0].folder / 'lake'}?namespace=ai",
     }
-    segment = next((folder / ".transhume").glob("runs/*/work/extract/t000/000000.parquet"))
+    segment = next((folder / ".transhume" / "runs").glob("*/*/extract/t000/000000.parquet"))
     content = bytearray(segment.read_bytes())
     content[100] ^= 1
     segment.write_bytes(content)
