@@ -92,19 +92,10 @@ class Oracle:
         has the same key; `dedupe` is `lost` where a better row stands for this one, `tied` where others win equally.
         """
         scope = RowScope(self, row, joined or {})
-        mapping = self.mapping
-        reasons: list[str] = []
-        if mapping.where is not None:
-            where = scope.condition(mapping.where)
-            if not where.reasons and where.value is not True:
-                return Expected("filtered")
-            reasons += where.reasons
-        if dedupe == "lost":
-            return Expected("deduplicated")
-        reasons += self._key_reasons(scope, duplicate)
-        if dedupe == "tied" and mapping.dedupe is not None:
-            reasons.append(f"tied:{','.join(mapping.dedupe.by)}")
-        for alias in mapping.join:
+        left_out, reasons = self._own_reasons(scope, duplicate, dedupe)
+        if left_out:
+            return Expected(left_out)
+        for alias in self.mapping.join:
             reasons += self._join_reasons(scope, alias)
         values: dict[str, Any] = {}
         for each in self.fields():
@@ -123,6 +114,22 @@ class Oracle:
         if reasons:
             return Expected("rejected", tuple(dict.fromkeys(reasons)))
         return Expected("loaded", (), values, tuple(warnings))
+
+    def _own_reasons(self, scope: RowScope, duplicate: bool, dedupe: str) -> tuple[str, list[str]]:
+        """Return the fate of a row that is left out, else "", and the reasons of `where`, key and `dedupe`."""
+        mapping = self.mapping
+        reasons: list[str] = []
+        if mapping.where is not None:
+            where = scope.condition(mapping.where)
+            if not where.reasons and where.value is not True:
+                return "filtered", []
+            reasons += where.reasons
+        if dedupe == "lost":
+            return "deduplicated", []
+        reasons += self._key_reasons(scope, duplicate)
+        if dedupe == "tied" and mapping.dedupe is not None:
+            reasons.append(f"tied:{','.join(mapping.dedupe.by)}")
+        return "", reasons
 
     def read(self, row: Mapping[str, Any], joined: Mapping[str, JoinedRow] | None = None) -> RowScope:
         """Return what can be asked about one row beside these joined ones; see `expected_row`."""

@@ -159,7 +159,7 @@ class PublishedValidation:
     def _unchanged(self, table: TargetTable) -> int:
         tallies = counts.tally((entry.event for entry in self.context.journal.entries), self.context.plan.tables)
         found = tallies[table.mapping]
-        return found.accounted - found.staged - found.rejected - found.filtered - found.conflict
+        return found.accounted - found.staged - found.rejected - found.filtered - found.deduplicated - found.conflict
 
     def _links_count(self, table: TargetTable) -> int:
         paths, _ = staged_links(self.context, table)

@@ -20,7 +20,7 @@ from transhume.rules.rule import ColumnRef
 from transhume.schema import FATE, REASONS, ROW, WARNINGS, physical_names
 from transhume.stages.files import write_private_parquet
 from transhume.stages.proof.evidence import Evidence, Row
-from transhume.stages.proof.surroundings import Key, ParentFates, gathered_rows, joined_rows
+from transhume.stages.proof.surroundings import Key, ParentFates, deduplicated, gathered_rows, joined_rows
 from transhume.stages.transform import BUCKET
 
 POSITION = "_p"
@@ -103,6 +103,7 @@ def recompute(evidence: Evidence, batch: Batch, duplicates: frozenset[Key]) -> R
     target = evidence.targets[mapping.name]
     writer = ExpectedRows(target)
     key_parts = [ColumnRef(name) for name in mapping.key]
+    said_of = deduplicated(evidence, mapping) if mapping.dedupe is not None else None
     collecting = gc.isenabled()
     # Nothing here makes cycles; looking for them among a hundred thousand rows costs more than the rules.
     gc.disable()
@@ -115,8 +116,13 @@ def recompute(evidence: Evidence, batch: Batch, duplicates: frozenset[Key]) -> R
             oracle.children = gathered_rows(evidence, oracle, rows, joined).children
             keys = [oracle.key_texts(key_parts, row, known) for row, known in zip(rows, joined, strict=True)]
             expected = [
-                oracle.expected_row(row, known, duplicate=key in duplicates)
-                for row, known, key in zip(rows, joined, keys, strict=True)
+                oracle.expected_row(
+                    row,
+                    known,
+                    duplicate=key in duplicates,
+                    dedupe="" if said_of is None else said_of[segment.first_row + place],
+                )
+                for row, known, key, place in zip(rows, joined, keys, chunk, strict=True)
             ]
             told = said.take(pa.array(chunk, pa.int64()))
             _hold_against_run(result, keys, expected, told)

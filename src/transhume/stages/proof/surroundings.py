@@ -22,7 +22,7 @@ from transhume.stages.proof.evidence import Evidence, Row, typed_texts
 
 Key = tuple[str, ...]
 Joined = dict[str, JoinedRow]
-_LUCK = ("loaded", "rejected", "filtered")
+_LUCK = ("loaded", "rejected", "filtered", "deduplicated")
 """Of several rows with one key the luckiest speaks for it."""
 
 
@@ -93,6 +93,16 @@ def gathered_rows(evidence: Evidence, oracle: Oracle, rows: Sequence[Row], joine
     return Relatives(evidence.plan, evidence.sources, sources)
 
 
+def deduplicated(evidence: Evidence, mapping: TableMapping) -> list[str]:
+    """Return for each row of a mapping's source table `lost`, `tied` or "", as the oracle takes it.
+
+    Which of several rows wins hangs on all of them: the table, and those that it joins, are in memory here.
+    """
+    names = [mapping.from_, *(join.from_ for join in mapping.join.values())]
+    rows = {name: [row for each in evidence.segments[name] for row in evidence.rows(each)] for name in names}
+    return Relatives(evidence.plan, evidence.sources, rows).deduplicated(mapping)
+
+
 def duplicate_keys(evidence: Evidence, oracle: Oracle, suspects: Mapping[str, Iterable[str]]) -> frozenset[Key]:
     """Return the keys that more than one row of the mapping has, rows that `where` leaves out not counted.
 
@@ -104,9 +114,11 @@ def duplicate_keys(evidence: Evidence, oracle: Oracle, suspects: Mapping[str, It
     columns |= {column.name for column in evidence.sources[mapping.from_].columns}
     rows = list(evidence.matching(mapping.from_, columns, {name: set(texts) for name, texts in suspects.items()}))
     counts: Counter[Key] = Counter()
+    said = deduplicated(evidence, mapping) if mapping.dedupe is not None else None
     for row, joined in zip(rows, joined_rows(evidence, oracle, rows), strict=True):
         key = oracle.key_texts(arguments, row, joined)
-        if key is not None and not oracle.is_filtered(row, joined):
+        is_left_out = oracle.is_filtered(row, joined) or (said is not None and said[row[ROW]] == "lost")
+        if key is not None and not is_left_out:
             counts[key] += 1
     return frozenset(key for key, count in counts.items() if count > 1)
 

@@ -19,7 +19,7 @@ from transhume.stages.proof.compare import different, rows_by_key, value_text
 from transhume.stages.proof.evidence import Evidence, Row
 from transhume.stages.proof.recompute import POSITION, ExpectedRows
 from transhume.stages.proof.sample import Sample
-from transhume.stages.proof.surroundings import Joined, Key, ParentFates, gathered_rows, joined_rows
+from transhume.stages.proof.surroundings import Joined, Key, ParentFates, deduplicated, gathered_rows, joined_rows
 
 ROWS_MAX = 200
 """Rows of one table that a worksheet shows: those by chance, then one for each stratum."""
@@ -72,22 +72,25 @@ def sheet_rows(
     by_chance = [row for row in sorted(sample.why) if "by chance" in sample.why[row]]
     strata = [row for row in sorted(sample.why) if "by chance" not in sample.why[row]]
     chosen = sorted([*by_chance, *strata][:ROWS_MAX])
+    said_of = deduplicated(evidence, mapping) if mapping.dedupe is not None else None
     parts = [ColumnRef(name) for name in mapping.key]
     for segment in evidence.segments[mapping.from_]:
         places = [row - segment.first_row for row in chosen if 0 <= row - segment.first_row < segment.row_count]
         if not places:
             continue
+        positions = [segment.first_row + place for place in places]
         rows = evidence.rows(segment, places)
         joined = joined_rows(evidence, oracle, rows)
         fates.prepare(oracle, rows, joined)
         oracle.children = gathered_rows(evidence, oracle, rows, joined).children
         keys = [oracle.key_texts(parts, row, known) for row, known in zip(rows, joined, strict=True)]
         expected = [
-            oracle.expected_row(row, known, duplicate=key in duplicates)
-            for row, known, key in zip(rows, joined, keys, strict=True)
+            oracle.expected_row(
+                row, known, duplicate=key in duplicates, dedupe="" if said_of is None else said_of[position]
+            )
+            for row, known, key, position in zip(rows, joined, keys, positions, strict=True)
         ]
         told = evidence.fate_rows(mapping.name, segment.index).take(pa.array(places, pa.int64()))
-        positions = [segment.first_row + place for place in places]
         found = _found(context, mapping, positions, keys, expected, present)
         hidden = set() if show_values else _hidden(mapping, rows)
         for place, position in enumerate(positions):
