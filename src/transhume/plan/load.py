@@ -250,7 +250,7 @@ def _pruned(content: Any, unread: set[Path_]) -> Any:
             return {key: copy(node[key], below) for key, below in kept.items() if below not in unread}
         if isinstance(node, list):
             below = [((*path, place), value) for place, value in enumerate(node)]
-            # Only checks are left out of a list; a dummy keeps the others in their places.
+            # Only checks and timed queries are left out of a list; a dummy keeps the others in their places.
             return [_unread_check(path) if path in unread else copy(value, path) for path, value in below]
         return node
 
@@ -258,7 +258,10 @@ def _pruned(content: Any, unread: set[Path_]) -> Any:
 
 
 def _unread_check(path: Path_) -> dict[str, str]:
-    return {"name": f"unread_{path[-1]}", "sql": "true"}
+    name = f"unread_{path[-1]}"
+    if path[:1] == ("performance",):
+        return {"name": name, "query": "SELECT 1", "limit_ms": "1"}
+    return {"name": name, "sql": "true"}
 
 
 def _lookups(plan: Plan, directory: Path, document: Document) -> tuple[dict[str, LookupTable], list[Finding]]:

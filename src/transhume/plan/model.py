@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo, model_validator
 
 from transhume.batches import OnConflict
 from transhume.errors import Position
@@ -107,6 +107,28 @@ class RowCheck(BaseModel):
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     sql: str
     then: Literal["reject", "stop", "warn"] = "reject"
+
+
+class PerformanceCheck(BaseModel):
+    """A query that the target must answer within `limit_ms`: by key, reference or time range, or of its dialect."""
+
+    model_config = _STRICT
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    table: str | None = None
+    """Table mapping whose target table is asked."""
+    by: Literal["key", "reference", "time range"] | None = None
+    column: str | None = None
+    """Of a reference or time range: the target column; else the first that fits."""
+    query: str | None = None
+    """SELECT of the target's own dialect, run in a transaction that cannot write."""
+    limit_ms: Annotated[int, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "PerformanceCheck":
+        if (self.query is None) == (self.table is None or self.by is None):
+            message = "write either query, or table and by"
+            raise ValueError(message)
+        return self
 
 
 class RejectLimit(BaseModel):
@@ -225,7 +247,7 @@ class Plan(BaseModel):
     notify: Any = ()
     phases: Any = ()
     consistency: Any = None
-    performance: Any = ()
+    performance: tuple[PerformanceCheck, ...] = ()
     _origin: Origin = PrivateAttr(default_factory=Origin)
 
     @property
@@ -257,6 +279,7 @@ __all__ = [
     "Join",
     "Lookup",
     "NamesLookup",
+    "PerformanceCheck",
     "Pivot",
     "Plan",
     "RejectLimit",

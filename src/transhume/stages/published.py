@@ -32,6 +32,7 @@ from transhume.stages.proof.prove import Proof, Prover
 from transhume.stages.proof.recompute import Difference
 from transhume.stages.proof.sample import Sample
 from transhume.stages.proof.worksheet import SheetRow
+from transhume.stages.timing import performance
 from transhume.stages.transform import BUCKET, fates_path
 from transhume.stages.validate import keys_and_references, wrong_rows_result
 
@@ -72,6 +73,8 @@ class PublishedValidation:
         with self._reading():
             prover = Prover(self.context, self._present_file, processes=self.depth.processes)
             for check in self._checks():
+                yield self._take(check)
+            for check in performance(self.context):
                 yield self._take(check)
             for name, mapping in self.context.plan.tables.items():
                 for event in self._prove(prover, mapping, self.context.tables[name]):

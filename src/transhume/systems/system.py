@@ -83,6 +83,28 @@ class PublishedTable:
     skipped: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class TimedQuery:
+    """A query to time on a target: `sql` in its own dialect, or the rows of `table` by values of `column`.
+
+    `by` is "equal" (one value that the table has) or "range" (a tenth of the values between least and greatest).
+    """
+
+    table: str = ""
+    column: str = ""
+    by: str = "equal"
+    sql: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a query took, how many rows it gave, and the system's own account of how it went about it."""
+
+    duration_ms: float
+    row_count: int
+    plan: str
+
+
 class TargetRun(Protocol):
     """One run's hold on a target: its lock, its ledger, its stage. Made by `Target.open_run`.
 
@@ -145,6 +167,20 @@ class TargetRun(Protocol):
 
     def verify(self, table: TargetTable) -> Sequence[Mismatch]:
         """Compare what the target now shows for this run's rows with what was staged, every value."""
+        ...
+
+    def timed(self, query: TimedQuery) -> Timing:
+        """Run a query as any reader does, and return how long it took. Nothing is written.
+
+        Raises: SystemRefused if the system cannot run it, in the system's words.
+        """
+        ...
+
+    def unindexed(self, table: TargetTable, columns: Sequence[Sequence[str]]) -> Sequence[tuple[str, str]]:
+        """Return the ones of these lists of columns that no index begins with, each with the statement that cures it.
+
+        Empty where the system has no indexes.
+        """
         ...
 
     def stored_types(self, table: TargetTable) -> Sequence[Mismatch]:

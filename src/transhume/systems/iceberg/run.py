@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from hashlib import sha256
+from time import monotonic
 
 import pyarrow as pa
 from pyiceberg.table import Table as IcebergTable
@@ -33,7 +34,7 @@ from transhume.systems.iceberg.snapshots import (
     scan,
 )
 from transhume.systems.iceberg.types import file_schema
-from transhume.systems.system import Mismatch, PublishedTable
+from transhume.systems.system import Mismatch, PublishedTable, TimedQuery, Timing
 
 _SEAL_ATTEMPTS_MAX = 20
 
@@ -199,6 +200,29 @@ class IcebergRun:
             new_files = {new for each in self._states[name].replaced.values() for new, _ in each["rewritten"].values()}
             mismatches += self._verify_updates(table, found, head, updating, new_files & live.keys())
         return mismatches[:MISMATCHES_MAX]
+
+    def timed(self, query: TimedQuery) -> Timing:
+        """Plan the scan and read the files as a reader without an engine does; values are looked for afterwards."""
+        if query.sql:
+            message = "a lake answers no SQL by itself; write by: key, reference or time range under performance"
+            raise SystemRefused(message)
+        found = self._lake.table(query.table)
+        head = None if found is None else head_of(found, MAIN)
+        if found is None or head is None:
+            return Timing(0.0, 0, "no such table, or no snapshot")
+        started = monotonic()
+        files = len(live_files(found, head))
+        planned_ms = (monotonic() - started) * 1000
+        rows = 0
+        with storage_errors(f"reading table '{query.table}'"):
+            for batch in scan(found, head, [query.column]):
+                rows += batch.num_rows
+        took_ms = (monotonic() - started) * 1000
+        return Timing(took_ms, rows, f"plan of the scan {planned_ms:.1f} ms, {files} files, {rows} rows read")
+
+    def unindexed(self, table: TargetTable, columns: Sequence[Sequence[str]]) -> Sequence[tuple[str, str]]:  # noqa: ARG002 - a lake has none
+        """Return nothing: a lake has no indexes."""
+        return ()
 
     def stored_types(self, table: TargetTable) -> Sequence[Mismatch]:
         """Return the columns whose type in any live data file, whoever wrote it, is not what the table needs."""

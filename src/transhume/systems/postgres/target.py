@@ -10,13 +10,13 @@ from psycopg import sql
 from transhume.batches import BatchId, StagedBatch, TargetTable, arrow_type
 from transhume.errors import CheckFailed, Refused, SystemRefused
 from transhume.facts import Catalog
-from transhume.systems.postgres import ddl, describe, earlier, faults, ledger, publish, refusals, stage, unwire
+from transhume.systems.postgres import ddl, describe, earlier, faults, ledger, publish, refusals, stage, timing, unwire
 from transhume.systems.postgres.address import Address, parse_url
 from transhume.systems.postgres.connection import Session, WatchedConnection, require_writable
 from transhume.systems.postgres.ledger import Hold
 from transhume.systems.postgres.stage import Stage, stage_of
 from transhume.systems.postgres.undo import PostgresUndo
-from transhume.systems.system import Mismatch, PublishedTable, RunIdentity
+from transhume.systems.system import Mismatch, PublishedTable, RunIdentity, TimedQuery, Timing
 from transhume.systems.undo import UndoReference
 
 _READ_ROWS = 20_000
@@ -238,6 +238,16 @@ class PostgresRun:
         """Compare what readers see of this run's rows with what was staged; at most 20 differences are described."""
         with self._reader.reading(f"{self._place(table)} not verified") as connection:
             return publish.verify(connection, self._stages[table.mapping])
+
+    def timed(self, query: TimedQuery) -> Timing:
+        """Run a query under EXPLAIN ANALYZE in a read-only transaction and return time, rows and plan."""
+        with self._reader.reading(f"the timed query on '{query.table}'") as connection:
+            return timing.timed(connection, self._address.schema, query)
+
+    def unindexed(self, table: TargetTable, columns: Sequence[Sequence[str]]) -> Sequence[tuple[str, str]]:
+        """Return the lists of columns that no index of the table begins with, with CREATE INDEX for each."""
+        with self._reader.reading(self._place(table)) as connection:
+            return timing.unindexed(connection, self._address.schema, table.table.name, columns)
 
     def stored_types(self, table: TargetTable) -> Sequence[Mismatch]:  # noqa: ARG002 - a server's columns are typed
         """Return nothing: the server stores each column in its declared type, which the catalog tells."""
