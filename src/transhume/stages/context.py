@@ -46,10 +46,13 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of what is in memory at once: rows and Arrow bytes of one segment."""
+    """Bounds of what is in memory at once: rows and Arrow bytes of one segment.
 
-    segment_rows_max: int = 131_072
-    segment_bytes_max: int = 48 * 2**20
+    Twice as many rows took 100 to 200 MB more at the peak and were no faster.
+    """
+
+    segment_rows_max: int = 65_536
+    segment_bytes_max: int = 24 * 2**20
 
 
 @dataclass(slots=True, kw_only=True)
