@@ -80,7 +80,7 @@ def test_a_table_that_only_feeds_is_counted_as_fed(tmp_path, capsys):
     assert rows == [(1, "ann", 17), (2, "bob", None)]
     assert result.to_dict()["fed"] == {"tag": 4}
     assert [event.fields["rows"] for event in told if event.kind == "tables_fed"] == [{"tag": 4}]
-    print_run(Output(str(tmp_path), as_json=False, quiet=False, verbose=False, color=False), result)
+    print_run(Output(str(tmp_path), environment=None, as_json=False, quiet=False, verbose=False, color=False), result)
     assert ["tag", "4"] in [line.split() for line in capsys.readouterr().out.splitlines()]
 
 
