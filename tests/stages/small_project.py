@@ -91,11 +91,14 @@ def expected_buckets() -> dict[str, dict[str, int]]:
     }
 
 
-def start(folder: Path, fault: str = "") -> subprocess.Popen[str]:
-    """Start the migration in a process of its own, with small segments, and a fault planted at a point."""
+def start(folder: Path, fault: str = "", more: str = "") -> subprocess.Popen[str]:
+    """Start the migration in a process of its own, with small segments, and a fault planted at a point.
+
+    `more`: further arguments of `Project.run`, as Python.
+    """
     code = (
-        "import json, sys; from transhume import Project; from transhume.stages.context import Limits;"
-        f"r = Project(sys.argv[1]).run(limits=Limits(segment_rows_max={SEGMENT_ROWS}));"
+        "import json, sys; from transhume.project import Project, Subset; from transhume.stages.context import Limits;"
+        f"r = Project(sys.argv[1]).run({more}limits=Limits(segment_rows_max={SEGMENT_ROWS}));"
         "print(json.dumps(r.to_dict()))"
     )
     environment = {**os.environ, "TRANSHUME_FAULT": fault}
@@ -103,9 +106,9 @@ def start(folder: Path, fault: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def run(folder: Path, fault: str = "") -> subprocess.CompletedProcess[str]:
+def run(folder: Path, fault: str = "", more: str = "") -> subprocess.CompletedProcess[str]:
     """Run the migration in a process of its own and wait for its end."""
-    return ended(start(folder, fault))
+    return ended(start(folder, fault, more))
 
 
 def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ from transhume.batches import Event
 from transhume.checks import CheckResult
 from transhume.plan.model import RejectLimit
 
-BUCKETS = ("loaded", "unchanged", "updated", "skipped", "conflict", "rejected", "filtered", "deduplicated")
+BUCKETS = ("loaded", "unchanged", "updated", "skipped", "conflict", "rejected", "filtered", "deduplicated", "outside")
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class TableTally:
     rejected: int = 0
     filtered: int = 0
     deduplicated: int = 0
+    outside: int = 0
     vanished: int = 0
     """Keys that earlier runs brought and the source has no more; no bucket, because no row was read."""
     notes: Counter[str] = field(default_factory=Counter)
@@ -132,8 +133,10 @@ def _exceeded(table: TableTally, found: int, limit: RejectLimit, name: str) -> I
     """Yield each limit that is exceeded: by how many rows, and a sentence."""
     if limit.count is not None and found > limit.count:
         yield found - limit.count, f"{found} {name}, allowed {limit.count}"
-    if limit.share is not None and found > (allowed := int(limit.share * table.read)):
-        yield found - allowed, f"{found} {name}, allowed {limit.share:.2%} of {table.read} rows = {allowed}"
+    # Of a part of the source, the part is the whole.
+    read = table.read - table.outside
+    if limit.share is not None and found > (allowed := int(limit.share * read)):
+        yield found - allowed, f"{found} {name}, allowed {limit.share:.2%} of {read} rows = {allowed}"
     limited = limit.by_reason or {}
     for kind, inner in limited.items():
         count = sum(rows for reason, rows in table.reasons.items() if kind in _names(reason))

@@ -9,6 +9,7 @@ from transhume.batches import TargetTable
 from transhume.operations import ParquetFiles
 from transhume.plan.model import Plan
 from transhume.plan.types import uuid_column
+from transhume.schema import ROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,22 @@ def orphans(children: Sequence[str], columns: Sequence[str], parents: Sequence[s
     values = [exp.column(column, "c", quoted=True) for column in columns]
     found = exp.select("1").from_(_files(parents, "p")).where(exp.and_(*conditions))
     return exp.select(*values).from_(_files(children, "c")).where(exp.and_(*present, exp.Exists(this=found).not_()))
+
+
+def chosen_parents(
+    children: Sequence[str], columns: Sequence[str], parents: Sequence[str], keys: Sequence[str], chosen: str
+) -> exp.Select:
+    """Return the SELECT of `_row` of each row in files `parents` that a chosen row of files `children` refers to.
+
+    `chosen` is a file with the `_row` of the chosen children; parents and children have a column `_row` too.
+    """
+    here = exp.EQ(this=exp.column(ROW, "n", quoted=True), expression=exp.column(ROW, "c", quoted=True))
+    same = [
+        exp.EQ(this=exp.column(key, "p", quoted=True), expression=exp.column(column, "c", quoted=True))
+        for column, key in zip(columns, keys, strict=True)
+    ]
+    rows = exp.select(exp.column(ROW, "p", quoted=True)).distinct().from_(_files(parents, "p"))
+    return rows.join(_files(children, "c"), on=exp.and_(*same)).join(_files([chosen], "n"), on=here)
 
 
 def _files(paths: Sequence[str], alias: str) -> exp.Table:

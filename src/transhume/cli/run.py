@@ -9,15 +9,28 @@ from transhume.cli.results import print_run
 
 @click.command("run")
 @click.option("--fresh", is_flag=True, help="Give an unfinished run up and begin a new one.")
+@click.option("--subset", is_flag=True, help="Bring a part of the source, with all that its rows refer to.")
+@click.option("--rows", type=int, help="With --subset: rows of each table, before those that they refer to.")
+@click.option("--percent", type=float, help="With --subset: percent of each table.")
+@click.option("--seed", type=int, default=1, show_default=True, help="With --subset: which rows are chosen.")
 @click.pass_obj
-def command(output: Output, fresh: bool) -> int:
+def command(output: Output, fresh: bool, subset: bool, rows: int | None, percent: float | None, seed: int) -> int:
     """Extract, transform, stage, validate, publish; an unfinished run goes on where it stopped.
+
+    A part that --subset brought is found unchanged by a later run of everything.
 
     Nothing is visible in the target before everything is staged, read back and checked.
     """
+    from transhume.errors import UsageError
+    from transhume.project import Subset
+
+    if not subset and (rows is not None or percent is not None):
+        message = "--rows and --percent are the size of a part: write --subset with them"
+        raise UsageError(message)
+    part = Subset(rows, percent, seed) if subset else None
     project = output.project()
     with Progress(output) as progress:
-        result = project.run(listener=progress, fresh=fresh)
+        result = project.run(listener=progress, fresh=fresh, subset=part)
     print_run(output, result)
     output.emit(result.to_dict())
     return 0

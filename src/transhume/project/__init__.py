@@ -5,5 +5,6 @@ from transhume.project.project import Project
 from transhume.project.proving import SourceReport, ValidationResult
 from transhume.project.results import CheckReport, RunResult
 from transhume.project.workplace import Listener
+from transhume.stages.subset import Subset
 
-__all__ = ["CheckReport", "Estimate", "Listener", "Project", "RunResult", "SourceReport", "ValidationResult"]
+__all__ = ["CheckReport", "Estimate", "Listener", "Project", "RunResult", "SourceReport", "Subset", "ValidationResult"]

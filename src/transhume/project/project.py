@@ -27,6 +27,7 @@ from transhume.stages.profile import ProfileBounds
 from transhume.stages.proof.prove import processors
 from transhume.stages.published import Depth
 from transhume.stages.statements import Statement, statements
+from transhume.stages.subset import Subset
 from transhume.systems.undo import UndoChoice
 
 
@@ -136,15 +137,23 @@ class Project:
             state = self._place.state
             return profile_system(source, source.catalog(), state, tables=tables, bounds=bounds, listener=listener)
 
-    def run(self, *, listener: Listener | None = None, fresh: bool = False, limits: Limits | None = None) -> RunResult:
+    def run(
+        self,
+        *,
+        listener: Listener | None = None,
+        fresh: bool = False,
+        limits: Limits | None = None,
+        subset: Subset | None = None,
+    ) -> RunResult:
         """Migrate: extract, transform, stage, validate, publish; an unfinished run goes on where it stopped.
 
+        `subset`: bring a part of the source only, closed under references; a later run brings the rest.
         Effects: the target shows all rows of the plan at once, or nothing new. The source is only read.
         Raises: PlanError, SystemUnavailable, SystemRefused, CheckFailed, Refused, LockHeld, Interrupted; RolledBack
         where a check failed after publishing and the plan says `rollback: {on_failed_check: automatic}`.
         """
         try:
-            return running.run(self._place, listener, limits or Limits(), fresh=fresh)
+            return running.run(self._place, listener, limits or Limits(), fresh=fresh, subset=subset)
         except running.FailedAfterPublishing as problem:
             if not problem.is_automatic:
                 raise

@@ -1,5 +1,7 @@
 """A run from the front door: the journal, the run's identity, the stages' events told to whoever listens."""
 
+from dataclasses import replace
+
 from transhume.batches import Event
 from transhume.errors import CheckFailed, Finding, SystemRefused, TranshumeError
 from transhume.faults import reach
@@ -12,6 +14,7 @@ from transhume.project.workplace import Listener, Workplace
 from transhume.stages.binding import holder, open_run
 from transhume.stages.context import Limits, RunFolder
 from transhume.stages.run import run as run_stages
+from transhume.stages.subset import Subset
 from transhume.stages.target_tables import keep_tables
 from transhume.systems.system import RunIdentity
 from transhume.version import __version__
@@ -28,7 +31,9 @@ class FailedAfterPublishing(CheckFailed):
         self.findings = problem.findings
 
 
-def run(place: Workplace, listener: Listener | None, limits: Limits, *, fresh: bool) -> RunResult:
+def run(
+    place: Workplace, listener: Listener | None, limits: Limits, *, fresh: bool, subset: Subset | None
+) -> RunResult:
     """Begin a run or go on with an unfinished one; see `Project.run`."""
     plan = place.plan()
     with place.lock(), place.systems(plan) as systems:
@@ -39,6 +44,8 @@ def run(place: Workplace, listener: Listener | None, limits: Limits, *, fresh: b
             message = f"the target cannot take these tables exactly ({len(refusals)} reasons); nothing was written"
             raise SystemRefused(message, listed)
         binding = systems.binding()
+        if subset is not None:
+            binding = replace(binding, subset=str(subset))
         root, journal, resumed = open_run(place.runs, binding, plan_content(plan), fresh=fresh)
         try:
             folder = RunFolder(root)
@@ -51,7 +58,7 @@ def run(place: Workplace, listener: Listener | None, limits: Limits, *, fresh: b
                 fields = {"run": identity.run, "holder": identity.holder, "binding": binding.to_dict()}
                 kept = keep_tables(folder, plan, systems.tables)
                 tell(Event("run_started", {**fields, "tables_sha256": kept}))
-            with place.held_run(systems, journal, folder, identity, limits) as context:
+            with place.held_run(systems, journal, folder, identity, limits, subset) as context:
                 try:
                     for event in run_stages(context):
                         tell(event)

@@ -26,6 +26,7 @@ from transhume.plan.mask_keys import mask_keys
 from transhume.plan.model import Plan
 from transhume.stages.binding import Binding, holder, run_folders, schema_fingerprint, target_fingerprint
 from transhume.stages.context import Limits, RunContext, RunFolder, WorkContext
+from transhume.stages.subset import Subset
 from transhume.systems import open_source, open_target
 from transhume.systems.system import RunIdentity, Source, Target
 from transhume.version import __version__
@@ -172,7 +173,13 @@ class Workplace:
 
     @contextmanager
     def held_run(
-        self, systems: Systems, journal: Journal, folder: RunFolder, identity: RunIdentity, limits: Limits | None = None
+        self,
+        systems: Systems,
+        journal: Journal,
+        folder: RunFolder,
+        identity: RunIdentity,
+        limits: Limits | None = None,
+        subset: Subset | None = None,
     ) -> Iterator[RunContext]:
         """Take the target's lock for a run and give it an engine in its folder. Raises: LockHeld, Refused."""
         with ExitStack() as stack:
@@ -191,6 +198,7 @@ class Workplace:
                 folder=folder,
                 journal=journal,
                 limits=limits or Limits(),
+                subset=subset,
             )
 
     @contextmanager

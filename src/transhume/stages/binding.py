@@ -19,6 +19,7 @@ from transhume.plan.lock import plan_content, plan_diff
 from transhume.plan.model import Plan
 
 _PLAN = "plan.json"
+_WHOLE = "all rows"
 ENDED = frozenset({"run_finished", "run_failed", "run_abandoned", "run_rolled_back", "run_finalized"})
 """Events after which a run is not resumed."""
 
@@ -33,6 +34,7 @@ class Binding:
     target: str
     source_schema: str
     target_schema: str
+    subset: str = _WHOLE
 
     def differences(self, earlier: Mapping[str, Any]) -> list[str]:
         """Return, one sentence each, what is not as it was when the earlier run began."""
@@ -43,12 +45,14 @@ class Binding:
             "target": "the target is another one",
             "source_schema": "the source's tables were changed",
             "target_schema": "the target's tables were changed",
+            "subset": "the run is of another part of the source",
         }
         mine = self.to_dict()
         return [
             f"{meaning} (then {earlier.get(name)}, now {mine[name]})"
             for name, meaning in words.items()
-            if earlier.get(name) != mine[name]
+            # A journal of an earlier version knows no parts.
+            if earlier.get(name, _WHOLE if name == "subset" else None) != mine[name]
         ]
 
     def to_dict(self) -> dict[str, str]:

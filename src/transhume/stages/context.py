@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from transhume.batches import Event, Segment, TargetTable
 from transhume.engines.engine import Engine
@@ -10,6 +13,9 @@ from transhume.facts import Catalog, ExtractedTable, Facts, Relation
 from transhume.journal import Journal
 from transhume.plan.model import Plan
 from transhume.systems.system import Source, TargetRun
+
+if TYPE_CHECKING:
+    from transhume.stages.subset import Subset
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,10 @@ class RunContext(WorkContext):
     """What a run needs beside: its hold on the target."""
 
     target: TargetRun
+    subset: "Subset | None" = None
+    """The part of the source that the run brings; None: all of it."""
+    chosen: dict[str, pa.Array] = field(default_factory=dict)
+    """By mapping: `_row` of the rows of the part."""
     earlier: dict[str, int] = field(default_factory=dict)
     """By mapping: rows that earlier runs brought, whose keys may have vanished from the source."""
 

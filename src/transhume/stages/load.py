@@ -25,6 +25,7 @@ from transhume.stages.rejects import (
     write_manifest,
     write_rejects,
 )
+from transhume.stages.subset import within
 from transhume.stages.transform import Transformed, count_lines, fates_path, transform, write_fates
 
 
@@ -45,7 +46,7 @@ def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
         before: _UnderWay | None = None
         for transformed in transform(context, mapping, open_segments):
             opened = stack.enter_context(ExitStack())
-            result = opened.enter_context(transformed.open())
+            result = within(context, mapping, opened.enter_context(transformed.open()))
             rows = _loaded_rows(result, target)
             started = monotonic()
             line = context.target.stage(target, BatchId(mapping.name, transformed.segment.index), rows)
