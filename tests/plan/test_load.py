@@ -199,6 +199,7 @@ _TREES = st.recursive(
 )
 
 
+@example(top={"performance": [{"t": "t"}]}, mapping={}, rule=[])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     top=st.dictionaries(st.sampled_from([*Plan.model_fields, "transhume", "x"]), _TREES, max_size=6),

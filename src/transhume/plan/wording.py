@@ -144,7 +144,7 @@ def _unknown_key(path: Path_, key: str) -> tuple[str, str]:
         return f"{place} has '{key}', which this version does not read yet ({_LATER[key]})", "remove it"
     if key == "<<":
         return f"{place} has '<<', a merge key; the plan has none", "write the values out"
-    return f"{place} takes no '{key}'", hint(key, _keys(path), "it takes")
+    return f"{place} takes no '{key}'", hint(key, _keys(path), "it takes") or "remove it"
 
 
 def _model(path: Path_) -> type[BaseModel] | None:
