@@ -1,0 +1,156 @@
+"""A paper for people, before anybody says in which format: sections of paragraphs, lists, tables and drawings.
+
+Every text here is plain: no markup, no formula. The writers in `writers/` decide how a format shows it and make it
+inert there. Nothing is read or computed here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Tone = Literal["plain", "good", "bad", "doubt", "quiet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A text that stands out: good news, bad news, a doubt. The words say it too, never the colour alone."""
+
+    text: str
+    tone: Tone
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Cell = str | int | float | Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """One paragraph; `lead` are a few words before it that stand out."""
+
+    text: str
+    lead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bullets:
+    """A list; `numbered` where the order counts."""
+
+    entries: tuple[str, ...]
+    numbered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Lines that are typed or run as they stand."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table with its caption. `codes` are the columns (by place) that hold names and statements, not prose.
+
+    `sheet` asks a workbook for a sheet of its own, with `decisions` for columns in which people write what they decide.
+    """
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    codes: frozenset[int] = frozenset()
+    sheet: str = ""
+    decisions: bool = False
+    empty: str = "none"
+    """What is said where there is no row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A rectangle; `tone` is the name of its colour."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    tone: str = "a"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A text whose base line is at `y`; `anchor` says which of its points is at `x`."""
+
+    x: float
+    y: float
+    text: str
+    anchor: Literal["start", "middle", "end"] = "start"
+    tone: str = "ink"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line through points; `tone` as of a bar."""
+
+    points: tuple[tuple[float, float], ...]
+    tone: str = "grid"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawing with its caption. `says` tells in words what it shows; `grid` holds its numbers.
+
+    A format that cannot draw shows the numbers.
+    """
+
+    caption: str
+    says: str
+    width: float
+    height: float
+    shapes: tuple[Bar | Label | Line, ...]
+    grid: Grid
+    legend: Mapping[str, str] = field(default_factory=dict)
+    """Tone to its meaning."""
+
+
+Block = Paragraph | Bullets | Code | Grid | Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading with what stands under it."""
+
+    title: str
+    blocks: tuple[Block, ...] = ()
+    sections: tuple["Section", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A whole paper: `verdict` is the one sentence that a hurried reader needs, `facts` are names with values."""
+
+    title: str
+    subtitle: str
+    facts: tuple[tuple[str, str], ...]
+    sections: tuple[Section, ...]
+    verdict: Mark | None = None
+    language: str = "en"
+
+    def numbered(self) -> Iterator[tuple[str, int, Section]]:
+        """Yield every section with its number (`4.2`) and depth from 1, in reading order."""
+        yield from _numbered(self.sections, "", 1)
+
+    def grids(self) -> Iterator[Grid]:
+        """Yield every table in reading order, those of figures included."""
+        for _, _, section in self.numbered():
+            for block in section.blocks:
+                if isinstance(block, Grid):
+                    yield block
+                elif isinstance(block, Figure):
+                    yield block.grid
+
+
+def _numbered(sections: tuple[Section, ...], before: str, depth: int) -> Iterator[tuple[str, int, Section]]:
+    for place, section in enumerate(sections, 1):
+        number = f"{before}{place}"
+        yield number, depth, section
+        yield from _numbered(section.sections, f"{number}.", depth + 1)
