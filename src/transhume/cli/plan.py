@@ -1,5 +1,6 @@
 """`transhume plan`: what a run would do."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,14 +13,20 @@ if TYPE_CHECKING:
 
 @click.command("plan")
 @click.option("--diff-approved", is_flag=True, help="Say only what differs from what was approved.")
+@click.option("--docs", "formats", metavar="FORMATS", help="Write the plan document: html,docx,xlsx,md.")
+@click.option("--out", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Where to (default: out/).")
 @click.pass_obj
-def command(output: Output, diff_approved: bool) -> int:
+def command(output: Output, diff_approved: bool, formats: str | None, folder: Path | None) -> int:
     """Say what a run would do: order, rows, tables it makes, expected rejects by reason, checks.
+
+    With --docs: write one document for people, with mapping, rules, validation, rollback, timeline, risks, sign-off.
 
     Reads all source tables and writes nothing. With --diff-approved: exit 6 if plan or schemas are not as approved.
     """
     from transhume.cli.progress import Progress
 
+    if formats is not None:
+        return _documents(output, formats, folder)
     with Progress(output) as progress:
         found = output.project().outlook(listener=progress)
     if not diff_approved:
@@ -29,6 +36,18 @@ def command(output: Output, diff_approved: bool) -> int:
     if diff_approved:
         return 6 if found.approved is None or found.changes else 0
     return 3 if any(finding.severity == "error" for finding in found.findings) else 0
+
+
+def _documents(output: Output, formats: str, folder: Path | None) -> int:
+    from transhume.cli.progress import Progress
+
+    with Progress(output) as progress:
+        named = [name.strip() for name in formats.split(",") if name.strip()]
+        written = output.project().write_documents(named, folder, listener=progress)
+    for path in written:
+        output.result(f"written: {path}")
+    output.emit({"documents": [str(path) for path in written]})
+    return 0
 
 
 def _steps(output: Output, found: "Outlook") -> None:

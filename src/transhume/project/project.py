@@ -12,7 +12,7 @@ from transhume.facts import Profile
 from transhume.plan.approval import Approved
 from transhume.plan.load import check_files, find_project, in_file_order
 from transhume.plan.model import Plan
-from transhume.project import approving, estimating, outlook, running, undoing
+from transhume.project import approving, documents, estimating, outlook, running, undoing
 from transhume.project.estimating import Estimate
 from transhume.project.outlook import Outlook
 from transhume.project.profiling import profile_system
@@ -107,6 +107,20 @@ class Project:
         Raises: PlanError, SystemUnavailable.
         """
         return outlook.outlook(self._place, listener)
+
+    def write_documents(
+        self, formats: Sequence[str], folder: Path | None = None, *, seed: int = 1, listener: Listener | None = None
+    ) -> list[Path]:
+        """Write the plan document (`html`, `docx`, `xlsx`, `md`) and return the files; default folder: out/.
+
+        It holds the whole plan with what is known of both databases: mapping, rules, checks, rollback, timeline,
+        risks, findings, signatures. A plan with errors gives a document that says so.
+        Effects: writes the files; all source tables are read.
+        Raises: UsageError for another format; PlanError for a plan that cannot be read; SystemUnavailable;
+        DriverMissing for `docx` without python-docx.
+        """
+        out = self.folder / "out" if folder is None else folder
+        return documents.write_plan_documents(self._place, formats, out, listener, seed)
 
     def estimate(self, *, offline: bool = False, seed: int = 1, listener: Listener | None = None) -> Estimate:
         """Return working days by phase with their chances, the calendar, machine time and risks.

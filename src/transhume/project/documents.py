@@ -1,0 +1,103 @@
+"""Documents from the front door: the plan document of what is known now, the report of a run; written here."""
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from transhume.checks.counts import TableTally
+from transhume.errors import Finding, UsageError
+from transhume.plan.lock import plan_hash
+from transhume.project.approving import differences
+from transhume.project.estimating import estimate
+from transhume.project.workplace import Listener, Workplace
+from transhume.report.paper import Paper
+from transhume.report.planning import Known, Timing, plan_paper
+from transhume.report.writers import WRITERS
+from transhume.stages.binding import run_folders
+from transhume.stages.check import Prediction
+from transhume.version import __version__
+from transhume.words import hint
+
+NAME = "migration-plan"
+
+
+def write_plan_documents(
+    place: Workplace, formats: Iterable[str], folder: Path, listener: Listener | None, seed: int
+) -> list[Path]:
+    """Write the plan document in each of these formats; see `Project.write_documents`."""
+    wanted = list(dict.fromkeys(formats))
+    for name in wanted:
+        if name not in WRITERS:
+            message = f"there is no document of the format '{name}'; {hint(name, WRITERS, 'formats')}"
+            raise UsageError(message)
+    paper = plan_paper(known(place, listener, seed))
+    return write_paper(paper, wanted, folder, NAME)
+
+
+def write_paper(paper: Paper, formats: Iterable[str], folder: Path, name: str) -> list[Path]:
+    """Write a paper as `folder/name.format`, each whole or not at all, readable by its owner."""
+    contents = {form: WRITERS[form](paper) for form in formats}
+    written = []
+    for form, content in contents.items():
+        path = folder / f"{name}.{form}"
+        write_whole(path, content)
+        written.append(path)
+    return written
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that only its owner reads; it is there as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def known(place: Workplace, listener: Listener | None, seed: int) -> Known:
+    """Return what a plan document is made of. All source tables are read, unless the plan cannot work on them.
+
+    Raises: PlanError for a plan that cannot be read; SystemUnavailable.
+    """
+    tallies: dict[str, TableTally] = {}
+    rows: dict[str, int] = {}
+    with place.systems() as systems:
+        findings = list(systems.findings)
+        if not any(finding.severity == "error" for finding in findings):
+            refusals = systems.target.refusals(systems.in_order())
+            findings += [Finding("refused", "error", sentence) for sentence in refusals]
+            with place.scratch(systems) as context:
+                prediction = Prediction(context)
+                for event in prediction.events():
+                    if listener is not None:
+                        listener(event)
+                tallies = prediction.tallies
+                findings += prediction.findings()
+                rows = {table: sum(each.row_count for each in found) for table, found in context.segments.items()}
+        plan, source, target, tables = systems.plan, systems.source_catalog, systems.target_catalog, systems.tables
+        target_name = systems.target.name
+    found = estimate(place, findings, rows, seed)
+    approved, changes, _ = differences(place, rows)
+    return Known(
+        plan=plan,
+        source=source,
+        target=target,
+        tables=tables,
+        tallies=tallies,
+        rows=rows,
+        findings=findings,
+        timing=Timing(
+            found.effort, found.chances, found.spans, found.finish, found.machine, found.risks, found.decided
+        ),
+        target_name=target_name,
+        plan_hash=plan_hash(plan),
+        version=__version__,
+        made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        environment=place.environment_name or "",
+        approved=approved,
+        changes=changes,
+        runs=[folder.name for folder in run_folders(place.runs)],
+    )

@@ -1,0 +1,97 @@
+"""What a plan document is made of; everything was read or computed elsewhere, nothing here opens a database."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from transhume.batches import TargetTable
+from transhume.checks.counts import TableTally
+from transhume.checks.personal import suspicion
+from transhume.errors import Finding
+from transhume.estimate.calendar import Span
+from transhume.estimate.effort import Effort
+from transhume.estimate.rates import MachineTime
+from transhume.estimate.risks import Risk
+from transhume.estimate.simulation import Chances
+from transhume.facts import Catalog
+from transhume.plan.approval import Approved
+from transhume.plan.model import Plan, TableMapping
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The estimate: days are working days; `decided` are phases whose days people wrote into the plan."""
+
+    effort: Effort
+    chances: Chances
+    spans: Sequence[Span]
+    finish: Mapping[int, date]
+    machine: MachineTime | None
+    risks: Sequence[Risk]
+    decided: Mapping[str, float]
+
+    def planned(self, phase: str) -> float:
+        """Return the whole working days of a phase, without what was found in the data."""
+        return self.decided.get(phase, self.effort.planned[phase])
+
+    @property
+    def planned_total(self) -> float:
+        """Whole working days of all phases, without what was found in the data."""
+        return sum(self.planned(phase) for phase in self.effort.phases)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The plan with what is known of both sides. `tallies` are empty where the data could not be looked at.
+
+    `changes` says how the plan differs from what was approved; `runs` names the runs of this project so far.
+    """
+
+    plan: Plan
+    source: Catalog
+    target: Catalog
+    tables: Mapping[str, TargetTable]
+    tallies: Mapping[str, TableTally]
+    rows: Mapping[str, int]
+    findings: Sequence[Finding]
+    timing: Timing
+    target_name: str
+    plan_hash: str
+    version: str
+    made_at: str
+    environment: str = ""
+    approved: Approved | None = None
+    changes: Sequence[str] = ()
+    runs: Sequence[str] = field(default=())
+
+    def mappings(self) -> Sequence[TableMapping]:
+        """Return the table mappings in the plan's order."""
+        return list(self.plan.tables.values())
+
+    def good(self, mapping: str) -> int:
+        """Return how many rows of a mapping would be loaded, as far as the data were looked at."""
+        tally = self.tallies.get(mapping)
+        return 0 if tally is None else tally.read - tally.rejected - tally.filtered - tally.deduplicated
+
+    def errors(self) -> list[Finding]:
+        """Return the findings that stand against a run."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    def rows_of(self, mapping: str, codes: frozenset[str] | None = None, column: str | None = None) -> int:
+        """Return how many wrong rows the findings count for a mapping: of these codes, for this target column."""
+        return sum(
+            finding.count or 0
+            for finding in self.findings
+            if finding.table == mapping
+            and finding.code not in {"reject_limit", "unknown_name"}
+            and (codes is None or finding.code in codes)
+            and (column is None or finding.column == column)
+        )
+
+    def message(self, finding: Finding) -> str:
+        """Return a finding's words, without the keys of rows where these look personal."""
+        mapping = self.plan.tables.get(finding.table or "")
+        names = [*(mapping.key if mapping else ()), *([finding.column] if finding.column else [])]
+        if any(suspicion(name, finding.sample_keys) is not None for name in names):
+            return finding.message.split(" (for example", 1)[0]
+        return finding.message

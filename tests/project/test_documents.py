@@ -1,0 +1,144 @@
+"""The plan document of the example, of a hostile plan and of a plan with errors."""
+
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from tests.stages import small_project
+
+from transhume import Project
+from transhume.demonstration import LAKE_URL, make_demo
+from transhume.errors import UsageError
+
+BRIEF = {
+    "Project title": r"Project title:",
+    "Description": r"Description:",
+    "Migration goal": r"Migration goal:",
+    "Scope": r"1\.1 Scope",
+    "Exclusions": r"Excluded",
+    "Phased approach": r"A phased approach",
+    "Source and target": r"3 Source and target",
+    "Field mapping of models": r"`model_id \(INT, PK\)` \| `model_uuid \(uuid, PK\)` \| uuid: a new UUID",
+    "Foreign key": r"`dataset_id \(INT, FK\)` \| `training_dataset_uuid \(uuid, FK\)`",
+    "Type considerations": r"Key considerations: types",
+    "Rule: UUIDs": r"the old key stays beside it for traceability",
+    "Rule: owners": r"lookup 'identity'; no entry: '00000000-0000-0000-0000-000000000000'",
+    "Rule: canonical names": r"CNN, ConvNet, .* becomes Convolutional Neural Network",
+    "Rule: status codes": r"'D' becomes 'Draft', 'P' becomes 'Pending Review', 'R' becomes 'Ready for Deployment', 'A'",
+    "Rule: primary metric": r"the first of metric.metric\\_value, accuracy\\_score that is there",
+    "Rule: paths": r"/legacy/storage/models/.* becomes s3",
+    "Rule: UTC": r"created\\_ts is local time in America/New\\_York and becomes UTC \(YYYY-MM-DDTHH:MM:SSZ\)",
+    "Rule: prefix": r"'Migrated from Legacy AI Research DB: ' before notes",
+    "Impact": r"\*\*Impact:\*\*",
+    "Before: completeness": r"Completeness \| `models`",
+    "Before: uniqueness": r'GROUP BY "model_id" HAVING COUNT\(\*\) > 1',
+    "Before: consistency": r'Consistency \| `models` \| `SELECT "algo_type", COUNT\(\*\)',
+    "Before: references": r"Referential integrity \| `models`",
+    "Before: volume": r'Volume \| `models` \| `SELECT COUNT\(\*\) FROM "models"`',
+    "After: counts": r"1 Record counts \| `ml_models`",
+    "After: keys": r"2 Key uniqueness \| `ml_models`",
+    "After: types": r"3 Data types \| `ml_models`",
+    "After: references": r"4 References \| `ml_models`",
+    "After: comparison": r"5 Data comparison \| `ml_models`",
+    "After: business rules": r"6 Business rules \| `ml_models` .*accuracy\\_range",
+    "After: performance": r"7 Performance \| `ml_models`",
+    "Backup": r"Backup strategy",
+    **{f"Rollback step {number}": rf"^\| {number} " for number in range(1, 7)},
+    "Contingency": r"Manual correction:[^$]*Temporary data freeze",
+    "Phase 1": r"1\. Planning \\& Analysis \| 3 Days",
+    "Phase 2": r"2\. Development \| 5 Days",
+    "Phase 3": r"3\. Testing \\& QA \| 4 Days",
+    "Phase 4": r"4\. Test Run Execution \| 1 Day ",
+    "Phase 5": r"5\. Post-Migration Review \| 2 Days",
+    "Total": r"Total estimated time \| 15 Working Days",
+    "Gantt": r"Calendar[^$]*\u2588",
+    "Chances": r"simulated projects",
+    "Note": r"This timeline is for the test run",
+    **{
+        risk: rf"^\| {risk} \|"
+        for risk in (
+            "Data loss or corruption", "Inaccurate or incomplete mapping", "Performance bottlenecks", "Downtime",
+            "Scope creep", "Skill gaps in the team", "Rollback failure",
+        )
+    },
+    "Recommendations": r"10 Recommendations",
+    "Next steps": r"11 Next steps",
+    "Sign-off": r"13 Sign-off",
+}  # fmt: skip
+"""Part of the request to what must stand in the document, as Markdown."""
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory) -> Path:
+    """The example with 200 models, never run, and its documents in all formats."""
+    folder = tmp_path_factory.mktemp("example")
+    make_demo(folder, 200, LAKE_URL)
+    written = Project(folder).write_documents(["html", "docx", "xlsx", "md"])
+    assert [path.name for path in written] == [f"migration-plan.{form}" for form in ("html", "docx", "xlsx", "md")]
+    return folder
+
+
+def test_every_part_of_the_request_stands_in_the_document(example):
+    """Section by section and row by row, what the request asks for is there for its own example."""
+    text = (example / "out" / "migration-plan.md").read_text()
+    assert not [part for part, words in BRIEF.items() if not re.search(words, text, re.MULTILINE)]
+
+
+def test_workbook_has_a_sheet_for_each_table_mapping(example):
+    """One sheet a mapping, beside those of the tables, checks, timeline, risks, findings and signatures."""
+    with zipfile.ZipFile(example / "out" / "migration-plan.xlsx") as archive:
+        names = re.findall(r'<sheet name="([^"]+)"', archive.read("xl/workbook.xml").decode())
+    assert "models &gt; ml_models" in names
+    assert len([name for name in names if "&gt;" in name]) == 5
+    assert {"document", "tables", "checks before", "checks after", "timeline", "risks", "findings", "sign-off"} <= set(
+        names
+    )
+
+
+def test_page_draws_calendar_and_chances_and_needs_no_other_file(example):
+    """Two drawings, no address outside of the page, and far below 1 MB."""
+    text = (example / "out" / "migration-plan.html").read_text()
+    assert text.count('<svg role="img"') == 2
+    assert not re.search(r'(?:src|href)="(?!#)', text)
+    assert len(text) < 400_000
+    assert (example / "out" / "migration-plan.html").stat().st_mode & 0o077 == 0
+
+
+def test_hostile_plan_is_shown_as_it_stands(tmp_path):
+    """A name, a description and a table of markup and formulas are words in the document, and no secret is in it."""
+    folder = tmp_path / "p"
+    small_project.write(folder, "iceberg:./lake?namespace=ai")
+    plan = (folder / "transhume.yaml").read_text()
+    plan = plan.replace("name: small\n", 'name: "<script>alert(1)</script>"\ndescription: "=cmd|x <b>&"\n', 1)
+    (folder / "transhume.yaml").write_text(plan)
+    html, sheet = Project(folder).write_documents(["html", "xlsx"], tmp_path / "there")
+    text = html.read_text()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "<script" not in text
+    assert "=cmd|x &lt;b&gt;&amp;" in text
+    with zipfile.ZipFile(io.BytesIO(sheet.read_bytes())) as archive:
+        assert not [name for name in archive.namelist() if "sheet" in name and b"<f>" in archive.read(name)]
+
+
+def test_plan_that_does_not_fit_its_databases_is_documented_as_not_ready(tmp_path):
+    """An error of the catalogs stands first, and nothing is said to be loaded."""
+    folder = tmp_path / "p"
+    small_project.write(folder, "iceberg:./lake?namespace=ai")
+    plan = folder / "transhume.yaml"
+    plan.write_text(plan.read_text().replace("height_m: height_m", "height_m: height_foot"))
+    (path,) = Project(folder).write_documents(["md"])
+    text = path.read_text()
+    assert "**Not ready: " in text
+    assert "height\\_foot" in text
+    assert "not counted" in text
+
+
+def test_unknown_format_is_refused_before_anything_is_read(tmp_path):
+    """The message names what was meant."""
+    folder = tmp_path / "p"
+    small_project.write(folder, "iceberg:./lake?namespace=ai")
+    with pytest.raises(UsageError, match="did you mean 'docx'"):
+        Project(folder).write_documents(["dox"])
+    assert not (folder / "out").exists()
