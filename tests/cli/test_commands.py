@@ -221,3 +221,14 @@ def test_estimate_says_days_with_chances_and_where_they_come_from(finished):
     assert told["machine"]["total_s"]["p50"] > 0
     assert len(told["risks"]) >= 7
     assert told["data_checked"]
+
+
+def test_a_drill_from_outside(lake_project):
+    """`rollback --drill` prints tables and proof and leaves nothing; a run beside it is wrong."""
+    done = transhume("rollback", "--drill", "--rows", "20", "--json", folder=lake_project)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["passed"]
+    assert [table["is_equal"] for table in told["tables"]] == [True, True]
+    assert not (lake_project / "out").exists()
+    assert transhume("rollback", "r1", "--drill", folder=lake_project).returncode == 2

@@ -43,6 +43,15 @@ class Progress:
     def _on_run_started(self, fields: Any) -> None:
         self._output.line(f"run {fields['run']} begins")
 
+    def _on_leftover_removed(self, fields: Any) -> None:
+        self._output.line(f"removed what a killed rehearsal left: {fields['scratch']}")
+
+    def _on_scratch_made(self, fields: Any) -> None:
+        self._output.line(f"scratch place {fields['scratch']} is made beside the target")
+
+    def _on_others_planted(self, _fields: Any) -> None:
+        self._line("rows of others are planted; the run is taken back now")
+
     def _on_run_resumed(self, fields: Any) -> None:
         self._output.line(f"run {fields['run']} goes on where it stopped")
 

@@ -9,6 +9,7 @@ from transhume.cli.output import Output
 from transhume.errors import Refused, UsageError
 
 if TYPE_CHECKING:
+    from transhume.project.drilling import DrillResult
     from transhume.project.undoing import RollbackPreview, RollbackResult
 
 _NOTHING_TO_DO = {"absent": "nothing of it is in the target", "finalized": "it is finalized"}
@@ -26,17 +27,38 @@ _NOTHING_TO_DO = {"absent": "nothing of it is in the target", "finalized": "it i
 @click.option("--cause", default="", metavar="TEXT", help="Why, for the incident's papers.")
 @click.option("--preview", is_flag=True, help="Only show what would be done.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--drill", is_flag=True, help="Run and undo in a scratch place beside the target, and prove the undo.")
+@click.option("--rows", type=click.IntRange(min=1), metavar="N", help="Of a drill: rows of each table (1,000).")
+@click.option("--all", "whole", is_flag=True, help="Of a drill: all rows.")
+@click.option("--seed", type=int, default=1, metavar="N", help="Of a drill: chooses the rows.")
 @click.pass_obj
 def command(
     output: Output,
     run: str | None,
+    *,
     edited: Literal["keep", "remove"],
     referenced: Literal["refuse", "keep", "remove"],
     cause: str,
     preview: bool,
     yes: bool,
+    drill: bool,
+    rows: int | None,
+    whole: bool,
+    seed: int,
 ) -> int:
-    """Take a run back: exactly its rows go, what others wrote stays. RUN is a run's name; without it, the newest."""
+    """Take a run back: exactly its rows go, what others wrote stays. RUN is a run's name; without it, the newest.
+
+    With --drill nothing of the target is touched: the plan runs into a scratch schema or namespace, rows of others are
+    planted there, the run is taken back, and what is left is compared. Exit 1 where the undo is not proved.
+    """
+    if drill:
+        if run or preview:
+            message = "a drill runs the plan itself: leave out RUN and --preview"
+            raise UsageError(message)
+        return run_drill(output, rows, seed, whole=whole)
+    if whole or rows:
+        message = "--rows and --all belong to --drill: a rollback takes the whole run back"
+        raise UsageError(message)
     project = output.project()
     look = project.preview_rollback(run, edited=edited, referenced=referenced)
     _print_preview(output, look)
@@ -53,6 +75,52 @@ def command(
     _print_result(output, result)
     output.emit(result.to_dict())
     return 0
+
+
+def run_drill(output: Output, rows: int | None, seed: int, *, whole: bool) -> int:
+    """Drill the rollback and print what was found; return 0 if the undo is proved, else 1."""
+    from transhume.cli.progress import Progress
+
+    project = output.project()
+    with Progress(output) as progress:
+        result = project.drill(rows=rows, whole=whole, seed=seed, listener=progress)
+    print_drill(output, result)
+    output.emit(result.to_dict())
+    return 0 if result.passed else 1
+
+
+def print_drill(output: Output, result: "DrillResult") -> None:
+    """Print a drill: the tables, what could not be planted, the verdict."""
+    header = ["table", "before", "published", "added", "edited", "referring", "stay", "must be left", "left", "equal"]
+    rows = [
+        [
+            t.table,
+            t.before,
+            t.published,
+            t.added,
+            t.edited,
+            t.referring,
+            t.kept,
+            t.expected,
+            t.left,
+            "yes" if t.is_equal else "NO",
+        ]
+        for t in result.tables
+    ]
+    if rows:
+        output.table(f"drill in {result.scratch}: {result.subset}", header, rows)
+    for note in result.notes:
+        output.line(f"to know: {note}")
+    for problem in result.problems:
+        output.result(problem, "red")
+    if result.passed:
+        output.result(
+            f"the undo is proved: what is left is what others wrote and what was there; {result.run.duration_s:.1f} s "
+            f"to run, {result.restore_s:.1f} s to restore",
+            "green",
+        )
+    else:
+        output.result(f"the drill failed; its journal: {result.journal}", "red")
 
 
 def confirm(name: str) -> None:

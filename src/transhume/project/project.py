@@ -12,7 +12,8 @@ from transhume.facts import Profile
 from transhume.plan.approval import Approved
 from transhume.plan.load import check_files, find_project, in_file_order
 from transhume.plan.model import Plan
-from transhume.project import approving, documents, estimating, outlook, running, undoing
+from transhume.project import approving, documents, drilling, estimating, outlook, running, undoing
+from transhume.project.drilling import ROWS, DrillResult
 from transhume.project.estimating import Estimate
 from transhume.project.outlook import Outlook
 from transhume.project.profiling import profile_system
@@ -205,6 +206,24 @@ class Project:
         come out): nothing is changed then; LockHeld; SystemUnavailable.
         """
         return undoing.take_back(self._place, run, UndoChoice(edited, referenced), listener, cause)
+
+    def drill(
+        self,
+        *,
+        rows: int | None = None,
+        whole: bool = False,
+        seed: int = 1,
+        listener: Listener | None = None,
+        limits: Limits | None = None,
+    ) -> DrillResult:
+        """Run the plan into a scratch place beside the target, let others write there, roll back, and prove the undo.
+
+        `rows` of each table mapping with what they refer to, or all of them (`whole`); `seed` chooses.
+        Effects: a scratch schema or namespace, removed at the end, and a journal; the target's tables are only read.
+        Raises: as `run` does, of the scratch place; what is wrong with the undo is in the result.
+        """
+        subset = None if whole else Subset(rows=rows or ROWS, seed=seed)
+        return drilling.drill(self._place, subset, seed, listener, limits or Limits())
 
     def finalize(self, run: str | None = None, *, listener: Listener | None = None) -> FinalizeResult:
         """Drop everything that undoing a run needs, its extracts included: the point of no return.

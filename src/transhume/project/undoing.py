@@ -12,6 +12,7 @@ from transhume.errors import Refused, RollbackStopped, RolledBack, TranshumeErro
 from transhume.journal import Journal
 from transhume.plan.model import Plan
 from transhume.project.running import teller
+from transhume.project.scratch_place import remove_leftovers
 from transhume.project.workplace import Listener, Workplace
 from transhume.report.incident import Incident, incident_notice, post_mortem
 from transhume.stages.binding import changes_since, holder
@@ -19,7 +20,6 @@ from transhume.stages.context import RunFolder
 from transhume.stages.files import write_text
 from transhume.stages.rollback import KEPT_FILE, rollback
 from transhume.stages.target_tables import read_tables
-from transhume.systems import open_target
 from transhume.systems.system import RunIdentity, Target
 from transhume.systems.undo import TargetUndo, UndoChoice, UndoReport, report_of
 from transhume.version import __version__
@@ -148,6 +148,7 @@ def finalize(place: Workplace, run: str | None, listener: Listener | None) -> Fi
             if (opened.folder.root / name).is_dir():
                 shutil.rmtree(opened.folder.root / name)
                 dropped.append(f"folder '{opened.folder.root / name}' with the run's extracts")
+        dropped += [f"scratch place '{name}' of a rehearsal" for name in remove_leftovers(place, opened.plan)]
         result = FinalizeResult(opened.folder.root.name, opened.target.identity, tuple(dropped))
         teller(opened.journal, listener)(Event("run_finalized", {"dropped": len(dropped)}))
         return result
@@ -169,8 +170,7 @@ def _open(place: Workplace, run: str | None) -> Iterator[_Open]:
             message = f"run '{folder.root.name}' never began to write, so there is nothing to take back"
             raise UsageError(message)
         tables = read_tables(folder, started.fields["tables_sha256"])
-        resolve = plan.origin.resolver.resolve
-        target = open_target(resolve(plan.target, plan.position("target")).reveal(), place.folder)
+        target = place.target(plan)
         stack.callback(target.close)
         binding = started.fields["binding"]
         if target.identity != binding["target"]:
@@ -203,7 +203,7 @@ def _papers(place: Workplace, opened: _Open, report: UndoReport, cause: str, dur
         plan_differences=changes_since(opened.folder.root, opened.plan),
         kept_file=KEPT_FILE if report.kept else "",
     )
-    out = place.folder / "out"
+    out = place.out
     result = RollbackResult(
         run=run,
         target=opened.target.identity,

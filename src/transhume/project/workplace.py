@@ -92,6 +92,16 @@ class Workplace:
         """Where the project keeps what git ignores."""
         return self.folder / _STATE
 
+    @property
+    def out(self) -> Path:
+        """Where papers for people go."""
+        return self.folder / "out"
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a run here is held against what was approved, where the plan protects the environment."""
+        return True
+
     def urls(self) -> tuple[SecretUrl, SecretUrl]:
         """Return the URLs of source and target. The rest of the plan may still be open, or wrong.
 
@@ -143,16 +153,21 @@ class Workplace:
             resolve = plan.origin.resolver.resolve
             source = open_source(resolve(plan.source, plan.position("source")).reveal(), self.folder)
             stack.callback(source.close)
-            target = open_target(resolve(plan.target, plan.position("target")).reveal(), self.folder)
+            target = self.target(plan)
             stack.callback(target.close)
             source_catalog, target_catalog = source.catalog(), target.catalog()
             tables, findings = catalog_findings(plan, source_catalog, target_catalog)
             yield Systems(plan, source, target, source_catalog, target_catalog, tables, tuple(findings))
 
+    def target(self, plan: Plan) -> Target:
+        """Open the target of the plan; whoever calls closes it. Raises: UsageError, SystemUnavailable."""
+        url = plan.origin.resolver.resolve(plan.target, plan.position("target"))
+        return open_target(url.reveal(), self.folder)
+
     @contextmanager
     def scratch(self, systems: Systems) -> Iterator[WorkContext]:
         """Give a temporary place to extract and transform without any target."""
-        state = self.folder / _STATE
+        state = self.state
         state.mkdir(exist_ok=True, mode=0o700)
         with TemporaryDirectory(prefix="look-", dir=state) as temporary, ExitStack() as stack:
             folder = RunFolder(Path(temporary))
@@ -227,7 +242,7 @@ class Workplace:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other processes of this machine out of the project. Raises: LockHeld at once, with who it is."""
-        state = self.folder / _STATE
+        state = self.state
         state.mkdir(exist_ok=True, mode=0o700)
         lock, owner = FileLock(state / "lock"), state / "lock.holder"
         try:

@@ -37,12 +37,12 @@ def keep_tables(folder: RunFolder, plan: Plan, tables: Mapping[str, TargetTable]
             "tables": [_told(table) for table in tables.values()],
             "references": [
                 {
-                    "table": tables[each.child].table.name,
+                    "table": each.table,
                     "columns": list(each.columns),
-                    "parent": tables[each.parent].table.name,
-                    "parent_columns": list(each.keys),
+                    "parent": each.parent,
+                    "parent_columns": list(each.parent_columns),
                 }
-                for each in references(plan, tables)
+                for each in undo_references(plan, tables)
             ],
         }
         partial = path.with_suffix(".partial")
@@ -68,6 +68,14 @@ def read_tables(folder: RunFolder, sha256: str) -> RunTables:
             for each in told["references"]
         ),
     )
+
+
+def undo_references(plan: Plan, tables: Mapping[str, TargetTable]) -> list[UndoReference]:
+    """Return the references of the plan between these target tables."""
+    return [
+        UndoReference(tables[each.child].table.name, each.columns, tables[each.parent].table.name, each.keys)
+        for each in references(plan, tables)
+    ]
 
 
 def _told(table: TargetTable) -> dict[str, Any]:

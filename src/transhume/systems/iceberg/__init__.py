@@ -40,7 +40,7 @@ def open_target(url: str, base: Path) -> "Target":
             raise
         message = "target 'iceberg:' needs a driver that is not installed: pip install 'transhume[iceberg]'"
         raise DriverMissing(message) from error
-    return IcebergTarget(address)
+    return IcebergTarget(url, address)
 
 
 __all__ = ["open_target"]

@@ -17,6 +17,12 @@ from transhume.systems.iceberg.address import LakeAddress
 from transhume.systems.iceberg.ledger import LOCKS, now, plain_errors
 
 
+def lock_file(catalog_file: Path, scope: str) -> Path:
+    """Return the file beside a catalog in SQLite that whoever writes into the scope locks."""
+    name = hashlib.sha256(scope.encode()).hexdigest()[:12]
+    return catalog_file.with_name(f"{catalog_file.name}.{name}.lock")
+
+
 class LakeLock:
     """The hold of one process on one scope; `epoch` is what its writes carry."""
 
@@ -46,8 +52,7 @@ class LakeLock:
             self._session = None
 
     def _take_file(self, catalog_file: Path) -> FileLock:
-        name = hashlib.sha256(self._scope.encode()).hexdigest()[:12]
-        path = catalog_file.with_name(f"{catalog_file.name}.{name}.lock")
+        path = lock_file(catalog_file, self._scope)
         lock = FileLock(path)
         try:
             lock.acquire(timeout=0)

@@ -14,6 +14,7 @@ from transhume.systems.iceberg.ledger import Ledger, TableState, all_runs, enter
 from transhume.systems.iceberg.lock import LakeLock
 from transhume.systems.iceberg.refusals import catalog_refusals, folder_refusals, table_refusals
 from transhume.systems.iceberg.run import IcebergRun
+from transhume.systems.iceberg.scratch import LakeScratch, scratch_numbers
 from transhume.systems.iceberg.snapshots import MAIN, head_of, new_table
 from transhume.systems.iceberg.types import BATCH_COLUMN, BATCH_COLUMN_PROPERTY, new_schema
 from transhume.systems.iceberg.undo import IcebergUndo
@@ -24,7 +25,8 @@ from transhume.systems.undo import UndoReference
 class IcebergTarget:
     """A namespace of an Iceberg catalog; see `Target`. A lake that is not there yet is empty until a run opens it."""
 
-    def __init__(self, address: LakeAddress) -> None:
+    def __init__(self, url: str, address: LakeAddress) -> None:
+        self._url = url
         self._address = address
         self._lake: Lake | None = None
         self.identity = address.identity
@@ -114,6 +116,15 @@ class IcebergTarget:
         """Return the ledger's runs, newest last."""
         lake = self._existing()
         return [] if lake is None else all_runs(lake.engine, self._address.scope)
+
+    def scratch(self, number: str) -> LakeScratch:
+        """Return the scratch namespace of this number; nothing is made yet."""
+        return LakeScratch(self._url, self._address, number)
+
+    def scratches(self) -> Sequence[str]:
+        """Return the numbers of the scratch namespaces beside this one that are there and bear the mark."""
+        lake = self._existing()
+        return [] if lake is None else scratch_numbers(lake)
 
     def close(self) -> None:
         """Release connections."""

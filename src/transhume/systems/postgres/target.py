@@ -14,6 +14,7 @@ from transhume.systems.postgres import ddl, describe, earlier, faults, ledger, p
 from transhume.systems.postgres.address import Address, parse_url
 from transhume.systems.postgres.connection import Session, WatchedConnection, require_writable
 from transhume.systems.postgres.ledger import Hold
+from transhume.systems.postgres.scratch import PostgresScratch, scratch_numbers
 from transhume.systems.postgres.stage import Stage, stage_of
 from transhume.systems.postgres.undo import PostgresUndo
 from transhume.systems.system import Mismatch, PublishedTable, RunIdentity, TimedQuery, Timing
@@ -27,15 +28,16 @@ def open_target(url: str, base: Path | None = None) -> "PostgresTarget":  # noqa
 
     Raises: SystemUnavailable in one line without a password; SystemRefused for a replica, pooler or encoding.
     """
-    return PostgresTarget(parse_url(url))
+    return PostgresTarget(url, parse_url(url))
 
 
 class PostgresTarget:
     """One schema of one database, which need not exist yet."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, url: str, address: Address) -> None:
         self.identity = address.identity
         self.name = address.schema
+        self._url = url
         self._address = address
         self._session = Session(address, "transhume")
         with self._session.reading(self.identity) as connection:
@@ -75,6 +77,15 @@ class PostgresTarget:
         """Return the ledger's runs of this schema, oldest first; none if there is no ledger."""
         with self._session.reading(self.identity) as connection:
             return ledger.read_runs(connection, self._address.schema) if ledger.exists(connection) else []
+
+    def scratch(self, number: str) -> PostgresScratch:
+        """Return the scratch schema of this number; nothing is made yet."""
+        return PostgresScratch(self._url, self._address, number)
+
+    def scratches(self) -> Sequence[str]:
+        """Return the numbers of the scratch schemas beside this one that are there and bear the mark."""
+        with self._session.reading(self.identity) as connection:
+            return scratch_numbers(connection, self._address.schema)
 
     def close(self) -> None:
         """Release the connection."""
