@@ -86,6 +86,24 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class FrozenLookup:
+    """A lookup as it was read from a table of another system: one Parquet file of texts, `key` and `value`.
+
+    `path` is relative to the work folder; `instant` is the one of the lookup's own system. Of the rows that were read
+    `null_keys` had no key, and in `unreadable` ones key or value had no text; neither is in the file.
+    """
+
+    lookup: str
+    path: str
+    row_count: int
+    size_bytes: int
+    sha256: str
+    instant: str
+    null_keys: int = 0
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class BatchId:
     """Rows that are written together: the loaded rows of one segment for one table mapping."""
 

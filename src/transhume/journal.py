@@ -33,6 +33,7 @@ TOLD_ONLY = frozenset(
         "relation_built",
         "fixpoint_done",
         "mapping_started",
+        "lookup_frozen",
         "segment_written",
         "batch_staged",
         "check_passed",

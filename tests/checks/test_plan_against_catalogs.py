@@ -3,6 +3,7 @@
 import pytest
 
 from tests.plan.planning import HEAD, catalog, plan_of, table
+from transhume.checks.lookups import lookup_findings
 from transhume.checks.plan_against_catalogs import catalog_findings
 from transhume.errors import Finding
 
@@ -112,11 +113,24 @@ def test_an_ignored_table_that_is_not_there(tmp_path):
     assert [(finding.severity, finding.cure) for finding in findings] == [("warning", "did you mean 'metrics'?")]
 
 
-def test_a_lookup_in_another_system_is_refused(tmp_path):
-    """What this version does not read is said before a run, not by a run."""
-    head = HEAD.replace("{file: ids.csv,", '{system: "sqlite:///i.db", table: users,')
+@pytest.mark.parametrize(
+    ("columns", "table", "code", "said"),
+    [
+        ("key: id, value: name", "model", "unknown_table", "did you mean 'models'?"),
+        ("key: idd, value: name", "models", "unknown_column", "did you mean 'id'?"),
+        ("key: id, value: nmae", "models", "unknown_column", "did you mean 'name'?"),
+        ("key: blob, value: name", "models", "lookup_type", "'models.blob' is bytes, which has no one exact text"),
+        ("key: id, value: geo", "models", "lookup_type", "'models.geo' is geometry, which"),
+        ("key: kind, value: value", "metrics", "lookup_type", "'metrics.value' is double, which"),
+    ],
+)
+def test_a_lookup_in_another_system_is_held_against_its_catalog(tmp_path, columns, table, code, said):
+    """Tables, columns and types that cannot be a lookup are named, at the key of the plan that names them."""
+    head = HEAD.replace(
+        "{file: ids.csv, key: id, value: uuid}", f'{{system: "sqlite:///i.db", table: {table}, {columns}}}'
+    )
     plan = plan_of(tmp_path, "  t: {from: metrics, key: kind, columns: {x: kind}}\n", head)
-    assert "export 'users' as CSV" in _said(catalog_findings(plan, catalog(*SOURCE), None)[1], "system_lookup")
+    assert said in _said(list(lookup_findings(plan, "ids", catalog(*SOURCE))), code)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -137,6 +138,17 @@ def test_two_processes_read_what_one_reads(tmp_path, monkeypatch, workers: Worke
     assert found.column("_row").to_pylist() == list(range(found.num_rows))
     assert len(workers) == (0 if name in {"without rowid", "no name for the rowid"} else 1)
     assert all(process.returncode is not None for process in workers)
+
+
+def test_fewer_columns_are_read_by_the_table_s_own_rowid(tmp_path):
+    """A column that hides the rowid's first name hides it too where nobody reads that column: no row is left out."""
+    path = _make(tmp_path, *NASTY["hidden rowid"], "UPDATE t SET rowid = NULL")
+    source = SqliteSource(path)
+    table = source.catalog().tables["t"]
+    narrow = replace(table, columns=(table.columns[0],))
+    with source.snapshot() as snapshot:
+        batches = list(snapshot.read(narrow, 250, 2**20))
+    assert [text for batch in batches for text in batch.column("b").to_pylist()] == [str(9999 - i) for i in range(3000)]
 
 
 def test_the_worker_does_its_part(tmp_path, monkeypatch, workers, loads):

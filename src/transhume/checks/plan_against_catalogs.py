@@ -8,7 +8,7 @@ from transhume.facts import Catalog
 from transhume.plan.check import used_columns
 from transhume.plan.check_expressions import typed_expression_findings
 from transhume.plan.check_joins import dedupe_columns
-from transhume.plan.model import FileLookup, Plan, TableMapping
+from transhume.plan.model import Plan, TableMapping
 from transhume.plan.places import at, at_column, at_mapping
 from transhume.plan.shared_targets import merged
 from transhume.plan.types import SourceTypes, resolve, target_table
@@ -29,7 +29,7 @@ def catalog_findings(
     `target` None: nothing is known of the target; all its tables count as missing.
     """
     tables: dict[str, TargetTable] = {}
-    findings = [*_unused_tables(plan, source), *_system_lookups(plan)]
+    findings = [*_unused_tables(plan, source)]
     if target is not None and source.identity == target.identity:
         message = f"source and target are the same system ({source.identity}); the source is never written"
         findings.append(at(plan, ("target",), "same_system", message, "name another database or another schema"))
@@ -47,14 +47,6 @@ def catalog_findings(
     tables, problems = merged(plan, tables)
     findings += problems
     return tables, sorted(dict.fromkeys(findings), key=_line)
-
-
-def _system_lookups(plan: Plan) -> Iterator[Finding]:
-    for name, lookup in plan.lookups.items():
-        if isinstance(lookup, FileLookup) and lookup.system:
-            message = f"the lookup '{name}' is a table of another system, which this version does not read yet"
-            cure = f"export '{lookup.table}' as CSV and write {{file: lookups/{name}.csv, key: ..., value: ...}}"
-            yield at(plan, ("lookups", name), "system_lookup", message, cure)
 
 
 def _line(finding: Finding) -> tuple[str, int, int]:

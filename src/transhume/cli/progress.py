@@ -55,6 +55,9 @@ class Progress:
     def _on_run_resumed(self, fields: Any) -> None:
         self._output.line(f"run {fields['run']} goes on where it stopped")
 
+    def _on_lookup_frozen(self, fields: Any) -> None:
+        self._line(f"lookup {fields['lookup']}: {fields['row_count']:,} entries read from its system and kept")
+
     def _on_segment_written(self, fields: Any) -> None:
         self._advance(f"extract {fields['table']}", fields["row_count"], None)
 

@@ -9,6 +9,7 @@ from transhume.compiler.dedupe import compile_dedupe
 from transhume.compiler.gathers import compile_gather
 from transhume.compiler.joins import compile_join
 from transhume.compiler.keys import compile_distinct, compile_duplicates, compile_parent_keys, relation_columns
+from transhume.compiler.lookups import compile_one_entry_a_key, compile_repeated_keys
 from transhume.compiler.order import is_cyclic, table_order
 from transhume.compiler.pivots import compile_pivot_leftovers
 from transhume.compiler.scope import DeferredReference, MappingScope, key_types
@@ -27,8 +28,10 @@ __all__ = [
     "compile_fixpoint_step",
     "compile_gather",
     "compile_join",
+    "compile_one_entry_a_key",
     "compile_parent_keys",
     "compile_pivot_leftovers",
+    "compile_repeated_keys",
     "compile_row_fates",
     "compile_transform",
     "compile_unaccounted",

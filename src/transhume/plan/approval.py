@@ -24,6 +24,7 @@ _BOUND = {
     "target": "the target is another one",
     "source_schema": "the source's tables were changed",
     "target_schema": "the target's tables were changed",
+    "lookups": "a lookup is read from another system",
 }
 
 
@@ -49,6 +50,8 @@ class Approved:
     row_counts: Mapping[str, int]
     plan: Mapping[str, Any]
     signatures: tuple[Signature, ...] = ()
+    lookups: str = ""
+    """The other systems that lookups are read from, "" where there are none."""
 
     def differences(self, now: "Approved") -> list[str]:
         """Return what is no longer as approved, one sentence each; row counts and signatures do not count."""

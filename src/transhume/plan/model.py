@@ -255,6 +255,11 @@ class Plan(BaseModel):
         """Where the plan came from: file, places, lookups read, references to secrets."""
         return self._origin
 
+    def system_lookups(self) -> dict[str, FileLookup]:
+        """Return the lookups that are tables of other systems, by name."""
+        found = {name: each for name, each in self.lookups.items() if isinstance(each, FileLookup)}
+        return {name: each for name, each in found.items() if each.system is not None}
+
     def in_environment(self, name: str) -> "Plan":
         """Return the plan with the systems of one of its environments. Raises: KeyError for an unknown one."""
         environment = self.environments[name]

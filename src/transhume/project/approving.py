@@ -71,4 +71,5 @@ def _now(systems: Systems, row_counts: Mapping[str, int]) -> Approved:
         target_schema=binding.target_schema,
         row_counts=dict(row_counts),
         plan=plan_content(systems.plan),
+        lookups=binding.lookups,
     )

@@ -70,7 +70,7 @@ class Project:
         if offline or any(finding.severity == "error" for finding in findings):
             return CheckReport(tuple(findings))
         with self._place.systems() as systems:
-            findings += systems.findings
+            findings += [*systems.findings, *systems.lookups.findings()]
             if any(finding.severity == "error" for finding in findings):
                 return CheckReport(tuple(in_file_order(findings)))
             refusals = systems.target.refusals(systems.in_order())
@@ -306,6 +306,6 @@ class Project:
         """
         plan = self.plan() if mapping is None else self._place.plan_with(mapping)
         with self._place.systems(plan) as systems:
-            systems.require_sound()
+            systems.require_sound(lookups=False)
             found = statements(plan, systems.source_catalog, systems.tables)
             return [each for each in found if mapping in {None, each.mapping}]

@@ -11,7 +11,7 @@ from transhume.plan.model import Plan
 from transhume.project.approving import require_approval
 from transhume.project.results import RunResult, result_of
 from transhume.project.workplace import Listener, Workplace
-from transhume.stages.binding import holder, open_run
+from transhume.stages.binding import has_extract, holder, open_run
 from transhume.stages.context import Limits, RunFolder
 from transhume.stages.run import run as run_stages
 from transhume.stages.subset import Subset
@@ -37,7 +37,7 @@ def run(
     """Begin a run or go on with an unfinished one; see `Project.run`."""
     plan = place.plan()
     with place.lock(), place.systems(plan) as systems:
-        systems.require_sound()
+        systems.require_sound(lookups=fresh or not has_extract(place.runs))
         if place.needs_approval:
             require_approval(place, systems)
         if refusals := systems.target.refusals(systems.in_order()):

@@ -26,6 +26,7 @@ from transhume.plan.mask_keys import mask_keys
 from transhume.plan.model import Plan
 from transhume.stages.binding import Binding, holder, run_folders, schema_fingerprint, target_fingerprint
 from transhume.stages.context import Limits, RunContext, RunFolder, WorkContext
+from transhume.stages.lookup_systems import LookupSystems
 from transhume.stages.subset import Subset
 from transhume.systems import open_source, open_target
 from transhume.systems.system import RunIdentity, Source, Target
@@ -48,15 +49,20 @@ class Systems:
     source_catalog: Catalog
     target_catalog: Catalog
     tables: Mapping[str, TargetTable]
+    lookups: LookupSystems
     findings: tuple[Finding, ...] = field(default=())
 
     def in_order(self) -> list[TargetTable]:
         """Return the target tables as a run fills them: what is referenced first."""
         return [self.tables[name] for group in table_order(self.plan) for name in group if name in self.tables]
 
-    def require_sound(self) -> None:
-        """Raise PlanError if the catalogs say that the plan cannot work."""
-        errors = [finding for finding in self.findings if finding.severity == "error"]
+    def require_sound(self, *, lookups: bool = True) -> None:
+        """Raise PlanError if the catalogs say that the plan cannot work.
+
+        `lookups`: those of the lookups' systems too, which are connected for it (SystemUnavailable).
+        """
+        findings = [*self.findings, *(self.lookups.findings() if lookups else ())]
+        errors = [finding for finding in findings if finding.severity == "error"]
         if errors:
             raise PlanError(errors)
 
@@ -71,6 +77,7 @@ class Systems:
             target=self.target.identity,
             source_schema=schema_fingerprint(self.source_catalog, used),
             target_schema=target_fingerprint(self.tables),
+            lookups=self.lookups.identity,
         )
 
 
@@ -144,7 +151,7 @@ class Workplace:
 
     @contextmanager
     def systems(self, plan: Plan | None = None) -> Iterator[Systems]:
-        """Open source and target and look at their tables; nothing is written.
+        """Open source and target and look at their tables; nothing is written. Lookups' systems wait to be asked for.
 
         Raises: SystemUnavailable, SystemRefused; findings about the plan are returned, not raised.
         """
@@ -157,7 +164,9 @@ class Workplace:
             stack.callback(target.close)
             source_catalog, target_catalog = source.catalog(), target.catalog()
             tables, findings = catalog_findings(plan, source_catalog, target_catalog)
-            yield Systems(plan, source, target, source_catalog, target_catalog, tables, tuple(findings))
+            lookups = LookupSystems(plan, self.folder)
+            stack.callback(lookups.close)
+            yield Systems(plan, source, target, source_catalog, target_catalog, tables, lookups, tuple(findings))
 
     def target(self, plan: Plan) -> Target:
         """Open the target of the plan; whoever calls closes it. Raises: UsageError, SystemUnavailable."""
@@ -181,6 +190,7 @@ class Workplace:
                 source_catalog=systems.source_catalog,
                 tables=systems.tables,
                 source=systems.source,
+                lookup_systems=systems.lookups,
                 engine=engine,
                 folder=folder,
                 journal=journal,
@@ -208,6 +218,7 @@ class Workplace:
                 source_catalog=systems.source_catalog,
                 tables=systems.tables,
                 source=systems.source,
+                lookup_systems=systems.lookups,
                 target=target,
                 engine=engine,
                 folder=folder,
@@ -223,7 +234,7 @@ class Workplace:
         with self.lock(), self.systems() as systems, ExitStack() as stack:
             journal = Journal(folder.journal)
             stack.callback(journal.close)
-            identity = RunIdentity(run, systems.binding().plan_hash, __version__, holder())
+            identity = RunIdentity(run, plan_hash(systems.plan), __version__, holder())
             context = stack.enter_context(self.held_run(systems, journal, folder, identity))
             yield context, systems.target_catalog
 

@@ -35,6 +35,8 @@ class Binding:
     source_schema: str
     target_schema: str
     subset: str = _WHOLE
+    lookups: str = ""
+    """The other systems that lookups are read from; their data is no part of it."""
 
     def differences(self, earlier: Mapping[str, Any]) -> list[str]:
         """Return, one sentence each, what is not as it was when the earlier run began."""
@@ -46,13 +48,14 @@ class Binding:
             "source_schema": "the source's tables were changed",
             "target_schema": "the target's tables were changed",
             "subset": "the run is of another part of the source",
+            "lookups": "a lookup is read from another system",
         }
         mine = self.to_dict()
         return [
             f"{meaning} (then {earlier.get(name)}, now {mine[name]})"
             for name, meaning in words.items()
-            # A journal of an earlier version knows no parts.
-            if earlier.get(name, _WHOLE if name == "subset" else None) != mine[name]
+            # A journal of an earlier version knows no parts and no lookups of other systems.
+            if earlier.get(name, {"subset": _WHOLE, "lookups": ""}.get(name)) != mine[name]
         ]
 
     def to_dict(self) -> dict[str, str]:
@@ -108,6 +111,14 @@ def open_run(runs: Path, binding: Binding, content: Mapping[str, Any], *, fresh:
     folder.mkdir(parents=True, mode=0o700)
     (folder / _PLAN).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     return folder, Journal(folder / "journal.jsonl"), False
+
+
+def has_extract(runs: Path) -> bool:
+    """Say whether an unfinished run has its extract: going on with it reads no system but the target."""
+    unfinished = _unfinished(runs, damaged_counts=False)
+    if unfinished is None:
+        return False
+    return any(entry.event.kind == "extract_finished" for entry in read_journal(unfinished / "journal.jsonl"))
 
 
 def run_folders(runs: Path) -> list[Path]:

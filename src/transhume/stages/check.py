@@ -17,6 +17,7 @@ from transhume.schema import FATE, REASONS, ROW
 from transhume.stages.context import WorkContext
 from transhume.stages.extract import extract
 from transhume.stages.keys import group_keys, parent_keys
+from transhume.stages.lookups import settle_repeated_keys
 from transhume.stages.preconditions import data_findings
 from transhume.stages.transform import transform, write_fates
 
@@ -40,6 +41,7 @@ class Prediction:
         """
         yield from extract(self._context)
         self._said = data_findings(self._context)
+        settle_repeated_keys(self._context, self._said)
         for group in table_order(self._context.plan):
             yield from group_keys(self._context, group)
             for name in group:

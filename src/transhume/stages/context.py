@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from transhume.batches import Event, Segment, TargetTable
+from transhume.batches import Event, FrozenLookup, Segment, TargetTable
 from transhume.engines.engine import Engine
 from transhume.facts import Catalog, ExtractedTable, Facts, Relation
 from transhume.journal import Journal
 from transhume.plan.model import Plan
+from transhume.stages.lookup_systems import LookupSystems
 from transhume.systems.system import Source, TargetRun
 
 if TYPE_CHECKING:
@@ -63,17 +64,20 @@ class Limits:
 
 @dataclass(slots=True, kw_only=True)
 class WorkContext:
-    """What extracting and transforming needs; stages add what they made: `segments`, `relations`."""
+    """What extracting and transforming needs; stages add what they made: `segments`, `lookups`, `relations`."""
 
     plan: Plan
     source_catalog: Catalog
     tables: Mapping[str, TargetTable]
     source: Source
+    lookup_systems: LookupSystems
     engine: Engine
     folder: RunFolder
     journal: Journal
     limits: Limits = field(default_factory=Limits)
     segments: dict[str, list[Segment]] = field(default_factory=dict)
+    lookups: dict[str, FrozenLookup] = field(default_factory=dict)
+    """By name: the lookups from tables of other systems, as they were frozen with the extract."""
     relations: dict[str, Relation] = field(default_factory=dict)
     unknown_names: dict[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
     """By mapping and names lookup: spellings that the lookup does not know, with their number of rows."""

@@ -1,4 +1,7 @@
-"""Extract: every source table at one instant into hashed Parquet segments. Nothing after it reads the source."""
+"""Extract: every source table at one instant into hashed Parquet segments, and the lookups of other systems.
+
+Nothing after it reads the source or those systems.
+"""
 
 import shutil
 import time
@@ -10,11 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transhume.batches import Event, Segment, extract_schema
+from transhume.batches import Event, FrozenLookup, Segment, extract_schema
 from transhume.errors import SystemUnavailable
 from transhume.schema import ODD, Table
 from transhume.stages.context import WorkContext
 from transhume.stages.files import sha256_of, write_private_parquet
+from transhume.stages.lookups import freeze_lookups, is_lookup_sound, journalled_lookup
 
 _WRITES_AHEAD_MAX = 2
 """Segments that may wait for the disk while the next ones are read; bounds the memory."""
@@ -23,28 +27,29 @@ _WRITES_AHEAD_MAX = 2
 def extract(context: WorkContext) -> Iterator[Event]:
     """Make the extract, or take the finished one of an earlier process after checking every hash.
 
-    Effects: files under work/extract; `context.segments` is set. An unfinished extract is thrown away as a
-    whole, because its rows belong to an instant that cannot be opened again.
-    Yields: extract_started, segment_written (one a segment), extract_finished - or extract_reused.
-    Raises: SystemUnavailable.
+    Effects: files under work/extract; `context.segments` and `context.lookups` are set. An unfinished extract is
+    thrown away as a whole, because its rows belong to an instant that cannot be opened again.
+    Yields: extract_started, lookup_frozen (one a lookup of another system), segment_written (one a segment),
+    extract_finished - or extract_reused.
+    Raises: SystemUnavailable; PlanError if the system of a lookup is not what the plan says.
     """
     finished = context.journal.last("extract_finished")
     if finished is not None:
-        segments = _journalled_segments(context, str(finished.fields["instant"]))
+        segments, lookups = _journalled(context, str(finished.fields["instant"]))
         if all(
             _is_sound(context.folder.work / segment.path, segment) for table in segments.values() for segment in table
-        ):
-            context.segments = segments
+        ) and all(is_lookup_sound(context, lookup) for lookup in lookups.values()):
+            context.segments, context.lookups = segments, lookups
             yield Event("extract_reused", {"instant": finished.fields["instant"], "segments": _count(segments)})
             return
     yield from _extract_anew(context)
 
 
 def recall_segments(context: WorkContext) -> None:
-    """Set `context.segments` to what the journal says of a finished extract; the files are not looked at."""
+    """Set `context.segments` and `context.lookups` as the journal says of a finished extract; no file is looked at."""
     finished = context.journal.last("extract_finished")
     if finished is not None:
-        context.segments = _journalled_segments(context, str(finished.fields["instant"]))
+        context.segments, context.lookups = _journalled(context, str(finished.fields["instant"]))
 
 
 def tables_fed(context: WorkContext) -> Event:
@@ -60,6 +65,8 @@ def _extract_anew(context: WorkContext) -> Iterator[Event]:
     started = time.monotonic()
     with context.source.snapshot() as snapshot, ThreadPoolExecutor(1, "segment-writer") as disk:
         yield Event("extract_started", {"instant": snapshot.instant, "tables": context.source_tables()})
+        # First, because what is wrong there is known before a large source is read.
+        yield from freeze_lookups(context)
         for ordinal, name in enumerate(context.source_tables()):
             table = context.source_catalog.tables[name]
             (folder / f"t{ordinal:03d}").mkdir(mode=0o700)
@@ -139,19 +146,23 @@ def _odd_columns(batch: pa.RecordBatch) -> tuple[str, ...]:
     return tuple(sorted(names.to_pylist()))
 
 
-def _journalled_segments(context: WorkContext, instant: str) -> dict[str, list[Segment]]:
+def _journalled(context: WorkContext, instant: str) -> tuple[dict[str, list[Segment]], dict[str, FrozenLookup]]:
     segments: dict[str, list[Segment]] = {name: [] for name in context.source_tables()}
+    lookups: dict[str, FrozenLookup] = {}
     current = ""
     for entry in context.journal.entries:
         fields = entry.event.fields
         if entry.event.kind == "extract_started":
-            # A later extract replaces all segments of an earlier, unfinished one.
+            # A later extract replaces all files of an earlier, unfinished one.
             current = str(fields["instant"])
+            lookups.clear()
             for table in segments.values():
                 table.clear()
         elif entry.event.kind == "segment_written" and current == instant:
             segments[str(fields["table"])].append(_segment(fields))
-    return segments
+        elif entry.event.kind == "lookup_frozen" and current == instant:
+            lookups[str(fields["lookup"])] = journalled_lookup(fields)
+    return segments, lookups
 
 
 def _segment(fields: Any) -> Segment:

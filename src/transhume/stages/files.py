@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +22,21 @@ def write_private_parquet(path: Path, table: pa.Table, *, durable: bool = False)
         if durable:
             file.flush()
             os.fsync(file.fileno())
+    digest = sha256_of(partial)
+    partial.rename(path)
+    return digest
+
+
+def write_private_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> str:
+    """Write a Parquet file batch by batch, durably, and return its SHA-256; see `write_private_parquet`."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = path.with_suffix(".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with pq.ParquetWriter(file, schema, compression="lz4", write_statistics=False, use_dictionary=False) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        file.flush()
+        os.fsync(file.fileno())
     digest = sha256_of(partial)
     partial.rename(path)
     return digest

@@ -29,6 +29,7 @@ from transhume.rules.utc import zone_columns, zone_years
 from transhume.schema import TEXT, LogicalType
 from transhume.stages.context import WorkContext
 from transhume.stages.files import write_private_parquet
+from transhume.stages.lookups import lookup_relation
 from transhume.stages.transform import fates_path
 
 _FOLDER = Path("relations")
@@ -67,6 +68,8 @@ def _build(context: WorkContext, mapping: TableMapping, need: Need) -> Relation:
     facts = context.facts()
     match need.kind:
         case "lookup":
+            if need.subject in context.lookups:
+                return lookup_relation(context.lookups[need.subject])
             entries = context.plan.origin.lookups[need.subject].entries
             rows: dict[str, Sequence[object]] = {"key": list(entries), "value": list(entries.values())}
             return _write(context, need, rows, dict.fromkeys(rows, TEXT))

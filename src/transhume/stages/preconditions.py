@@ -8,11 +8,15 @@ from transhume.dialects import DIALECTS
 from transhume.errors import CheckFailed, Finding
 from transhume.plan.leftovers import leftover_findings
 from transhume.stages.context import WorkContext
+from transhume.stages.lookups import lookup_data_findings
 
 
 def data_findings(context: WorkContext) -> list[Finding]:
-    """Return what the rows of the extract say against the plan: keys of pivots that go nowhere."""
-    findings: list[Finding] = []
+    """Return what the rows of the extract say against the plan: keys of pivots that go nowhere, lookups.
+
+    Notes are among them; errors stop a run.
+    """
+    findings = lookup_data_findings(context)
     for mapping in context.plan.tables.values():
         for alias, join in mapping.join.items():
             if join.pivot is not None:
@@ -24,11 +28,11 @@ def data_findings(context: WorkContext) -> list[Finding]:
 
 
 def require_sound_data(context: WorkContext) -> Iterator[Event]:
-    """Raise CheckFailed with every finding about the extract; nothing is staged then.
+    """Raise CheckFailed with every error about the extract; nothing is staged then.
 
     Yields: check_failed, one for each finding, before it raises.
     """
-    findings = data_findings(context)
+    findings = [finding for finding in data_findings(context) if finding.severity == "error"]
     if not findings:
         return
     for finding in findings:
@@ -37,5 +41,5 @@ def require_sound_data(context: WorkContext) -> Iterator[Event]:
         yield Event(
             "check_failed", {**fields, "severity": "error", "covered": "every row of the extract", "detail": ""}
         )
-    message = f"the rows of the source say {len(findings)} time(s) that the plan is incomplete; nothing was staged"
+    message = f"the rows that were read say {len(findings)} time(s) that the plan does not fit; nothing was staged"
     raise CheckFailed(message, findings)

@@ -15,6 +15,7 @@ from transhume.schema import FATE, ODD, REASONS, ROW, Kind, physical_names
 from transhume.stages.context import WorkContext
 from transhume.stages.extract import extract
 from transhume.stages.keys import group_keys, parent_keys
+from transhume.stages.lookups import lookup_data_findings, settle_repeated_keys
 from transhume.stages.transform import transform, write_fates
 
 
@@ -46,6 +47,7 @@ def preview(context: WorkContext, mapping: TableMapping, rows: int) -> list[Prev
     """Return `rows` loaded rows of the mapping, then at most `rows` others, one for each fate and reason."""
     for _ in extract(context):
         pass
+    settle_repeated_keys(context, lookup_data_findings(context))
     for group in table_order(context.plan):
         for _ in group_keys(context, group):
             pass

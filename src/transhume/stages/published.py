@@ -28,6 +28,7 @@ from transhume.stages.context import RunContext
 from transhume.stages.extract import recall_segments
 from transhume.stages.files import sha256_of
 from transhume.stages.links import links_path, staged_links
+from transhume.stages.lookups import is_lookup_sound
 from transhume.stages.proof.prove import Proof, Prover
 from transhume.stages.proof.recompute import Difference
 from transhume.stages.proof.sample import Sample
@@ -94,6 +95,7 @@ class PublishedValidation:
             for segment in segments
             if sha256_of(context.folder.work / segment.path) != segment.sha256
         ]
+        damaged += [each.path for each in context.lookups.values() if not is_lookup_sound(context, each)]
         for entry in context.journal.entries:
             fields = entry.event.fields
             if entry.event.kind == "batch_staged" and fields["mapping"] in context.plan.tables:

@@ -32,6 +32,8 @@ class Snapshot(Protocol):
     def read(self, table: Table, rows_max: int, bytes_max: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of `table` in batches of `extract_schema(table)`, `_row` counting from 0.
 
+        `table` is one of the catalog's, or one of them with fewer columns: no other column is read then.
+
         Shape: at most `rows_max` rows and about `bytes_max` bytes of Arrow data a batch.
         Order: by the primary key where the system can give it cheaply, else physical; the same in every read.
         Raises: SystemUnavailable if the connection is lost; the rows yielded so far are valid but not all.

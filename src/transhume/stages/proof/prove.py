@@ -18,6 +18,7 @@ from transhume.schema import physical_names
 from transhume.stages.context import RunContext, WorkContext
 from transhume.stages.proof.compare import compare
 from transhume.stages.proof.evidence import Evidence
+from transhume.stages.proof.lookups import FrozenEntries
 from transhume.stages.proof.recompute import DIFFERENCES_MAX, Batch, Difference, Recomputed, recompute
 from transhume.stages.proof.sample import Sample, choose
 from transhume.stages.proof.surroundings import Key, duplicate_keys, key_column_texts
@@ -91,13 +92,16 @@ class Proof:
 
 
 def gather_evidence(context: WorkContext) -> Evidence:
-    """Return what the run left; `context.segments` is set. Reads no file."""
+    """Return what the run left; `context.segments` and `context.lookups` are set. Reads no file."""
     return Evidence(
         plan=context.plan,
         sources=context.source_catalog.tables,
         targets=context.tables,
         segments=context.segments,
-        lookups={name: table.entries for name, table in context.plan.origin.lookups.items()},
+        lookups={
+            **{name: table.entries for name, table in context.plan.origin.lookups.items()},
+            **{name: FrozenEntries(context.folder.work / each.path) for name, each in context.lookups.items()},
+        },
         work=context.folder.work,
         fates={
             name: [fates_path(context, mapping, each.index) for each in context.segments[mapping.from_]]

@@ -20,6 +20,7 @@ from transhume.rules.rule import ColumnRef
 from transhume.schema import FATE, REASONS, ROW, WARNINGS, physical_names
 from transhume.stages.files import write_private_parquet
 from transhume.stages.proof.evidence import Evidence, Row
+from transhume.stages.proof.lookups import prepare_lookups
 from transhume.stages.proof.surroundings import Key, ParentFates, deduplicated, gathered_rows, joined_rows
 from transhume.stages.transform import BUCKET
 
@@ -113,6 +114,7 @@ def recompute(evidence: Evidence, batch: Batch, duplicates: frozenset[Key]) -> R
             rows = evidence.rows(segment, chunk)
             joined = joined_rows(evidence, oracle, rows)
             fates.prepare(oracle, rows, joined)
+            prepare_lookups(evidence, oracle, rows, joined)
             oracle.children = gathered_rows(evidence, oracle, rows, joined).children
             keys = [oracle.key_texts(key_parts, row, known) for row, known in zip(rows, joined, strict=True)]
             expected = [

@@ -17,6 +17,7 @@ from transhume.stages.context import RunContext
 from transhume.stages.files import write_private_parquet
 from transhume.stages.proof.compare import different, rows_by_key, value_text
 from transhume.stages.proof.evidence import Evidence, Row
+from transhume.stages.proof.lookups import prepare_lookups
 from transhume.stages.proof.recompute import POSITION, ExpectedRows
 from transhume.stages.proof.sample import Sample
 from transhume.stages.proof.surroundings import Joined, Key, ParentFates, deduplicated, gathered_rows, joined_rows
@@ -82,6 +83,7 @@ def sheet_rows(
         rows = evidence.rows(segment, places)
         joined = joined_rows(evidence, oracle, rows)
         fates.prepare(oracle, rows, joined)
+        prepare_lookups(evidence, oracle, rows, joined)
         oracle.children = gathered_rows(evidence, oracle, rows, joined).children
         keys = [oracle.key_texts(parts, row, known) for row, known in zip(rows, joined, strict=True)]
         expected = [

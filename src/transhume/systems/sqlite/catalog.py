@@ -47,19 +47,24 @@ def column(name: str) -> exp.Column:
     return exp.Column(this=_quoted(name), table=_quoted("t"))
 
 
-def ordered(table: Table, query: exp.Select, *, without_rowid: bool) -> exp.Select:
-    """Return the query in the order of the table's own B-tree: the rowid, or the primary key where there is none."""
+def ordered(table: Table, query: exp.Select, name: str | None, *, without_rowid: bool) -> exp.Select:
+    """Return the query in the order of the table's own B-tree: the rowid, or the primary key where there is none.
+
+    `name` is what `rowid` says.
+    """
     if without_rowid:
         return query.order_by(*[column(name) for name in table.primary_key])
-    name = rowid(table)
     # Where columns hide all three names of the rowid, a plain scan is in its order too: no index may answer it.
     return query if name is None else query.order_by(exp.column(name, table=_quoted("t")))
 
 
-def rowid(table: Table) -> str | None:
-    """Return the name by which the rowid of a table can be had, None where columns hide all three."""
-    taken = {each.name.lower() for each in table.columns}
-    return next((name for name in _ROWID_NAMES if name not in taken), None)
+def rowid(connection: sqlite3.Connection, table: str) -> str | None:
+    """Return the name by which the rowid of a table can be had, None where columns hide all three.
+
+    The file is asked: a reader may want fewer columns than the table has.
+    """
+    query = "SELECT 1 FROM pragma_table_xinfo(?) WHERE lower(name) = ?"
+    return next((name for name in _ROWID_NAMES if not connection.execute(query, [table, name]).fetchone()), None)
 
 
 def between(query: exp.Select, name: str) -> exp.Select:

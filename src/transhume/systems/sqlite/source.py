@@ -135,9 +135,9 @@ class SqliteSnapshot:
         connection = self._access.connection
         query = catalog.select(table, [catalog.column(name) for name in reading.columns])
         without_rowid = catalog.is_without_rowid(connection, table.name)
-        rowid = None if without_rowid else catalog.rowid(table)
+        rowid = None if without_rowid else catalog.rowid(connection, table.name)
         if rowid is None or not ranges.is_worthwhile(self._access, table.row_count):
-            statement = catalog.ordered(table, query, without_rowid=without_rowid).sql(dialect="sqlite")
+            statement = catalog.ordered(table, query, rowid, without_rowid=without_rowid).sql(dialect="sqlite")
             yield from fetch.parts(connection, replace(reading, statement=statement))
             return
         statement = catalog.between(query, rowid).sql(dialect="sqlite")
