@@ -65,7 +65,7 @@ def known(place: Workplace, listener: Listener | None, seed: int) -> Known:
     tallies: dict[str, TableTally] = {}
     rows: dict[str, int] = {}
     with place.systems() as systems:
-        findings = list(systems.findings)
+        findings = [*systems.findings, *systems.lookups.findings()]
         if not any(finding.severity == "error" for finding in findings):
             refusals = systems.target.refusals(systems.in_order())
             findings += [Finding("refused", "error", sentence) for sentence in refusals]
