@@ -22,6 +22,7 @@ COMMANDS = {
     "plan": "Say what a run would do: order, rows, tables, expected rejects, checks.",
     "approve": "Sign the plan, both schemas and the row counts into transhume.lock.",
     "estimate": "Say how long it takes: working days with chances, calendar, machine time, risks.",
+    "backup": "Copy source and target tables, and prove each copy by restoring it.",
     "run": "Extract, transform, stage, validate, publish; goes on by itself where it stopped.",
     "status": "Say where a run stands; --watch follows it.",
     "validate": "Check again what the target shows of a published run.",

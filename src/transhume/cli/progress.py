@@ -52,6 +52,13 @@ class Progress:
     def _on_others_planted(self, _fields: Any) -> None:
         self._line("rows of others are planted; the run is taken back now")
 
+    def _on_backup_warned(self, fields: Any) -> None:
+        self._line(f"no backup stands behind this run as it is: {'; '.join(fields['why'])}", "yellow")
+
+    def _on_backup_part(self, fields: Any) -> None:
+        state = fields["state"].replace("_", " ")
+        self._line(f"{fields['side']}, {fields['kind']}: {fields['way']}: {state}: {fields['reason']}")
+
     def _on_run_resumed(self, fields: Any) -> None:
         self._output.line(f"run {fields['run']} goes on where it stopped")
 

@@ -25,6 +25,7 @@ _NOTHING_TO_DO = {"absent": "nothing of it is in the target", "finalized": "it i
     help="Rows that rows of others refer to: refuse, keep ours, or remove both.",
 )
 @click.option("--cause", default="", metavar="TEXT", help="Why, for the incident's papers.")
+@click.option("--restore-snapshot", is_flag=True, help="Bring the tables back from the backup: others' work is lost.")
 @click.option("--preview", is_flag=True, help="Only show what would be done.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--drill", is_flag=True, help="Run and undo in a scratch place beside the target, and prove the undo.")
@@ -39,6 +40,7 @@ def command(
     edited: Literal["keep", "remove"],
     referenced: Literal["refuse", "keep", "remove"],
     cause: str,
+    restore_snapshot: bool,
     preview: bool,
     yes: bool,
     drill: bool,
@@ -49,8 +51,11 @@ def command(
     """Take a run back: exactly its rows go, what others wrote stays. RUN is a run's name; without it, the newest.
 
     With --drill nothing of the target is touched: the plan runs into a scratch schema or namespace, rows of others are
-    planted there, the run is taken back, and what is left is compared. Exit 1 where the undo is not proved.
+    planted there, the run is taken back, and what is left is compared. Exit 1 where the undo is not proved. With --restore-snapshot the tables go back to the backup from
+    before the run, and what others wrote since is lost.
     """
+    if restore_snapshot:
+        return _restore(output, run, cause, preview=preview, yes=yes)
     if drill:
         if run or preview:
             message = "a drill runs the plan itself: leave out RUN and --preview"
@@ -121,6 +126,36 @@ def print_drill(output: Output, result: "DrillResult") -> None:
         )
     else:
         output.result(f"the drill failed; its journal: {result.journal}", "red")
+
+
+def _restore(output: Output, run: str | None, cause: str, *, preview: bool, yes: bool) -> int:
+    """Bring the tables back from the snapshot that was made before the run."""
+    project = output.project()
+    look = project.preview_restore(run)
+    rows = [
+        [name, now.partition(":")[0], look.snapshot.get(name, "").partition(":")[0], "" if now == kept else "changes"]
+        for name, now in look.now.items()
+        for kept in [look.snapshot.get(name)]
+    ]
+    title = f"backup {look.backup} of {look.made_at} into {look.target}"
+    output.table(title, ["table", "rows now", "rows in the snapshot", ""], rows)
+    output.result("everything that anybody wrote into these tables since is lost", "yellow")
+    if preview:
+        output.emit(look.to_dict())
+        return 0
+    if not yes:
+        confirm(look.target_name)
+    result = project.restore_snapshot(run, cause=cause)
+    for table in result.tables:
+        output.result(f"{table.table}: {'dropped' if table.dropped else 'as in the snapshot'}")
+        output.line(
+            f"  fingerprint before: {table.fingerprint_at_start}, now and in the snapshot: {table.fingerprint_after}"
+        )
+    for path in result.papers:
+        output.line(f"for people: {path}")
+    output.result(f"restored in {result.duration_s:.1f} s; runs taken back with it: {', '.join(result.runs) or 'none'}")
+    output.emit(result.to_dict())
+    return 0
 
 
 def confirm(name: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from transhume.errors import Finding, UsageError
+from transhume.errors import Finding, Refused, UsageError
 from transhume.estimate.calendar import Span, elapsed_days, holidays_of, spans
 from transhume.estimate.effort import DECISION_HOURS, FINDING_HOURS, Effort, Item, effort
 from transhume.estimate.rates import MachineTime, Rate, fit, predict
@@ -13,7 +13,9 @@ from transhume.estimate.risks import Evidence, Risk, risks
 from transhume.estimate.simulation import Chances, simulate
 from transhume.plan.model import Plan
 from transhume.project.approving import differences
+from transhume.project.standing_backup import backups_root
 from transhume.project.workplace import Workplace
+from transhume.stages.backup import Manifest, backup_folders, read_manifest
 from transhume.stages.binding import run_folders
 from transhume.stages.context import RunFolder
 from transhume.stages.timings import measured
@@ -202,6 +204,7 @@ def _evidence(
     approved, changes = differences(place, rows)[:2] if known else (None, [])
     with_rows = [f for f in findings or () if f.count is not None and f.code != "reject_limit"]
     runs = run_folders(place.runs)
+    backup = _newest_backup(place)
     return Evidence(
         mappings=len(plan.tables),
         rule_kinds=len(kinds),
@@ -212,10 +215,20 @@ def _evidence(
         rows_rejected=sum(f.count or 0 for f in with_rows) if known else None,
         rows_orphaned=sum(f.count or 0 for f in with_rows if f.code == "orphan") if known else None,
         run_verified=bool(measured([RunFolder(runs[-1]).journal])) or None if runs else None,
+        backup_verified=backup.is_verified if backup else None,
         window_chance=machine.window_chance if machine else None,
         drifted=bool(changes) if approved else None,
         approved=not changes if approved else None,
     )
+
+
+def _newest_backup(place: Workplace) -> Manifest | None:
+    """Return the newest backup of this project, None where there is none that can be read."""
+    folders = backup_folders(backups_root(place))
+    try:
+        return read_manifest(folders[-1]) if folders else None
+    except Refused:
+        return None
 
 
 def _machine(machine: MachineTime | None) -> dict[str, Any] | None:

@@ -12,7 +12,8 @@ from transhume.facts import Profile
 from transhume.plan.approval import Approved
 from transhume.plan.load import check_files, find_project, in_file_order
 from transhume.plan.model import Plan
-from transhume.project import approving, documents, drilling, estimating, outlook, running, undoing
+from transhume.project import approving, backing_up, documents, drilling, estimating, outlook, running, undoing
+from transhume.project.backing_up import BackupResult, RestoreResult, SnapshotPreview
 from transhume.project.drilling import ROWS, DrillResult
 from transhume.project.estimating import Estimate
 from transhume.project.outlook import Outlook
@@ -151,6 +152,33 @@ class Project:
         with self._place.readable(side) as source:
             state = self._place.state
             return profile_system(source, source.catalog(), state, tables=tables, bounds=bounds, listener=listener)
+
+    def backup(self, *, listener: Listener | None = None) -> BackupResult:
+        """Copy the source, logically and physically, and the target's affected tables; restore and compare each copy.
+
+        Effects: a private folder below .transhume/backups; a lake's tables get a tag. The source is only read. Killed
+        midway it leaves nothing that counts as a backup.
+        Raises: PlanError, SystemUnavailable (no room, no rights), DriverMissing where programs are missing.
+        """
+        return backing_up.make_backup(self._place, listener)
+
+    def preview_restore(self, run: str | None = None) -> SnapshotPreview:
+        """Say what `restore_snapshot` would do now: each table's fingerprint in the snapshot and now.
+
+        Effects: none. Raises: UsageError, Refused, SystemUnavailable.
+        """
+        return backing_up.preview_restore(self._place, run)
+
+    def restore_snapshot(
+        self, run: str | None = None, *, cause: str = "", listener: Listener | None = None
+    ) -> RestoreResult:
+        """Bring the target's tables back to the verified snapshot from before a run (default: the newest).
+
+        What others wrote into these tables since is lost, which is why `rollback` comes first.
+        Effects: one transaction of the target; runs published since count as rolled back. Writes the papers.
+        Raises: UsageError, Refused, RollbackStopped: nothing was changed then; LockHeld; SystemUnavailable.
+        """
+        return backing_up.restore_snapshot(self._place, run, cause, listener)
 
     def run(
         self,

@@ -10,8 +10,9 @@ from transhume.plan.lock import plan_content
 from transhume.plan.model import Plan
 from transhume.project.approving import require_approval
 from transhume.project.results import RunResult, result_of
+from transhume.project.standing_backup import require_backup
 from transhume.project.workplace import Listener, Workplace
-from transhume.stages.binding import has_extract, holder, open_run
+from transhume.stages.binding import has_extract, has_unfinished, holder, open_run
 from transhume.stages.context import Limits, RunFolder
 from transhume.stages.run import run as run_stages
 from transhume.stages.subset import Subset
@@ -47,6 +48,8 @@ def run(
         binding = systems.binding()
         if subset is not None:
             binding = replace(binding, subset=str(subset))
+        # A run that goes on has a backup behind it or not: what it wrote since is not in any.
+        backup = "" if not fresh and has_unfinished(place.runs) else require_backup(place, systems, listener)
         root, journal, resumed = open_run(place.runs, binding, plan_content(plan), fresh=fresh)
         try:
             folder = RunFolder(root)
@@ -58,7 +61,7 @@ def run(
             else:
                 fields = {"run": identity.run, "holder": identity.holder, "binding": binding.to_dict()}
                 kept = keep_tables(folder, plan, systems.tables)
-                tell(Event("run_started", {**fields, "tables_sha256": kept}))
+                tell(Event("run_started", {**fields, "tables_sha256": kept, "backup": backup}))
             with place.held_run(systems, journal, folder, identity, limits, subset) as context:
                 try:
                     for event in run_stages(context):

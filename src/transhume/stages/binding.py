@@ -121,6 +121,11 @@ def has_extract(runs: Path) -> bool:
     return any(entry.event.kind == "extract_finished" for entry in read_journal(unfinished / "journal.jsonl"))
 
 
+def has_unfinished(runs: Path) -> bool:
+    """Say whether `open_run` would go on with a run. Raises: JournalDamaged."""
+    return _unfinished(runs, damaged_counts=True) is not None
+
+
 def run_folders(runs: Path) -> list[Path]:
     """Return the folders of all runs, oldest first."""
     return sorted(folder for folder in runs.iterdir() if folder.is_dir()) if runs.is_dir() else []

@@ -3,13 +3,14 @@
 import difflib
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
 from transhume.errors import DriverMissing, UsageError
+from transhume.systems.backup import Backup, TargetBackup
 from transhume.systems.system import Source, Target
 
 
@@ -17,22 +18,36 @@ from transhume.systems.system import Source, Target
 class System:
     """Where a system's functions are (`module:function`), None where it cannot be used that way.
 
-    `extra` is the part of transhume that brings the driver, empty where none is needed.
+    `source_backup`, `target_backup`: how it is backed up. `extra` is the part of transhume that brings the driver,
+    empty where none is needed.
     """
 
     source: str | None
     target: str | None
     extra: str = ""
+    source_backup: str | None = None
+    target_backup: str | None = None
 
 
 _POSTGRES = System(
-    "transhume.systems.postgres.source:open_source", "transhume.systems.postgres.target:open_target", "postgres"
+    "transhume.systems.postgres.source:open_source",
+    "transhume.systems.postgres.target:open_target",
+    "postgres",
+    source_backup="transhume.systems.postgres.backup:open_source_backup",
+    target_backup="transhume.systems.postgres.backup:open_target_backup",
 )
 SYSTEMS: dict[str, System] = {
-    "sqlite": System("transhume.systems.sqlite.source:open_source", None),
+    "sqlite": System(
+        "transhume.systems.sqlite.source:open_source", None, source_backup="transhume.systems.sqlite.backup:open_backup"
+    ),
     "postgresql": _POSTGRES,
     "postgres": _POSTGRES,
-    "iceberg": System(None, "transhume.systems.iceberg:open_target", "iceberg"),
+    "iceberg": System(
+        None,
+        "transhume.systems.iceberg:open_target",
+        "iceberg",
+        target_backup="transhume.systems.iceberg.backup:open_backup",
+    ),
 }
 """What ships with transhume. Others are found by the entry points `transhume.systems`: a System under its scheme."""
 
@@ -44,22 +59,38 @@ def open_source(url: str, base: Path) -> Source:
     Raises: UsageError for an unknown scheme or a URL that cannot be read; DriverMissing.
     """
     function = _function(url, "source")
+    assert function is not None
     return cast("Source", function(url, base))
 
 
 def open_target(url: str, base: Path) -> Target:
     """Return the target behind a URL; see open_source."""
     function = _function(url, "target")
+    assert function is not None
     return cast("Target", function(url, base))
 
 
-def _function(url: str, side: str) -> Callable[..., Any]:
+def open_source_backup(url: str, base: Path) -> Backup | None:
+    """Return the backup of the source behind a URL, None where transhume has no way to back that system up."""
+    function = _function(url, "source_backup", needed=False)
+    return function and cast("Backup", function(url, base))
+
+
+def open_target_backup(url: str, base: Path, tables: Sequence[str]) -> TargetBackup | None:
+    """Return the backup of these tables of the target behind a URL; see open_source_backup."""
+    function = _function(url, "target_backup", needed=False)
+    return function and cast("TargetBackup", function(url, base, tables))
+
+
+def _function(url: str, side: str, *, needed: bool = True) -> Callable[..., Any] | None:
     scheme, separator, _ = url.partition(":")
     system = SYSTEMS.get(scheme.lower()) or _added().get(scheme.lower())
     if not separator or system is None:
         raise UsageError(_unknown(scheme, side, has_scheme=bool(separator)))
     place = getattr(system, side)
     if place is None:
+        if not needed:
+            return None
         message = f"'{scheme}' cannot be a {side}; systems that can: {', '.join(_schemes(side))}"
         raise UsageError(message)
     module, _, name = place.partition(":")

@@ -6,7 +6,7 @@ that was taken over cannot write any more. Pointers of tables are swapped here t
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -396,6 +396,27 @@ class Ledger:
             if rows:
                 connection.execute(KEPT.insert(), rows)
             connection.execute(RUNS.update().where(RUNS.c.run == self.run).values(state="rolled_back"))
+
+    def swap(self, pointers: Sequence[Pointer], doing: str) -> None:
+        """Swap pointers in one transaction; no run's state changes. Raises: PointerMoved, nothing is written then."""
+        with self.writing(doing) as connection:
+            for pointer in sorted(pointers, key=lambda pointer: pointer.table):
+                self._swap(connection, pointer)
+
+    def restore(self, pointers: Sequence[Pointer], known: Collection[str], report: Callable[[str], str]) -> None:
+        """Swap pointers back and set the published runs that are not `known` to rolled back, each with a report.
+
+        Raises: PointerMoved; nothing is written then.
+        """
+        with self.writing("restoring a snapshot") as connection:
+            for pointer in sorted(pointers, key=lambda pointer: pointer.table):
+                self._swap(connection, pointer)
+            later = (RUNS.c.scope == self._scope) & (RUNS.c.state == "published")
+            for run in connection.execute(sql.select(RUNS.c.run).where(later)).scalars().all():
+                if run in known:
+                    continue
+                connection.execute(UNDONE.insert().values(run=run, undone_at=now(), report=report(run)))
+                connection.execute(RUNS.update().where(RUNS.c.run == run).values(state="rolled_back"))
 
     def set_state(self, state: str, pointers: Sequence[Pointer]) -> None:
         """Swap pointers that readers do not see, and set the run's state, in one transaction. Raises: PointerMoved."""
