@@ -135,6 +135,21 @@ def test_a_plan_that_only_warns_says_so_once(lake):
     assert [event.kind for event in told].count("backup_warned") == 1
 
 
+def test_the_estimate_knows_of_backup_and_drill(lake):
+    """The risks' reasons say what was proved: nothing at first, then a restored backup, then a drilled rollback."""
+
+    def reasons() -> set[str]:
+        return {reason for risk in lake.estimate(offline=True).risks for reason in risk.reasons}
+
+    assert {"no backup has been restored and compared", "the rollback was never drilled"} <= reasons()
+    lake.backup()
+    assert "a backup was restored and compared" in reasons()
+    _require_backup(lake)
+    # A scratch place needs no backup, though the plan requires one.
+    assert lake.drill(rows=20).passed
+    assert "the rollback was drilled and proved" in reasons()
+
+
 @pytest.mark.parametrize("point", ["after:backup_started", "before:backup_part"])
 def test_a_killed_backup_does_not_count(lake, point):
     """Killed before its manifest is written, there is no backup, and the next one clears the rest away."""

@@ -51,8 +51,9 @@ def command(
     """Take a run back: exactly its rows go, what others wrote stays. RUN is a run's name; without it, the newest.
 
     With --drill nothing of the target is touched: the plan runs into a scratch schema or namespace, rows of others are
-    planted there, the run is taken back, and what is left is compared. Exit 1 where the undo is not proved. With --restore-snapshot the tables go back to the backup from
-    before the run, and what others wrote since is lost.
+    planted there, the run is taken back, and what is left is compared. Exit 1 where the undo is not proved.
+
+    With --restore-snapshot the tables go back to the backup from before the run; what others wrote since is lost.
     """
     if restore_snapshot:
         return _restore(output, run, cause, preview=preview, yes=yes)

@@ -27,7 +27,6 @@ from transhume.stages.backup import (
 )
 from transhume.stages.binding import changes_since, holder, run_folders
 from transhume.stages.files import write_text
-from transhume.systems import open_target
 from transhume.systems.backup import RestoredTable, taken_back_report
 from transhume.systems.system import RunIdentity
 from transhume.version import __version__
@@ -207,7 +206,7 @@ def _chosen(place: Workplace, plan: Plan, run: str | None) -> Manifest:
 
 
 def _target_name(place: Workplace, plan: Plan) -> str:
-    target = open_target(plan.origin.resolver.resolve(plan.target, plan.position("target")).reveal(), place.folder)
+    target = place.target(plan)
     try:
         return target.name
     finally:
@@ -216,7 +215,7 @@ def _target_name(place: Workplace, plan: Plan) -> str:
 
 def _tell_runs(place: Workplace, plan: Plan) -> list[str]:
     """Have the journals of runs know that the target's ledger counts them as rolled back; return those told now."""
-    target = open_target(plan.origin.resolver.resolve(plan.target, plan.position("target")).reveal(), place.folder)
+    target = place.target(plan)
     try:
         states = {str(run["run"]): run["state"] for run in target.runs()}
     finally:
@@ -254,7 +253,7 @@ def _papers(
         plan_differences=changes_since(folder.root, plan),
         kept_file="",
     )
-    paths = [place.folder / "out" / f"incident-{run}.md", place.folder / "out" / f"post-mortem-{run}.md"]
+    paths = [place.out / f"incident-{run}.md", place.out / f"post-mortem-{run}.md"]
     for path, text in zip(paths, (incident_notice(incident), post_mortem(incident)), strict=True):
         write_text(path, text)
     return paths

@@ -1,6 +1,7 @@
 """The estimate from the front door: the plan, its findings, measured rates and the schedule put together."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -11,8 +12,11 @@ from transhume.estimate.effort import DECISION_HOURS, FINDING_HOURS, Effort, Ite
 from transhume.estimate.rates import MachineTime, Rate, fit, predict
 from transhume.estimate.risks import Evidence, Risk, risks
 from transhume.estimate.simulation import Chances, simulate
+from transhume.journal import read_journal
+from transhume.plan.lock import plan_hash
 from transhume.plan.model import Plan
 from transhume.project.approving import differences
+from transhume.project.scratch_place import rehearsals
 from transhume.project.standing_backup import backups_root
 from transhume.project.workplace import Workplace
 from transhume.stages.backup import Manifest, backup_folders, read_manifest
@@ -216,10 +220,21 @@ def _evidence(
         rows_orphaned=sum(f.count or 0 for f in with_rows if f.code == "orphan") if known else None,
         run_verified=bool(measured([RunFolder(runs[-1]).journal])) or None if runs else None,
         backup_verified=backup.is_verified if backup else None,
+        drill_passed=_newest_drill(place, plan),
         window_chance=machine.window_chance if machine else None,
         drifted=bool(changes) if approved else None,
         approved=not changes if approved else None,
     )
+
+
+def _newest_drill(place: Workplace, plan: Plan) -> bool | None:
+    """Return whether the newest drill of this very plan passed, None where it was never drilled."""
+    verdicts = []
+    for path in rehearsals(place).glob("*/journal.jsonl"):
+        with suppress(Refused):
+            verdicts += [entry for entry in read_journal(path) if entry.event.kind in {"drill_passed", "drill_failed"}]
+    own = [entry for entry in verdicts if entry.event.fields["plan_hash"] == plan_hash(plan)]
+    return max(own, key=lambda entry: entry.at).event.kind == "drill_passed" if own else None
 
 
 def _newest_backup(place: Workplace) -> Manifest | None:

@@ -55,6 +55,11 @@ class ScratchPlace(Workplace):
         """A rehearsal comes before the approval."""
         return False
 
+    @property
+    def needs_backup(self) -> bool:
+        """Nothing of a scratch place must come back."""
+        return False
+
     def plan(self) -> Plan:
         """Return the plan without limits of rejects."""
         plan = super().plan()

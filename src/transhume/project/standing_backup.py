@@ -94,6 +94,8 @@ def require_backup(place: Workplace, systems: Systems, listener: Listener | None
     Effects: tells `backup_warned` where the plan says `warn` and something is missing.
     Raises: Refused where the plan says `rollback: {backup: required}` and none can stand behind it.
     """
+    if not place.needs_backup:
+        return ""
     found = standing_backup(place, systems)
     if found.why_not and systems.plan.rollback.backup == "required":
         which = f"backup '{found.manifest.name}' cannot stand behind this run" if found.manifest else "no backup"

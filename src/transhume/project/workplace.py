@@ -105,6 +105,11 @@ class Workplace:
         return self.folder / "out"
 
     @property
+    def needs_backup(self) -> bool:
+        """Whether runs ask for a backup as the plan says."""
+        return True
+
+    @property
     def needs_approval(self) -> bool:
         """Whether a run here is held against what was approved, where the plan protects the environment."""
         return True
