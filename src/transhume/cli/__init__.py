@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "Extract, transform, stage, validate, publish; goes on by itself where it stopped.",
     "status": "Say where a run stands; --watch follows it.",
     "validate": "Check again what the target shows of a published run.",
+    "report": "Write the page of a run that people sign, with results.json and junit.xml.",
     "rollback": "Take a run back: shows what goes and what stays, asks, does it, proves it.",
     "finalize": "Drop what a rollback needs: the point of no return.",
 }

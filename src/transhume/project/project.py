@@ -19,6 +19,7 @@ from transhume.project.estimating import Estimate
 from transhume.project.outlook import Outlook
 from transhume.project.profiling import profile_system
 from transhume.project.proving import SourceReport, ValidationResult, validate_after, validate_before
+from transhume.project.reporting import RunReport, write_report
 from transhume.project.results import CheckReport, RunResult, result_of
 from transhume.project.undoing import FinalizeResult, RollbackPreview, RollbackResult
 from transhume.project.workplace import Listener, Systems, Workplace
@@ -298,6 +299,15 @@ class Project:
         Raises: PlanError, SystemUnavailable.
         """
         return validate_before(self._place, listener)
+
+    def report(self, run: str | None = None, folder: Path | None = None) -> RunReport:
+        """Write the report of a run (default: the newest): a page for people, results.json and junit.xml beside it.
+
+        Made of the run's journal and the newest validation on record; no system is opened.
+        Effects: writes three files (default folder: out/).
+        Raises: UsageError if there is no such run; JournalDamaged.
+        """
+        return write_report(self._place, run, self.folder / "out" if folder is None else folder)
 
     def read_target(self, mapping: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield columns (default: the key) of the rows that readers of a mapping's target table see now.

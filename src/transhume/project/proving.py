@@ -8,6 +8,7 @@ from typing import Any
 
 from transhume.checks import CheckResult
 from transhume.errors import Finding, UsageError
+from transhume.project.reporting import keep_validation
 from transhume.project.results import result_of
 from transhume.project.workplace import Listener, Workplace
 from transhume.report.worksheet import write_html, write_workbook
@@ -83,7 +84,9 @@ def validate_after(
             written = (worksheets / f"worksheet-{name}.html", worksheets / f"worksheet-{name}.xlsx")
             write_html(written[0], name, validation.sheet)
             write_workbook(written[1], name, validation.sheet)
-        return ValidationResult(name, tuple(validation.results), dict(validation.proofs), written)
+        result = ValidationResult(name, tuple(validation.results), dict(validation.proofs), written)
+        keep_validation(validation.context.folder, result.to_dict())
+        return result
 
 
 @contextmanager

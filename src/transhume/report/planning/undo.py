@@ -108,8 +108,8 @@ def _steps(tables: str) -> Grid:
 
 def _proof() -> Paragraph:
     return Paragraph(
-        "Drill the procedure on the test run before anyone needs it: run, roll back, compare, run again. After "
-        "sign-off 'transhume finalize' drops what a rollback needs; it is the point of no return."
+        "Drill the procedure before anyone needs it: 'transhume rollback --drill' runs into a scratch place, takes "
+        "it back and compares. After sign-off 'transhume finalize' drops what it needs: the point of no return."
     )
 
 
