@@ -34,6 +34,12 @@ class CodePoints(Operation):
     arg_types = {"this": True}
 
 
+class TextPart(Operation):
+    """The `length` code points of a text from the place `start` on (literals, from 1); fewer where the text ends."""
+
+    arg_types = {"this": True, "start": True, "length": True}
+
+
 class IntegerText(Operation):
     """Decimal digits of an integer, `-` before a negative one."""
 

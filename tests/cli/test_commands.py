@@ -174,6 +174,17 @@ def test_sql_prints_what_runs(lake_project, tmp_path):
     assert '"plant_id"' in files[-1].read_text()
 
 
+def test_sql_writes_validation_scripts(finished, tmp_path):
+    """`sql --kind validation` writes both sides' scripts, the counts of the run and what is not covered."""
+    done = transhume("sql", "--kind", "validation", "--dialect", "mysql", "--out", str(tmp_path / "v"), folder=finished)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "v" / "source" / "001_row_count_place.sql").read_text().startswith("-- check: row_count")
+    counts = (tmp_path / "v" / "target" / "001_row_counts_places.sql").read_text()
+    assert f"{small_project.PLACES} AS `expected_rows`" in counts
+    assert "Not said by these scripts" in (tmp_path / "v" / "README.txt").read_text()
+    assert transhume("sql", "--dialect", "mysql", folder=finished).returncode == 2
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from transhume.batches import TargetTable
-from transhume.checks.present_rows import table_of
+from transhume.checks.rows import Rows, rows_of
 from transhume.expressions import parse
 from transhume.operations import RegexMatches
 from transhume.plan.model import NamesLookup, Plan, RowCheck, TableMapping
@@ -56,10 +56,10 @@ def business_rules(
             yield BusinessRule("artefact_form", f"{name} is scheme://place/name", "error", wrong, name)
 
 
-def wrong_rows(rule: BusinessRule, target: TargetTable, names: Mapping[str, str], present: str) -> exp.Select:
-    """Return the SELECT of the keys of rows of the file `present` that break a rule."""
+def wrong_rows(rule: BusinessRule, target: TargetTable, names: Mapping[str, str], rows: Rows) -> exp.Select:
+    """Return the SELECT of the keys of the rows that break a rule."""
     keys = [exp.column(names[name], "p", quoted=True) for name in target.key or names]
-    return exp.select(*keys).from_(table_of([present], "p")).where(rule.wrong.copy())
+    return exp.select(*keys).from_(rows_of(rows, "p")).where(rule.wrong.copy())
 
 
 def _violated(check: RowCheck, target: TargetTable, names: Mapping[str, str]) -> exp.Expression:

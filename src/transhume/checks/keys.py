@@ -6,16 +6,16 @@ from sqlglot import exp
 
 from transhume.batches import TargetTable
 from transhume.checks import CheckResult
-from transhume.operations import ParquetFiles
+from transhume.checks.rows import Rows, rows_of
 
 
-def duplicate_keys(paths: Sequence[str], key: Sequence[str]) -> exp.Select:
-    """Return the SELECT of the keys that more than one row of some Parquet files has."""
+def duplicate_keys(rows: Rows, key: Sequence[str]) -> exp.Select:
+    """Return the SELECT of the keys that more than one row has."""
     columns = [exp.column(name, quoted=True) for name in key]
     count = exp.Count(this=exp.Star())
     return (
         exp.select(*[column.copy() for column in columns])
-        .from_(ParquetFiles(expressions=[exp.Literal.string(path) for path in paths]))
+        .from_(rows_of(rows))
         .group_by(*[column.copy() for column in columns])
         .having(exp.GT(this=count.copy(), expression=exp.Literal.number(1)))
     )

@@ -4,13 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
-from transhume.operations import ParquetFiles
-
-
-def table_of(paths: Sequence[str], alias: str) -> exp.Table:
-    """Return the rows of Parquet files under an alias."""
-    rows = ParquetFiles(expressions=[exp.Literal.string(path) for path in paths])
-    return exp.Table(this=rows, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+from transhume.checks.rows import rows_of
 
 
 def missing_rows(own: Sequence[str], present: str, key: Mapping[str, str]) -> exp.Select:
@@ -19,14 +13,14 @@ def missing_rows(own: Sequence[str], present: str, key: Mapping[str, str]) -> ex
     `key` gives for each key column of the files `own` the column of the file `present`.
     """
     columns = [exp.column(name, "o", quoted=True) for name in key]
-    return exp.select(*columns).from_(table_of(own, "o")).where(_has_none("o", [present], key))
+    return exp.select(*columns).from_(rows_of(own, "o")).where(_has_none("o", [present], key))
 
 
 def other_rows(own: Sequence[str], present: str, key: Mapping[str, str]) -> exp.Select:
     """Return the SELECT of the keys that the target shows and none of the runs behind `own` loaded."""
     columns = [exp.alias_(exp.column(there, "p", quoted=True), there, quoted=True) for there in key.values()]
     reverse = {there: here for here, there in key.items()}
-    return exp.select(*columns).from_(table_of([present], "p")).where(_has_none("p", own, reverse))
+    return exp.select(*columns).from_(rows_of([present], "p")).where(_has_none("p", own, reverse))
 
 
 def claiming_rows(
@@ -48,7 +42,7 @@ def claiming_rows(
     decided = exp.In(
         this=exp.column(bucket, "f", quoted=True), expressions=[exp.Literal.string(name) for name in buckets]
     )
-    known = exp.select("1").from_(table_of(fates, "f")).where(exp.and_(*same, decided))
+    known = exp.select("1").from_(rows_of(fates, "f")).where(exp.and_(*same, decided))
     return other_rows(own, present, key).where(exp.Exists(this=known))
 
 
@@ -58,7 +52,7 @@ def _has_none(alias: str, paths: Sequence[str], key: Mapping[str, str]) -> exp.E
         exp.EQ(this=exp.column(own, alias, quoted=True), expression=exp.column(there, "x", quoted=True))
         for own, there in key.items()
     ]
-    found = exp.select("1").from_(table_of(paths, "x")).where(exp.and_(*same))
+    found = exp.select("1").from_(rows_of(paths, "x")).where(exp.and_(*same))
     return exp.Exists(this=found).not_()
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from transhume.batches import TargetTable
-from transhume.operations import ParquetFiles
+from transhume.checks.rows import Rows, rows_of
 from transhume.plan.model import Plan
 from transhume.plan.types import uuid_column
 from transhume.schema import ROW
@@ -46,8 +46,8 @@ def references(plan: Plan, tables: Mapping[str, TargetTable]) -> Iterator[Refere
                 yield reference
 
 
-def orphans(children: Sequence[str], columns: Sequence[str], parents: Sequence[str], keys: Sequence[str]) -> exp.Select:
-    """Return the SELECT of `columns` of each row in files `children` whose values no file of `parents` has as `keys`.
+def orphans(children: Rows, columns: Sequence[str], parents: Rows, keys: Sequence[str]) -> exp.Select:
+    """Return the SELECT of `columns` of each row of `children` whose values no row of `parents` has as `keys`.
 
     A reference with a NULL part refers to nothing and is not wrong (SQL's MATCH SIMPLE).
     """
@@ -57,8 +57,8 @@ def orphans(children: Sequence[str], columns: Sequence[str], parents: Sequence[s
     ]
     present = [exp.column(column, "c", quoted=True).is_(exp.null()).not_() for column in columns]
     values = [exp.column(column, "c", quoted=True) for column in columns]
-    found = exp.select("1").from_(_files(parents, "p")).where(exp.and_(*conditions))
-    return exp.select(*values).from_(_files(children, "c")).where(exp.and_(*present, exp.Exists(this=found).not_()))
+    found = exp.select("1").from_(rows_of(parents, "p")).where(exp.and_(*conditions))
+    return exp.select(*values).from_(rows_of(children, "c")).where(exp.and_(*present, exp.Exists(this=found).not_()))
 
 
 def chosen_parents(
@@ -73,10 +73,5 @@ def chosen_parents(
         exp.EQ(this=exp.column(key, "p", quoted=True), expression=exp.column(column, "c", quoted=True))
         for column, key in zip(columns, keys, strict=True)
     ]
-    rows = exp.select(exp.column(ROW, "p", quoted=True)).distinct().from_(_files(parents, "p"))
-    return rows.join(_files(children, "c"), on=exp.and_(*same)).join(_files([chosen], "n"), on=here)
-
-
-def _files(paths: Sequence[str], alias: str) -> exp.Table:
-    rows = ParquetFiles(expressions=[exp.Literal.string(path) for path in paths])
-    return exp.Table(this=rows, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+    rows = exp.select(exp.column(ROW, "p", quoted=True)).distinct().from_(rows_of(parents, "p"))
+    return rows.join(rows_of(children, "c"), on=exp.and_(*same)).join(rows_of([chosen], "n"), on=here)

@@ -18,7 +18,7 @@ COMMANDS = {
     "draft": "Propose tables, columns and rules, each with score, reason and alternatives.",
     "check": "Say everything that is wrong with the plan, with place and cure.",
     "preview": "Show some rows before and after, column by column, with the rule that acted.",
-    "sql": "Print the SQL as it will run.",
+    "sql": "Print the SQL as it will run, or write scripts to validate by hand.",
     "plan": "Say what a run would do: order, rows, tables, expected rejects, checks.",
     "approve": "Sign the plan, both schemas and the row counts into transhume.lock.",
     "estimate": "Say how long it takes: working days with chances, calendar, machine time, risks.",

@@ -34,6 +34,8 @@ _SAME_EVERYWHERE = (
 _DIFFERENT = (exp.Div, exp.IntDiv, exp.Mod, exp.ILike, exp.RegexpLike, exp.SimilarTo, exp.Collate, exp.AtTimeZone)
 """Operators whose meaning depends on the engine."""
 
+_WIDTH = 110
+"""Characters of a line for people, before a list is broken."""
 _OPERATORS = (exp.Binary, exp.Unary, exp.Between, exp.In)
 _GROUPED = (*_OPERATORS, exp.Lambda)
 _WITHOUT_GROUPS = (exp.Paren, exp.Dot)
@@ -58,8 +60,10 @@ class Dialect:
     literal: Callable[[str], exp.Expression]
     secret_variables: Callable[[str, bytes], Mapping[str, bytes]]
 
-    def render(self, tree: exp.Expression) -> str:
+    def render(self, tree: exp.Expression, *, pretty: bool = False) -> str:
         """Return the SQL text of a tree, with every name quoted and every operand in parentheses.
+
+        `pretty` breaks lines for people.
 
         Effects: none; the tree is not changed.
         Raises: LoweringError for an operation without a lowering, and for functions and operators
@@ -67,7 +71,12 @@ class Dialect:
         """
         try:
             return self.lower(tree).sql(
-                dialect=self.printer, identify=True, comments=False, unsupported_level=ErrorLevel.RAISE
+                dialect=self.printer,
+                identify=True,
+                comments=False,
+                pretty=pretty,
+                max_text_width=_WIDTH,
+                unsupported_level=ErrorLevel.RAISE,
             )
         except UnsupportedError as error:
             message = f"'{self.name}' cannot print a tree: {error}"

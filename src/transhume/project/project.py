@@ -21,6 +21,7 @@ from transhume.project.profiling import profile_system
 from transhume.project.proving import SourceReport, ValidationResult, validate_after, validate_before
 from transhume.project.reporting import RunReport, write_report
 from transhume.project.results import CheckReport, RunResult, result_of
+from transhume.project.scripting import validation_scripts_of
 from transhume.project.undoing import FinalizeResult, RollbackPreview, RollbackResult
 from transhume.project.workplace import Listener, Systems, Workplace
 from transhume.stages.check import Prediction
@@ -29,6 +30,7 @@ from transhume.stages.preview import PreviewedRow, preview
 from transhume.stages.profile import ProfileBounds
 from transhume.stages.proof.prove import processors
 from transhume.stages.published import Depth
+from transhume.stages.scripts import ScriptFile
 from transhume.stages.statements import Statement, statements
 from transhume.stages.subset import Subset
 from transhume.systems.undo import UndoChoice
@@ -336,6 +338,15 @@ class Project:
             systems.require_sound()
             with self._place.scratch(systems) as context:
                 return preview(context, plan.tables[mapping], rows)
+
+    def scripts(self, dialect: str | None = None) -> list[ScriptFile]:
+        """Return the scripts of a validation, to be run by hand on each side, and the list of what they do not say.
+
+        `dialect` is one for both sides, None each side's own. After a published run the target's scripts hold the
+        counts of its journal. Effects: none; only the tables' declarations are read.
+        Raises: PlanError, UsageError for an unknown dialect, SystemUnavailable.
+        """
+        return validation_scripts_of(self._place, dialect)
 
     def sql(self, mapping: str | None = None) -> list[Statement]:
         """Return the SELECTs of a run as its engine gets them, in order; `mapping` None: of all mappings.

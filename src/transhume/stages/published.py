@@ -179,7 +179,7 @@ class PublishedValidation:
     def _business(self, mapping: TableMapping, table: TargetTable) -> Iterator[CheckResult]:
         names = self._names(table)
         for rule in business_rules(self.context.plan, mapping, table, names):
-            select = wrong_rows(rule, table, names, self._present_file(mapping.name))
+            select = wrong_rows(rule, table, names, [self._present_file(mapping.name)])
             yield wrong_rows_result(self.context, rule.name, table, select, rule.covered, severity=rule.severity)
 
     def _prove(self, prover: Prover, mapping: TableMapping, table: TargetTable) -> Iterator[Event | CheckResult]:

@@ -172,6 +172,9 @@ CASE WHEN "v"."x" = '' THEN CAST([] AS TEXT[]) ELSE STRING_SPLIT("v"."x", '.') E
 -- TextLike
 "v"."x" LIKE 'a%_b';
 
+-- TextPart
+SUBSTRING("v"."x", 2, 3);
+
 -- TimestampFromDate
 CAST("v"."x" AS TIMESTAMP);
 

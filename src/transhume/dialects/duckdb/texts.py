@@ -60,6 +60,7 @@ def _text_like(node: op.Operation) -> exp.Expression:
 LOWERINGS: dict[type[op.Operation], Lowering] = {
     op.TrimAscii: lambda node: trim(node.this),
     op.CodePoints: lambda node: call("length", node.this),
+    op.TextPart: lambda node: call("substring", node.this, node.args["start"], node.args["length"]),
     op.HasNul: lambda node: call("contains", node.this, call("chr", number(0))),
     op.TextLike: _text_like,
     op.ReplaceText: lambda node: call("replace", node.this, node.args["find"], node.args["by"]),
