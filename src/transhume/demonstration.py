@@ -113,16 +113,24 @@ def _texts(column: Any) -> Iterator[str]:
 def take_through_life(
     folder: Path, key: AnswerKey, listener: Listener
 ) -> tuple[RunResult, RunResult, list[Comparison]]:
-    """Run the migration, run it again, and compare with the key.
+    """Back up as the plan requires, run the migration, do both again, and compare with the key.
 
     Returns the first run, the second one (which must find every row unchanged), and the comparisons.
     """
     project = Project(folder)
+    _back_up(project, listener)
     first = project.run(listener=listener)
     comparisons = compare(project, first, key)
+    # The first run has changed the target, so what the second would go back to is another state.
+    _back_up(project, listener)
     second = project.run(listener=listener)
     for table in second.tables:
         expected = key.tables[table.mapping].loaded
         comparisons.append(Comparison(table.mapping, "unchanged in a second run", expected, table.unchanged))
         comparisons.append(Comparison(table.mapping, "changed by a second run", 0, table.loaded))
     return first, second, comparisons
+
+
+def _back_up(project: Project, listener: Listener) -> None:
+    if project.plan().rollback.backup == "required":
+        project.backup(listener=listener)

@@ -24,7 +24,9 @@ def migrated(tmp_path_factory):
         "LEGACY_URL": f"sqlite:///{folder / 'legacy.db'}",
         "PLATFORM_URL": f"iceberg:{folder / 'lake'}?namespace=ai",
     }
-    return folder, key, Project(folder, environment=environment).run()
+    project = Project(folder, environment=environment)
+    assert project.backup().is_verified
+    return folder, key, project.run()
 
 
 @pytest.fixture(scope="module")

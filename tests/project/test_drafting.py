@@ -172,7 +172,9 @@ def test_the_demo_s_plan_needs_twelve_lines_of_a_person(tmp_path, postgres_url):
     demo = tmp_path / "demo"
     demo.mkdir()
     demonstration.make_demo(demo, 300, target)
-    Project(demo).run()
+    project = Project(demo)
+    project.backup()
+    project.run()
     made = draft("sqlite:///legacy.db", target, demo)
     text = made.plan("demo", source="${LEGACY_URL}", target="${PLATFORM_URL}")
     written = []
