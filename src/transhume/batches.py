@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from transhume.schema import FATE, ODD, REASONS, ROW, Carrier, Kind, LogicalType, Table, physical_names
+from transhume.schema import FATE, LINE, ODD, REASONS, ROW, Carrier, Kind, LogicalType, Table, physical_names
 
 _PLAIN_ARROW: dict[Kind, pa.DataType] = {
     Kind.UUID: pa.binary(16),
@@ -24,9 +24,10 @@ _PLAIN_ARROW: dict[Kind, pa.DataType] = {
 }
 
 ODD_TYPE = pa.list_(pa.struct([("name", pa.string()), ("class", pa.string()), ("value", pa.binary())]))
-"""One entry per odd value: column name; class `integer`, `real`, `text`, `blob` or `invalid` (text that is
-not UTF-8); value as bytes: decimal digits, Python's repr of the float, the UTF-8 text, the raw bytes.
-A PostgreSQL array that is no plain list is odd as `text`."""
+"""One entry per odd value: column name; class `integer`, `real`, `text`, `blob`, `invalid` (text that is not
+UTF-8) or `line` (the row's line in a file is no row: all its columns are odd); value as bytes: decimal digits, Python's
+repr of the float, the UTF-8 text, the raw bytes (of a line in the first column alone). A PostgreSQL array that is no
+plain list is odd as `text`."""
 
 OddValue = tuple[str, bytes]
 """Class and value as bytes, as ODD_TYPE describes them."""
@@ -54,13 +55,15 @@ def arrow_type(logical: LogicalType) -> pa.DataType:
 
 
 def extract_schema(table: Table) -> pa.Schema:
-    """Return the Arrow schema of a table's extract: `_row`, each carried column, `_odd`.
+    """Return the Arrow schema of a table's extract: `_row`, `_line` of a located table, each carried column, `_odd`.
 
     Columns whose type is None are left out; `check` has refused a plan that uses them.
     """
     carried = [column for column in table.columns if column.type is not None]
     names = physical_names(column.name for column in table.columns)
     fields = [pa.field(ROW, pa.int64(), nullable=False)]
+    if table.located:
+        fields.append(pa.field(LINE, pa.int64(), nullable=False))
     for column in carried:
         assert column.type is not None
         kind = pa.string() if column.carrier is Carrier.TEXT else arrow_type(column.type)

@@ -8,10 +8,14 @@ from transhume.schema import LogicalType, Table
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The tables of one system, by name, and what identifies the system (no credential)."""
+    """The tables of one system, by name, and what identifies the system (no credential).
+
+    `one_instant` is False for a source whose tables cannot be read as of one moment (files).
+    """
 
     identity: str
     tables: Mapping[str, Table]
+    one_instant: bool = True
 
 
 @dataclass(frozen=True, slots=True)

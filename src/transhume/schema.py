@@ -195,7 +195,10 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with its constraints; `obstacles` are reasons why it cannot be written (trigger, row security)."""
+    """A table with its constraints; `obstacles` are reasons why it cannot be written (trigger, row security).
+
+    The rows of a `located` table are lines of a text file: its extract has the number of each in `_line`.
+    """
 
     name: str
     columns: tuple[Column, ...]
@@ -205,6 +208,7 @@ class Table:
     checks: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
     row_count: int | None = None
+    located: bool = False
 
     def column(self, name: str) -> Column | None:
         """Return the column of this exact name, or None."""
@@ -215,12 +219,16 @@ ROW = "_row"
 """Extract column: position of the row in its table's extract, from 0, unique."""
 ODD = "_odd"
 """Extract column: values whose storage class is not the column's own (SQLite), NULL for nearly all rows."""
+LINE = "_line"
+"""Extract column of located tables only: the line of the file on which the row begins, from 1."""
+LINE_CLASS = "line"
+"""Class of an odd value in every column of a row whose line is none of the table's; the first one holds the line."""
 KEY_UUID = "_uuid"
 FATE = "_fate"
 REASONS = "_reasons"
 WARNINGS = "_warnings"
 """Only where a mapping has checks that stop or warn: `stop:name` and `warn:name`, joined by line feeds, or NULL."""
-BOOKKEEPING = (ROW, ODD, KEY_UUID, FATE, REASONS, WARNINGS)
+BOOKKEEPING = (ROW, LINE, ODD, KEY_UUID, FATE, REASONS, WARNINGS)
 
 
 def physical_names(names: Iterable[str]) -> dict[str, str]:

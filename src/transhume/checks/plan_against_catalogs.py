@@ -29,7 +29,7 @@ def catalog_findings(
     `target` None: nothing is known of the target; all its tables count as missing.
     """
     tables: dict[str, TargetTable] = {}
-    findings = [*_unused_tables(plan, source)]
+    findings = [*_unused_tables(plan, source), *_consistency(plan, source)]
     if target is not None and source.identity == target.identity:
         message = f"source and target are the same system ({source.identity}); the source is never written"
         findings.append(at(plan, ("target",), "same_system", message, "name another database or another schema"))
@@ -47,6 +47,21 @@ def catalog_findings(
     tables, problems = merged(plan, tables)
     findings += problems
     return tables, sorted(dict.fromkeys(findings), key=_line)
+
+
+def _consistency(plan: Plan, source: Catalog) -> Iterator[Finding]:
+    if source.one_instant:
+        return
+    what = f"{source.identity} has no snapshot: its tables are read one after the other"
+    if plan.consistency is None:
+        message = f"{what}, and the plan does not say that this will do"
+        cure = "write 'consistency: none'; every file is hashed before and after, and a change stops the run"
+        yield at(plan, ("source",), "no_snapshot", message, cure)
+    else:
+        message = (
+            f"{what}; what changes between two of them is not seen, what changes while they are read stops the run"
+        )
+        yield at(plan, ("consistency",), "no_snapshot", message, "", "note")
 
 
 def _line(finding: Finding) -> tuple[str, int, int]:

@@ -38,6 +38,10 @@ def print_run(output: Output, result: "RunResult") -> None:
         notes.update({f"{table.mapping} {note}": count for note, count in table.notes.items()})
     if notes:
         output.table("decided by the plan", ["what", "rows"], sorted(notes.items()))
+    if not result.one_instant:
+        output.result(
+            "the source has no snapshot: its tables were read one after the other, unchanged while they were read"
+        )
     failed = [check for check in result.checks if not check["passed"]]
     output.result(f"{len(result.checks) - len(failed)} checks passed, {len(failed)} failed")
     if any(table.rejected for table in result.tables):

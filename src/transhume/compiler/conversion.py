@@ -5,6 +5,7 @@ The reasons, each followed by `:` and the source column (the oracle has its own 
 | reason          | a row has it where                                                                            |
 |-----------------|-----------------------------------------------------------------------------------------------|
 | `bad_encoding`  | the source holds text that is not UTF-8                                                       |
+| `bad_line`      | the row's line in a file is no row of its table, which stands behind `:` here                 |
 | `blob`          | the source holds bytes where its column has another type                                      |
 | `bad_value`     | the source holds a value of another class, and no text is read as the wanted type (bytes, list) |
 | `bad_integer`   | a text is not an integer of 64 bits                                                           |

@@ -16,7 +16,7 @@ from transhume.plan.model import Pivot, Plan, TableMapping
 from transhume.plan.types import SourceTypes, resolve
 from transhume.rules.rule import Argument, ColumnRef, Constant, Reason, Rule, RuleProblem, Sql, label
 from transhume.rules.trees import every, is_present, is_true
-from transhume.schema import ODD, ROW, TEXT, UUID, Carrier, Column, Kind, LogicalType, physical_names
+from transhume.schema import LINE_CLASS, ODD, ROW, TEXT, UUID, Carrier, Column, Kind, LogicalType, physical_names
 
 _KEY_KINDS = frozenset({Kind.TEXT, Kind.INT, Kind.BIGINT, Kind.UUID})
 _INTEGERS = frozenset({Kind.INT, Kind.BIGINT})
@@ -242,6 +242,8 @@ class MappingScope:
             Reason(self.bind(_is(odd_class, "invalid")), f"bad_encoding:{name}"),
             Reason(self.bind(_is(odd_class, "blob")), f"blob:{name}"),
         ]
+        if place.table.table.located:
+            reasons.append(Reason(self.bind(_is(odd_class, LINE_CLASS)), f"bad_line:{place.table.table.name}"))
         if aim.kind is not Kind.TEXT and parse_reason(aim) is None:
             reasons.append(Reason(is_present(odd_text), f"bad_value:{name}"))
             return Sql(clean.value, aim, (*reasons, *clean.reasons))

@@ -74,6 +74,7 @@ def plan_text(
     source: str = "${SOURCE_URL}",
     target: str = "${TARGET_URL}",
     schema_file: str = "",
+    one_instant: bool = True,
 ) -> str:
     """Return a whole plan. `source` and `target` stand as given: references to variables, never URLs with secrets."""
     lookups: dict[str, tuple[str, ...]] = {}
@@ -89,6 +90,7 @@ def plan_text(
         f"namespace: {text(name)}   # part of every generated key: never change it after a run",
         f"source: {source}",
         f"target: {target}",
+        *([] if one_instant else ["consistency: none   # the source has no snapshot"]),
         "defaults:",
         *([f"  time_zone: {OPEN}   # the zone of the source's local times, such as Europe/Berlin"] if utc else []),
         "  max_rejects: 0",

@@ -26,9 +26,9 @@ _EXACT_IN_DOUBLE = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """A value whose class is not its column's: `integer`, `real`, `text`, `blob` or `invalid`, and its bytes.
+    """A value whose class is not its column's: `integer`, `real`, `text`, `blob`, `invalid` or `line`, and its bytes.
 
-    The bytes are those of `batches.ODD_TYPE`: digits, repr or text as UTF-8; the raw bytes of the other two.
+    The bytes are those of `batches.ODD_TYPE`: digits, repr or text as UTF-8; the raw bytes of the others.
     """
 
     storage: str

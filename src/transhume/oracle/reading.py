@@ -11,7 +11,7 @@ from transhume.oracle.json_texts import changes_as_value
 from transhume.plan.model import NamesLookup
 from transhume.plan.types import resolve
 from transhume.rules.rule import Argument, ColumnRef, Constant, Outcome, Rule, RuleProblem, label
-from transhume.schema import TEXT, UUID, Carrier, Column, Kind, LogicalType
+from transhume.schema import LINE_CLASS, TEXT, UUID, Carrier, Column, Kind, LogicalType
 
 if TYPE_CHECKING:
     from transhume.oracle.row import Oracle
@@ -292,16 +292,16 @@ def _column_reader(oracle: "Oracle", name: str, wanted: LogicalType | None) -> R
         from_own = _from_bytes(from_own)
     elif own.element == UUID and not isinstance(from_own, RuleProblem):
         from_own = _from_list_of_bytes(from_own)
-    _, own_name = resolve(oracle.mapping, name)
+    table, own_name = resolve(oracle.mapping, name)
     if own_name != name or isinstance(from_own, RuleProblem):
-        return _careful_reader(_place(oracle, name), from_own, aim, name)
+        return _careful_reader(_place(oracle, name), from_own, aim, (name, table))
 
     def read(scope: RowScope) -> Outcome:
         value = scope.row[name]
         if value is None:
             return _NULL
         if value.__class__ is Odd:
-            return _odd(value, aim, name)
+            return _odd(value, aim, name, table)
         return from_own(value)
 
     return read
@@ -316,14 +316,20 @@ def _from_list_of_bytes(convert_list: Callable[[Any], Outcome]) -> Callable[[Any
 
 
 def _careful_reader(
-    place: Callable[[RowScope], Any], from_own: Callable[[Any], Outcome] | RuleProblem, aim: LogicalType, name: str
+    place: Callable[[RowScope], Any],
+    from_own: Callable[[Any], Outcome] | RuleProblem,
+    aim: LogicalType,
+    column: tuple[str, str],
 ) -> Read:
-    """Return the reader of a joined column, or of one that only values of another class have a conversion for."""
+    """Return the reader of a joined column, or of one that only values of another class have a conversion for.
+
+    `column` is its name and its source table.
+    """
 
     def read(scope: RowScope) -> Outcome:
         value = place(scope)
         if value.__class__ is Odd:
-            return _odd(value, aim, name)
+            return _odd(value, aim, *column)
         if isinstance(from_own, RuleProblem):
             raise from_own
         return _NULL if value is None else from_own(value)
@@ -341,10 +347,12 @@ def _from_own(column: Column, own: LogicalType, aim: LogicalType, name: str) -> 
         return problem
 
 
-def _odd(odd: Odd, aim: LogicalType, name: str) -> Outcome:
+def _odd(odd: Odd, aim: LogicalType, name: str, table: str) -> Outcome:
     """Return what a value of another class gives: texts, integers and reals are read as text is read."""
     if odd.storage == "invalid":
         return Outcome(None, (f"bad_encoding:{name}",))
+    if odd.storage == LINE_CLASS:
+        return Outcome(None, (f"bad_line:{table}",))
     if odd.storage == "blob":
         return Outcome(None, (f"blob:{name}",))
     if not reads_text(aim):

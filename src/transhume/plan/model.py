@@ -246,7 +246,8 @@ class Plan(BaseModel):
     rollback: Rollback = Rollback()
     notify: Any = ()
     phases: Any = ()
-    consistency: Any = None
+    consistency: Literal["none"] | None = None
+    """`none`: the source's tables need not be of one instant (files have none)."""
     performance: tuple[PerformanceCheck, ...] = ()
     _origin: Origin = PrivateAttr(default_factory=Origin)
 

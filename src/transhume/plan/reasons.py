@@ -68,6 +68,10 @@ REASONS: Mapping[str, Meaning] = MappingProxyType(
         ),
         "no_match": Meaning("the join '{column}' finds no row", "write 'none: null' in the join"),
         "bad_encoding": Meaning("'{column}' holds text that is not UTF-8", _NO_CURE),
+        "bad_line": Meaning(
+            "their lines are no rows of '{column}' (fields, quotes, JSON); the rejects have numbers and texts",
+            "correct these lines of the file, or accept them as rejects by max_rejects",
+        ),
         "blob": Meaning("'{column}' holds bytes where its column has another type", _NO_CURE),
         "bad_value": Meaning("'{column}' holds a value of another class than its column", _NO_CURE),
         "bad_integer": Meaning("'{column}' holds a text that is no whole number of 64 bits", _NO_CURE),
@@ -176,7 +180,7 @@ def _finding(
     words = {"kind": kind, "column": column, "target": target or column}
     message = f"{counted(count, 'row')} of '{mapping.from_}' will be rejected: {meaning.what.format(**words)}"
     if keys:
-        named = f"{', '.join(mapping.key)} =" if mapping.key else "row"
+        named = "line" if kind == "bad_line" else f"{', '.join(mapping.key)} =" if mapping.key else "row"
         message += f" (for example {named} {', '.join(keys)})"
     cure = meaning.cure.format(**words)
     if target is not None:
@@ -194,7 +198,7 @@ def _finding(
 
 def _target_of(mapping: TableMapping, kind: str, column: str) -> str | None:
     """Return the target column whose rule gives a reason: by the column it names, and what the rule can say."""
-    if kind in {"check", "ambiguous", "no_match", "duplicate_key", "tied"} or (
+    if kind in {"check", "ambiguous", "no_match", "duplicate_key", "tied", "bad_line"} or (
         kind == "null_key" and column in mapping.key
     ):
         return None

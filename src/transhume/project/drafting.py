@@ -23,10 +23,20 @@ class Draft:
 
     matching: Matching
     tables: tuple[TableDraft, ...]
+    one_instant: bool = True
+    """Whether the source has a snapshot; where not, the plan says so."""
 
     def plan(self, name: str, *, source: str, target: str, schema_file: str = "") -> str:
         """Return the text of a plan; `source` and `target` are written as they are: references, never secrets."""
-        return plan_text(self.matching, self.tables, name=name, source=source, target=target, schema_file=schema_file)
+        return plan_text(
+            self.matching,
+            self.tables,
+            name=name,
+            source=source,
+            target=target,
+            schema_file=schema_file,
+            one_instant=self.one_instant,
+        )
 
     def tsv(self) -> str:
         """Return every candidate with its score, a line each, best first; names hold no tab or line feed there."""
@@ -61,7 +71,7 @@ def draft(
     if not target.tables:
         drafts = created_drafts(source, ours, matching.lonely_sources)
         matching = Matching((), matching.scores, (), (), matching.ignored)
-    return Draft(matching, tuple(drafts))
+    return Draft(matching, tuple(drafts), source.one_instant)
 
 
 def _look(

@@ -49,6 +49,8 @@ class RunResult:
     duration_s: float
     fed: Mapping[str, int] = field(default_factory=dict)
     """Rows by source table that only feed joins and gathers; no mapping is made from these tables."""
+    one_instant: bool = True
+    """Whether all source tables were read as of one moment; files cannot be."""
     stages_s: Mapping[str, float] = field(default_factory=dict)
     """Wall seconds by stage, of the stages that are over, as the newest process of the run took them."""
 
@@ -71,6 +73,7 @@ class RunResult:
             "keys": str(self.keys),
             "duration_s": self.duration_s,
             "fed": dict(self.fed),
+            "one_instant": self.one_instant,
             "stages_s": dict(self.stages_s),
             "slowest_stage": self.slowest_stage,
         }
@@ -113,6 +116,7 @@ def result_of(folder: RunFolder) -> RunResult:
         keys=folder.keys,
         duration_s=_duration_s(entries),
         fed=dict(fed),
+        one_instant=not any(event.fields.get("one_instant") is False for event in events),
         stages_s=_stages_s(entries),
     )
 

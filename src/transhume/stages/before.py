@@ -18,7 +18,7 @@ from transhume.oracle import Oracle
 from transhume.oracle.reading import Field, RowScope
 from transhume.plan.model import TableMapping
 from transhume.plan.places import at, at_column, at_mapping
-from transhume.schema import ODD, physical_names
+from transhume.schema import LINE_CLASS, ODD, physical_names
 from transhume.stages.check import Prediction
 from transhume.stages.context import WorkContext
 from transhume.stages.proof.evidence import Evidence
@@ -78,7 +78,8 @@ class SourceValidation:
             for segment in segments:
                 if segment.odd_columns:
                     odd = pq.read_table(evidence.work / segment.path, columns=[ODD])[ODD].drop_null()
-                    counts.update((each["name"], each["class"]) for row in odd.to_pylist() for each in row)
+                    entries = [each for row in odd.to_pylist() for each in row if each["class"] != LINE_CLASS]
+                    counts.update((each["name"], each["class"]) for each in entries)
             for (column, storage), count in sorted(counts.items()):
                 message = (
                     f"{counted(count, 'value')} of '{name}.{column}' are of the class '{storage}', not the column's"

@@ -1,19 +1,21 @@
 """Check: what is wrong with a plan once both systems are looked at, and which rows a run would reject."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from transhume.batches import Event
+from transhume.batches import Event, Segment
 from transhume.checks.counts import TableTally, reject_limit
 from transhume.compiler import table_order
 from transhume.errors import Finding
 from transhume.plan.model import TableMapping
 from transhume.plan.near_names import unknown_name_findings
 from transhume.plan.reasons import findings_from_reasons
-from transhume.schema import FATE, REASONS, ROW
+from transhume.schema import FATE, LINE, REASONS, ROW
 from transhume.stages.context import WorkContext
 from transhume.stages.extract import extract
 from transhume.stages.keys import group_keys, parent_keys
@@ -81,15 +83,21 @@ class Prediction:
                 for pair in pc.value_counts(fates).to_pylist():
                     setattr(table, pair["values"], getattr(table, pair["values"]) + pair["counts"])
                 rejected = result.filter(pc.is_valid(result[REASONS]))
-                self._count(mapping, rejected)
+                self._count(mapping, rejected, transformed.segment)
 
-    def _count(self, mapping: TableMapping, rejected: pa.Table) -> None:
+    def _count(self, mapping: TableMapping, rejected: pa.Table, segment: Segment) -> None:
         keys = [name for name in rejected.column_names if name.startswith("_k")] or [ROW]
         counts: Counter[str] = Counter()
-        for row in rejected.select([*keys, REASONS]).to_pylist():
+        for row in rejected.select(list(dict.fromkeys([ROW, *keys, REASONS]))).to_pylist():
             for reason in row[REASONS].split("\n"):
                 counts[reason] += 1
                 sample = self._samples.setdefault((mapping.name, reason), [])
                 if len(sample) < _SAMPLE_KEYS:
-                    sample.append(", ".join(str(row[key]) for key in keys))
+                    # A bad line has no key; its number is what a person looks for.
+                    is_line = reason.startswith("bad_line:")
+                    sample.append(self._line(segment, row) if is_line else ", ".join(str(row[key]) for key in keys))
         self.tallies[mapping.name].reasons.update(counts)
+
+    def _line(self, segment: Segment, row: Mapping[str, Any]) -> str:
+        read = pq.read_table(self._context.folder.work / segment.path, columns=[LINE], memory_map=True)
+        return str(read[LINE][row[ROW] - segment.first_row].as_py())

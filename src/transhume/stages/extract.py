@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transhume.batches import Event, FrozenLookup, Segment, extract_schema
-from transhume.errors import SystemUnavailable
-from transhume.schema import ODD, Table
+from transhume.errors import SystemRefused, SystemUnavailable
+from transhume.schema import LINE, LINE_CLASS, ODD, Table
 from transhume.stages.context import WorkContext
 from transhume.stages.files import sha256_of, write_private_parquet
 from transhume.stages.lookups import freeze_lookups, is_lookup_sound, journalled_lookup
@@ -64,7 +64,14 @@ def _extract_anew(context: WorkContext) -> Iterator[Event]:
     folder.mkdir(parents=True, mode=0o700)
     started = time.monotonic()
     with context.source.snapshot() as snapshot, ThreadPoolExecutor(1, "segment-writer") as disk:
-        yield Event("extract_started", {"instant": snapshot.instant, "tables": context.source_tables()})
+        yield Event(
+            "extract_started",
+            {
+                "instant": snapshot.instant,
+                "tables": context.source_tables(),
+                "one_instant": context.source_catalog.one_instant,
+            },
+        )
         # First, because what is wrong there is known before a large source is read.
         yield from freeze_lookups(context)
         for ordinal, name in enumerate(context.source_tables()):
@@ -74,7 +81,10 @@ def _extract_anew(context: WorkContext) -> Iterator[Event]:
             pending: list[Future[Segment]] = []
             batches = snapshot.read(table, context.limits.segment_rows_max, context.limits.segment_bytes_max)
             first_row = 0
+            only_feeds = name in context.fed_tables()
             for index, batch in enumerate(_at_least_one(batches, table)):
+                if only_feeds:
+                    _require_lines(batch, table)
                 path = Path("extract") / f"t{ordinal:03d}" / f"{index:06d}.parquet"
                 pending.append(disk.submit(_write, context.folder.work, path, table, index, first_row, batch))
                 first_row += batch.num_rows
@@ -98,6 +108,20 @@ def _at_least_one(batches: Iterator[pa.RecordBatch], table: Table) -> Iterator[p
         return
     yield first
     yield from batches
+
+
+def _require_lines(batch: pa.RecordBatch, table: Table) -> None:
+    """Raise SystemRefused for a bad line of a table that is nobody's source of rows: no reject could tell of it."""
+    odd = batch.column(ODD)
+    if not table.located or odd.null_count == len(odd):
+        return
+    for number, entries in zip(batch.column(LINE).to_pylist(), odd.to_pylist(), strict=True):
+        if any(each["class"] == LINE_CLASS for each in entries or ()):
+            message = (
+                f"line {number} of '{table.name}' is no row, and the table only feeds joins, where nothing would "
+                "tell of it; nothing is published. Correct the line, or map the table, so that such lines are rejects"
+            )
+            raise SystemRefused(message)
 
 
 def _written(context: WorkContext, pending: Future[Segment]) -> Event:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from transhume.compiler import table_order
 from transhume.plan.model import TableMapping
-from transhume.schema import FATE, ODD, REASONS, ROW, Kind, physical_names
+from transhume.schema import FATE, LINE_CLASS, ODD, REASONS, ROW, Kind, physical_names
 from transhume.stages.context import WorkContext
 from transhume.stages.extract import extract
 from transhume.stages.keys import group_keys, parent_keys
@@ -99,7 +99,7 @@ def _row(
     source = pq.read_table(context.folder.work / path).slice(position - first_row, 1).to_pylist()[0]
     own = context.source_catalog.tables[mapping.from_]
     names = physical_names(column.name for column in own.columns)
-    odd = {each["name"]: _odd_text(each) for each in source[ODD] or ()}
+    odd = {each["name"]: _odd_text(each) for each in source[ODD] or () if each["value"] or each["class"] != LINE_CLASS}
     before = {column.name: odd.get(column.name, source.get(names[column.name])) for column in own.columns}
     targets = context.tables[mapping.name].table
     target_names = physical_names(column.name for column in targets.columns)

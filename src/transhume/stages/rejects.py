@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from transhume.batches import Segment
 from transhume.plan.model import TableMapping
 from transhume.rules.rule import ColumnRef
-from transhume.schema import FATE, ODD, REASONS, ROW, physical_names
+from transhume.schema import FATE, LINE, LINE_CLASS, ODD, REASONS, ROW, physical_names
 from transhume.stages.context import RunContext, WorkContext
 from transhume.stages.files import write_private_parquet
 
@@ -50,8 +50,9 @@ def write_rejects(
 def write_rejects_for_people(context: RunContext, mapping: TableMapping) -> int:
     """Write one CSV with all rejects of a mapping, if it has any, and return their number.
 
-    Reasons first, then the source's columns under their own names; an odd value is shown with its class. A text that
-    a spreadsheet would take for a formula gets a quote before it: this file is for reading, the Parquet for machines.
+    Reasons first, then the line where the source is a text file, then the source's columns under their own names; an
+    odd value is shown with its class, a bad line whole in the first of them. A text that a spreadsheet would take for a
+    formula gets a quote before it: this file is for reading, the Parquet for machines.
     """
     source = context.source_catalog.tables[mapping.from_]
     names = physical_names(column.name for column in source.columns)
@@ -63,11 +64,13 @@ def write_rejects_for_people(context: RunContext, mapping: TableMapping) -> int:
         os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="", encoding="utf-8"
     ) as file:
         writer = csv.writer(file)
-        writer.writerow(["reasons", *header])
+        writer.writerow(["reasons", *(["line"] if source.located else []), *header])
         for row in _rejected(context, mapping):
-            odd = {each["name"]: _odd_text(each) for each in row[ODD] or ()}
+            entries = [each for each in row[ODD] or () if each["class"] != LINE_CLASS or each["value"]]
+            odd = {each["name"]: _odd_text(each) for each in entries}
             values = [odd.get(name, row.get(names[name])) for name in header]
-            writer.writerow([row[REASONS].replace("\n", ", "), *(readable(value) for value in values)])
+            located = [row[LINE]] if source.located else []
+            writer.writerow([row[REASONS].replace("\n", ", "), *located, *(readable(value) for value in values)])
             count += 1
     if count:
         partial.rename(final)

@@ -42,6 +42,7 @@ SYSTEMS: dict[str, System] = {
     ),
     "postgresql": _POSTGRES,
     "postgres": _POSTGRES,
+    "files": System("transhume.systems.files.source:open_source", None),
     "iceberg": System(
         None,
         "transhume.systems.iceberg:open_target",
