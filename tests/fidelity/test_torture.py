@@ -16,6 +16,8 @@ from tests.fidelity.torture import (
     read_postgres,
     read_refused,
     rejects,
+    write_csv,
+    write_jsonl,
     write_plan,
     write_postgres,
     write_sqlite,
@@ -24,9 +26,10 @@ from transhume.errors import PlanError
 from transhume.project import Project, RunResult
 
 SQLITE, POSTGRES = read_groups("sqlite.yaml"), read_groups("postgres.yaml")
+CSV, JSONL = read_groups("csv.yaml"), read_groups("jsonl.yaml")
 
 
-@pytest.mark.parametrize("groups", [SQLITE, POSTGRES], ids=["sqlite", "postgres"])
+@pytest.mark.parametrize("groups", [SQLITE, POSTGRES, CSV], ids=["sqlite", "postgres", "csv"])
 def test_each_source_has_sixty_values_with_one_outcome_each(groups: Sequence[Group]) -> None:
     """At least 60 values a source are written down, each either arriving or rejected, never both."""
     values = [value for group in groups for value in group.values]
@@ -60,6 +63,27 @@ def test_postgres_to_iceberg(tmp_path: Path, postgres_url: str) -> None:
     write_postgres(postgres_url, "old", POSTGRES)
     project = write_plan(tmp_path, POSTGRES, f"{postgres_url}&schema=old", "iceberg:./lake?namespace=ai")
     _hold(POSTGRES, "iceberg", project.run(), read_lake(_lake(project), "ai"))
+
+
+def test_csv_to_postgres(tmp_path: Path, postgres_url: str) -> None:
+    """Fields of a CSV file in PostgreSQL, as psycopg reads them."""
+    write_csv(tmp_path / "t.csv", CSV)
+    project = write_plan(tmp_path, CSV, "files:*.csv", f"{postgres_url}&schema=ai")
+    _hold(CSV, "postgres", project.run(), [read_postgres(postgres_url, "ai")])
+
+
+def test_csv_to_iceberg(tmp_path: Path) -> None:
+    """Fields of a CSV file in a lake, as pyiceberg reads the tables and DuckDB the files."""
+    write_csv(tmp_path / "t.csv", CSV)
+    project = write_plan(tmp_path, CSV, "files:*.csv", "iceberg:./lake?namespace=ai")
+    _hold(CSV, "iceberg", project.run(), read_lake(_lake(project), "ai"))
+
+
+def test_json_lines_to_iceberg(tmp_path: Path) -> None:
+    """Values of JSON Lines in a lake, as pyiceberg reads the tables and DuckDB the files."""
+    write_jsonl(tmp_path / "t.jsonl", JSONL)
+    project = write_plan(tmp_path, JSONL, "files:t.jsonl", "iceberg:./lake?namespace=ai")
+    _hold(JSONL, "iceberg", project.run(), read_lake(_lake(project), "ai"))
 
 
 @pytest.mark.parametrize("target", ["postgres", "iceberg"])

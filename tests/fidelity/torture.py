@@ -84,10 +84,14 @@ def _value(each: Mapping[str, Any], column: str) -> Value:
 def write_plan(folder: Path, groups: Sequence[Group], source: str, target: str) -> Project:
     """Write the project that copies the table, whatever is rejected."""
     folder.mkdir(exist_ok=True)
-    types = ", ".join(f"{group.name}: '{group.into}'" for group in groups if group.into)
+    is_files = source.startswith("files:")
+    types = ", ".join(
+        [*(["id: bigint"] if is_files else []), *(f"{group.name}: '{group.into}'" for group in groups if group.into)]
+    )
     columns = ", ".join(f"{group.name}: {group.name}" for group in groups)
     (folder / "transhume.yaml").write_text(
         "transhume: 1\nname: torture\nnamespace: torture\nsource: ${SOURCE_URL}\ntarget: ${TARGET_URL}\n"
+        f"{'consistency: none' if is_files else ''}\n"
         "defaults: {max_rejects: 100%}\ntables:\n"
         f"  t: {{from: t, key: id, create: true, types: {{{types}}}, columns: {{id: id, {columns}}}}}\n"
     )
@@ -111,6 +115,34 @@ def write_sqlite(path: Path, groups: Sequence[Group]) -> None:
     source.close()
 
 
+def write_csv(path: Path, groups: Sequence[Group]) -> None:
+    """Make a CSV file with the table: between two commas stands what `put` says, and nothing in the other columns."""
+    header = ",".join(["id", *(group.name for group in groups)])
+    with path.open("wb") as file:
+        file.write(header.encode() + b"\r\n")
+        for place, group in enumerate(groups):
+            for number, value in group.rows():
+                fields = [str(number).encode(), *(b"" for _ in groups)]
+                fields[place + 1] = _put_bytes(value.put)
+                file.write(b",".join(fields) + b"\r\n")
+
+
+def write_jsonl(path: Path, groups: Sequence[Group]) -> None:
+    """Make a JSON Lines file with the table: an object a row, of its id and the one value."""
+    lines = [f'{{"id": {number}, "{group.name}": {value.put}}}' for group in groups for number, value in group.rows()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _put_bytes(put: str) -> bytes:
+    kind, _, rest = put.partition(":")
+    if kind == "hex":
+        return bytes.fromhex(rest)
+    if kind == "repeat":
+        letter, _, count = rest.partition(":")
+        return letter.encode() * int(count)
+    return put.encode()
+
+
 def write_postgres(url: str, schema: str, groups: Sequence[Group]) -> None:
     """Make a schema with the table."""
     with psycopg.connect(url, autocommit=True) as source:
@@ -128,7 +160,7 @@ def rejects(result: RunResult) -> dict[int, str]:
     found = {}
     for file in sorted((result.rejects / "m000").glob("*.parquet")):
         for row in pq.read_table(file, columns=["id", "_reasons"]).to_pylist():
-            found[row["id"]] = row["_reasons"]
+            found[int(row["id"])] = row["_reasons"]
     return found
 
 
