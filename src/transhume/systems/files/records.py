@@ -7,7 +7,7 @@ What is no record of the right number of fields is a bad line, in one of these e
 | what is wrong | the bad line is |
 |---|---|
 | another number of fields, U+0000, a quote inside a field without quotes | the record, of several lines where it is |
-| something behind a closing quote, a quote that is never closed | the line, and those up to where its quotes pair off |
+| something behind a closing quote, a quote that is never closed | the line, and those that may be its text |
 
 Source: RFC 4180, which does not say what to do with what it does not allow.
 """
@@ -112,14 +112,30 @@ class Grammar:
         first = self._line.match(text, start)
         if first is None:
             return None
-        end, quotes = first.end(), first[0].count(self.dialect.quote)
-        while quotes % 2:
-            following = self._line.match(text, end)
-            if following is None or end - start > RECORD_BYTES_MAX:
-                # Nothing closes it: the line alone is broken.
-                return first.end() if room else None
-            end, quotes = following.end(), quotes + following[0].count(self.dialect.quote)
-        return end
+        return self._broken_end(text, first.end(), room=room)
+
+    def _broken_end(self, text: bytes, end: int, *, room: bool) -> int | None:
+        """Return where lines with broken quotes end, of which the first ends at `end`.
+
+        If the next quote stands where a field begins, it opens one, and the lines before it are rows by themselves. If
+        not, it may close the text that is broken: then what lies before it could be that text, and is no row.
+        """
+        quote = self.dialect.quote
+        while True:
+            place = text.find(quote, end)
+            if place < 0 or place - end > RECORD_BYTES_MAX:
+                return end if room or place >= 0 else None
+            if self._opens(text, place):
+                return end
+            line = self._line.match(text, place)
+            if line is None:
+                return None
+            end = line.end()
+            if not self._opens(text, text.rfind(quote, 0, end)):
+                return end
+
+    def _opens(self, text: bytes, place: int) -> bool:
+        return place == 0 or text[place - 1 : place] in (self.dialect.delimiter, b"\n", b"\r")
 
     def _unquoted(self, value: bytes) -> bytes:
         quote = self.dialect.quote
