@@ -112,7 +112,7 @@ def read_parts(file: TableFile, opened: BinaryIO, columns: Sequence[Column], sch
             except pa.ArrowInvalid:  # its text would quote a value
                 message = f"'{file.path.name}' holds a value that its type does not allow; nothing of it is used"
                 raise SystemRefused(message) from None
-            yield Part(arrays, None)
+            yield Part(arrays, None, row_count=batch.num_rows)
 
 
 def _opened(file: TableFile, opened: BinaryIO) -> pq.ParquetFile:

@@ -15,12 +15,14 @@ class Part:
     columns: list[pa.Array]
     lines: pa.Array | None
     odd: dict[str, dict[int, OddValue]] = field(default_factory=dict)
+    row_count: int | None = None
+    """Of rows without lines, for there may be no column."""
 
     def fields(self) -> list[pa.Array]:
         """Return the arrays as the extract has them behind `_row`."""
-        first = self.columns[0] if self.lines is None else self.lines
-        located = [] if self.lines is None else [self.lines]
-        return [*located, *self.columns, odd_array(len(first), self.odd)]
+        if self.lines is None:
+            return [*self.columns, odd_array(self.row_count or 0, self.odd)]
+        return [self.lines, *self.columns, odd_array(len(self.lines), self.odd)]
 
 
 def batches(schema: pa.Schema, parts: Iterator[Part], rows_max: int, bytes_max: int) -> Iterator[pa.RecordBatch]:
