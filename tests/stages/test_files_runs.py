@@ -185,7 +185,7 @@ def test_init_draft_and_profile_read_files(tmp_path: Path) -> None:
 def test_the_command_says_that_there_was_no_snapshot(tmp_path: Path) -> None:
     """A person who reads the end of a run reads it there."""
     _project(tmp_path)
-    command = [sys.executable, "-m", "transhume.cli", "-p", str(tmp_path), "run"]
+    command = [sys.executable, "-c", "from transhume.cli import main; main()", "-p", str(tmp_path), "run"]
     done: Any = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "the source has no snapshot" in done.stdout + done.stderr, (done.stdout, done.stderr)
 
