@@ -23,6 +23,7 @@ COMMANDS = {
     "approve": "Sign the plan, both schemas and the row counts into transhume.lock.",
     "estimate": "Say how long it takes: working days with chances, calendar, machine time, risks.",
     "backup": "Copy source and target tables, and prove each copy by restoring it.",
+    "rehearse": "Run a part into a scratch place with all checks, drill the rollback, measure the rates.",
     "run": "Extract, transform, stage, validate, publish; goes on by itself where it stopped.",
     "status": "Say where a run stands; --watch follows it.",
     "validate": "Check again what the target shows of a published run.",

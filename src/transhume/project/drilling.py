@@ -9,7 +9,7 @@ from typing import Any
 from transhume.batches import Event
 from transhume.errors import Refused, TranshumeError
 from transhume.plan.lock import plan_hash
-from transhume.project.results import RunResult, result_of
+from transhume.project.results import RunResult
 from transhume.project.running import run
 from transhume.project.scratch_place import ScratchPlace, remove_leftovers, scratch_place
 from transhume.project.undoing import preview_rollback, take_back
@@ -19,7 +19,7 @@ from transhume.stages.drill import Drill, DrilledTable
 from transhume.stages.rollback import KEPT_FILE
 from transhume.stages.subset import Subset
 from transhume.stages.target_tables import undo_references
-from transhume.systems.undo import UndoChoice
+from transhume.systems.undo import UndoChoice, UndoReference
 
 ROWS = 1_000
 """Rows of each table mapping that a drill takes where nothing else is said."""
@@ -66,57 +66,67 @@ def drill(place: Workplace, subset: Subset | None, seed: int, listener: Listener
     plan = place.plan()
     with place.lock():
         for name in remove_leftovers(place, plan):
-            _hear(listener, Event("leftover_removed", {"scratch": name}))
+            hear(listener, Event("leftover_removed", {"scratch": name}))
         with scratch_place(place, plan) as opened:
-            return drilled(place, opened, subset, seed, listener, limits)
+            return back(place, go(opened, subset, seed, listener, limits), listener)
 
 
-def drilled(
-    place: Workplace,
-    opened: ScratchPlace,
-    subset: Subset | None,
-    seed: int,
-    listener: Listener | None,
-    limits: Limits,
-) -> DrillResult:
-    """Go the whole road into an empty scratch place and back, and judge; the verdict is journaled there.
+@dataclass(frozen=True, slots=True)
+class Road:
+    """A scratch place after the plan has run into it and published, ready for others and for the undo."""
 
-    Raises: what the run raises; what goes wrong in the undo is a problem of the result.
-    """
+    opened: ScratchPlace
+    practice: Drill
+    references: tuple[UndoReference, ...]
+    run: RunResult
+    subset: str
+    notes: tuple[str, ...]
+
+
+def go(opened: ScratchPlace, subset: Subset | None, seed: int, listener: Listener | None, limits: Limits) -> Road:
+    """Make the scratch place and go the whole road of a run into it. Raises: what the run raises."""
     with opened.systems() as systems:
         tables = systems.in_order()
         known = undo_references(systems.plan, systems.tables)
     names = [table.table.name for table in tables]
-    scratch = opened.scratch_place
     rows = subset.rows if subset is not None and subset.rows is not None else ROWS
-    notes = scratch.make(names, known, rows, seed)
-    _hear(listener, Event("scratch_made", {"scratch": scratch.name}))
-    practice = Drill(scratch, tables, seed)
+    notes = opened.scratch_place.make(names, known, rows, seed)
+    hear(listener, Event("scratch_made", {"scratch": opened.scratch_place.name}))
+    practice = Drill(opened.scratch_place, tables, seed)
     practice.remember()
     result = run(opened, listener, limits, fresh=False, subset=subset)
-    folder = opened.run_folder(result.run)
+    return Road(opened, practice, tuple(known), result, "all rows" if subset is None else str(subset), tuple(notes))
+
+
+def back(place: Workplace, road: Road, listener: Listener | None) -> DrillResult:
+    """Plant rows of others, take the run back, and judge what is left; the verdict is journaled.
+
+    What goes wrong in the undo is a problem of the result, not an error.
+    """
+    opened, practice = road.opened, road.practice
+    folder = opened.run_folder(road.run.run)
     with opened.systems() as systems:
-        practice.plant(systems.target_catalog, known)
-    _hear(listener, Event("others_planted"))
-    problems, restore_s = _taken_back(opened, result.run, listener, practice)
+        practice.plant(systems.target_catalog, road.references)
+    hear(listener, Event("others_planted"))
+    problems, restore_s = _taken_back(opened, road.run.run, listener, practice)
     found, wrong = practice.judge(_kept(folder)) if not problems else ([], [])
     problems += wrong
     fields = {
         "plan_hash": plan_hash(place.plan()),
         "tables": [table.to_dict() for table in found],
         "restore_s": restore_s,
-        "problems": problems,
+        "problems": len(problems),
     }
     verdict = Event("drill_failed" if problems else "drill_passed", fields)
     opened.tell(verdict)
-    _hear(listener, verdict)
+    hear(listener, verdict)
     return DrillResult(
-        scratch=scratch.name,
-        subset="all rows" if subset is None else str(subset),
-        run=result_of(folder),
+        scratch=opened.scratch_place.name,
+        subset=road.subset,
+        run=road.run,
         tables=tuple(found),
         problems=tuple(problems),
-        notes=(*notes, *practice.notes),
+        notes=(*road.notes, *practice.notes),
         restore_s=restore_s,
         journal=opened.journal.path,
     )
@@ -151,6 +161,7 @@ def _kept(folder: RunFolder) -> Iterator[tuple[str, str]]:
                 yield row["table"], row["key"].removeprefix("'")
 
 
-def _hear(listener: Listener | None, event: Event) -> None:
+def hear(listener: Listener | None, event: Event) -> None:
+    """Hand an event to whoever listens."""
     if listener is not None:
         listener(event)

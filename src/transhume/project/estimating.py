@@ -1,7 +1,6 @@
 """The estimate from the front door: the plan, its findings, measured rates and the schedule put together."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -12,11 +11,9 @@ from transhume.estimate.effort import DECISION_HOURS, FINDING_HOURS, Effort, Ite
 from transhume.estimate.rates import MachineTime, Rate, fit, predict
 from transhume.estimate.risks import Evidence, Risk, risks
 from transhume.estimate.simulation import Chances, simulate
-from transhume.journal import read_journal
-from transhume.plan.lock import plan_hash
 from transhume.plan.model import Plan
 from transhume.project.approving import differences
-from transhume.project.scratch_place import rehearsals
+from transhume.project.scratch_place import drill_passed, rehearsal_journals
 from transhume.project.standing_backup import backups_root
 from transhume.project.workplace import Workplace
 from transhume.stages.backup import Manifest, backup_folders, read_manifest
@@ -126,7 +123,8 @@ def estimate(place: Workplace, findings: Sequence[Finding] | None, rows: Mapping
     chances = simulate(expected, seed=seed)
     team = {name: elapsed_days(each, schedule.team, len(plan.tables)) for name, each in expected.items()}
     calendar, finish = _calendar(plan, team, chances)
-    rates = fit(measured(RunFolder(folder).journal for folder in run_folders(place.runs)))
+    rehearsed = rehearsal_journals(place, plan)
+    rates = fit(measured([*rehearsed, *(RunFolder(folder).journal for folder in run_folders(place.runs))]))
     machine = _machine_time(plan, rates, rows)
     return Estimate(
         effort=days,
@@ -207,8 +205,8 @@ def _evidence(
     errors = [f for f in findings or () if f.severity == "error" and f.code not in _NOT_WORK]
     approved, changes = differences(place, rows)[:2] if known else (None, [])
     with_rows = [f for f in findings or () if f.count is not None and f.code != "reject_limit"]
-    runs = run_folders(place.runs)
     backup = _newest_backup(place)
+    runs = [*rehearsal_journals(place, plan), *(RunFolder(folder).journal for folder in run_folders(place.runs))]
     return Evidence(
         mappings=len(plan.tables),
         rule_kinds=len(kinds),
@@ -218,23 +216,13 @@ def _evidence(
         rows_read=sum(rows.values()) if known and rows else None,
         rows_rejected=sum(f.count or 0 for f in with_rows) if known else None,
         rows_orphaned=sum(f.count or 0 for f in with_rows if f.code == "orphan") if known else None,
-        run_verified=bool(measured([RunFolder(runs[-1]).journal])) or None if runs else None,
+        run_verified=bool(measured([runs[-1]])) or None if runs else None,
         backup_verified=backup.is_verified if backup else None,
-        drill_passed=_newest_drill(place, plan),
+        drill_passed=drill_passed(place, plan),
         window_chance=machine.window_chance if machine else None,
         drifted=bool(changes) if approved else None,
         approved=not changes if approved else None,
     )
-
-
-def _newest_drill(place: Workplace, plan: Plan) -> bool | None:
-    """Return whether the newest drill of this very plan passed, None where it was never drilled."""
-    verdicts = []
-    for path in rehearsals(place).glob("*/journal.jsonl"):
-        with suppress(Refused):
-            verdicts += [entry for entry in read_journal(path) if entry.event.kind in {"drill_passed", "drill_failed"}]
-    own = [entry for entry in verdicts if entry.event.fields["plan_hash"] == plan_hash(plan)]
-    return max(own, key=lambda entry: entry.at).event.kind == "drill_passed" if own else None
 
 
 def _newest_backup(place: Workplace) -> Manifest | None:

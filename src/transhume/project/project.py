@@ -12,13 +12,24 @@ from transhume.facts import Profile
 from transhume.plan.approval import Approved
 from transhume.plan.load import check_files, find_project, in_file_order
 from transhume.plan.model import Plan
-from transhume.project import approving, backing_up, documents, drilling, estimating, outlook, running, undoing
+from transhume.project import (
+    approving,
+    backing_up,
+    documents,
+    drilling,
+    estimating,
+    outlook,
+    rehearsing,
+    running,
+    undoing,
+)
 from transhume.project.backing_up import BackupResult, RestoreResult, SnapshotPreview
 from transhume.project.drilling import ROWS, DrillResult
 from transhume.project.estimating import Estimate
 from transhume.project.outlook import Outlook
 from transhume.project.profiling import profile_system
 from transhume.project.proving import SourceReport, ValidationResult, validate_after, validate_before
+from transhume.project.rehearsing import Rehearsal
 from transhume.project.reporting import RunReport, write_report
 from transhume.project.results import CheckReport, RunResult, result_of
 from transhume.project.scripting import validation_scripts_of
@@ -255,6 +266,26 @@ class Project:
         """
         subset = None if whole else Subset(rows=rows or ROWS, seed=seed)
         return drilling.drill(self._place, subset, seed, listener, limits or Limits())
+
+    def rehearse(
+        self,
+        *,
+        rows: int | None = None,
+        percent: float | None = None,
+        seed: int = 1,
+        listener: Listener | None = None,
+        limits: Limits | None = None,
+    ) -> Rehearsal:
+        """Rehearse the plan beside the target: a part that covers every way a row can go, all checks, the drill.
+
+        The part: a row for every branch, code, name, reason, NULL and extreme, then `rows` of each table mapping or
+        `percent` of it by `seed`, and all that these refer to. It runs at two sizes, for the rates of `estimate`.
+        Effects: scratch schemas or namespaces, removed at the end, and journals; the target's tables are only read.
+        Raises: as `run` does, of the scratch place; failed checks and the drill's verdict are in the result.
+        """
+        rows = rehearsing.ROWS if rows is None and percent is None else rows
+        subset = Subset(rows=rows, percent=percent, seed=seed, covering=True)
+        return rehearsing.rehearse(self._place, subset, listener, limits or Limits())
 
     def finalize(self, run: str | None = None, *, listener: Listener | None = None) -> FinalizeResult:
         """Drop everything that undoing a run needs, its extracts included: the point of no return.

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from transhume.batches import Event
-from transhume.errors import SystemRefused
-from transhume.journal import Journal
+from transhume.errors import JournalDamaged, SystemRefused
+from transhume.journal import Entry, Journal, read_journal
 from transhume.plan.lock import plan_hash
 from transhume.plan.model import Plan, RejectLimit
 from transhume.project.workplace import Workplace
+from transhume.stages.binding import run_folders
 from transhume.systems import open_target
 from transhume.systems.scratch import NUMBER_LENGTH_MAX, HasScratch, Scratch
 from transhume.systems.system import Target
@@ -128,6 +129,32 @@ def remove_leftovers(place: Workplace, plan: Plan) -> list[str]:
     finally:
         target.close()
     return removed
+
+
+def rehearsal_journals(place: Workplace, plan: Plan) -> list[Path]:
+    """Return the journals of the runs that rehearsed this plan as it is now, oldest first."""
+    found = [run / "journal.jsonl" for root, _ in _rehearsed(place, plan) for run in run_folders(root / "runs")]
+    return sorted(found, key=lambda path: path.parent.name)
+
+
+def drill_passed(place: Workplace, plan: Plan) -> bool | None:
+    """Say whether the newest drill of this plan as it is now passed; None where there was none."""
+    kinds = {"drill_passed": True, "drill_failed": False}
+    verdicts = [entry for _, entries in _rehearsed(place, plan) for entry in entries if entry.event.kind in kinds]
+    newest = max(verdicts, key=lambda entry: entry.at, default=None)
+    return None if newest is None else kinds[newest.event.kind]
+
+
+def _rehearsed(place: Workplace, plan: Plan) -> Iterator[tuple[Path, list[Entry]]]:
+    """Yield folder and journal of each rehearsal of this plan; a damaged journal proves nothing."""
+    root, wanted = rehearsals(place), plan_hash(plan)
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        try:
+            entries = read_journal(folder / "journal.jsonl")
+        except JournalDamaged:
+            continue
+        if entries and entries[0].event.fields.get("plan_hash") == wanted:
+            yield folder, entries
 
 
 def _able(target: Target) -> HasScratch:

@@ -1,7 +1,7 @@
 """The rule `case`: a value by the first condition that holds."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -120,21 +120,37 @@ class Case(Rule):
 
     def to_python(self, scope: PythonScope, wanted: LogicalType) -> Outcome:
         """Return the value of the first branch that holds."""
-        for branch in self.branches:
+        taken, reasons = self._taken(scope)
+        if reasons:
+            return Outcome(None, reasons)
+        return scope.argument(self.otherwise if taken is None else self.branches[taken].then, wanted)
+
+    def way(self, scope: PythonScope) -> str:
+        """Return the number of the branch that holds, or `otherwise`."""
+        taken, reasons = self._taken(scope)
+        return "" if reasons else "otherwise" if taken is None else f"branch {taken + 1}"
+
+    def ways(self, names: Mapping[str, Collection[str]]) -> tuple[str, ...]:  # noqa: ARG002
+        """Return every branch, and `otherwise`."""
+        return (*(f"branch {place}" for place in range(1, len(self.branches) + 1)), "otherwise")
+
+    def _taken(self, scope: PythonScope) -> tuple[int | None, tuple[str, ...]]:
+        """Return the place of the first branch that holds, None for none; or why that cannot be decided."""
+        for place, branch in enumerate(self.branches):
             outcomes = {name: scope.argument(ColumnRef(name)) for name in _parsed(branch.when).columns()}
             bad = tuple(reason for outcome in outcomes.values() for reason in outcome.reasons)
             if bad:
-                return Outcome(None, bad)
+                return None, bad
 
             def column(name: str, known: dict[str, Outcome] = outcomes) -> Any:
                 return known[name].value
 
             checked = _checked(branch, lambda name: scope.type_of(ColumnRef(name)))
             if checked.misfit(column):
-                return Outcome(None, (f"overflow:{label(self)}",))
+                return None, (f"overflow:{label(self)}",)
             if checked.evaluate(column) is True:
-                return scope.argument(branch.then, wanted)
-        return scope.argument(self.otherwise, wanted)
+                return place, ()
+        return None, ()
 
     def _condition(self, scope: SqlScope, branch: Branch) -> tuple[exp.Expression, list[Reason]]:
         """Return a branch's condition, never NULL, and the reasons why it cannot be decided."""

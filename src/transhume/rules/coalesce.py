@@ -1,6 +1,6 @@
 """The rule `coalesce`: the first of several values that is not NULL."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -63,6 +63,10 @@ class Coalesce(Rule):
             if outcome.value is not None or outcome.reasons:
                 return f"choice {place}"
         return "none"
+
+    def ways(self, names: Mapping[str, Collection[str]]) -> tuple[str, ...]:  # noqa: ARG002
+        """Return every choice."""
+        return tuple(f"choice {place}" for place in range(1, len(self.choices) + 1))
 
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:
         """Return a CASE that looks at a choice only where the ones before it are passed over."""

@@ -1,6 +1,6 @@
 """The rule `codes`: labels for the codes of a column."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
@@ -71,6 +71,10 @@ class Codes(Rule):
         raw = scope.as_text(self.column).value
         code = None if raw is None else raw.strip(_SPACE)
         return "" if code is None else f"code {code}" if code in self.to else "else"
+
+    def ways(self, names: Mapping[str, Collection[str]]) -> tuple[str, ...]:  # noqa: ARG002
+        """Return every code."""
+        return tuple(f"code {code}" for code in self.to)
 
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:  # noqa: ARG002
         """Return a CASE over the trimmed text."""

@@ -3,7 +3,7 @@
 import functools
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -72,6 +72,10 @@ class Names(Rule):
         if canonical is None:
             return "else"
         return f"name {canonical}" if raw in {canonical, *names[canonical]} else f"name {canonical} (folded)"
+
+    def ways(self, names: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+        """Return every canonical name."""
+        return tuple(f"name {canonical}" for canonical in names[self.name])
 
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:  # noqa: ARG002
         """Return the joined canonical name."""

@@ -3,7 +3,7 @@
 import functools
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -148,6 +148,10 @@ class Path(Rule):
         matching = (place for place, form in enumerate(self.forms(), 1) if _captures(form.like, raw) is not None)
         place = next(matching, None)
         return "else" if place is None else f"form {place}"
+
+    def ways(self, names: Mapping[str, Collection[str]]) -> tuple[str, ...]:  # noqa: ARG002
+        """Return every form."""
+        return tuple(f"form {place}" for place in range(1, len(self.forms()) + 1))
 
     def to_sql(self, scope: SqlScope, wanted: LogicalType) -> Sql:  # noqa: ARG002
         """Return a CASE over the forms' patterns."""

@@ -4,7 +4,7 @@ A rule never imports another: where it takes a column it may hold a rule, and bo
 the scope (`SqlScope.argument`, `PythonScope.argument`). The twins of a rule share its parameters and nothing else.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -261,6 +261,13 @@ class Rule(BaseModel):
         A sample is chosen, and its coverage stated, so that every way is taken by some row.
         """
         return ""
+
+    def ways(self, names: Mapping[str, Collection[str]]) -> tuple[str, ...]:  # noqa: ARG002
+        """Return the ways of `way` that the plan itself lists, in its order; `names` are the canonical ones by lookup.
+
+        What a value alone decides (a fallback, a folded spelling, a skipped time) is not among them.
+        """
+        return ()
 
 
 def parse_argument(node: Any, info: ValidationInfo) -> ColumnRef | Constant | Rule:

@@ -7,6 +7,7 @@ here, because they read the whole extract. What is outside the part is counted a
 import hashlib
 import heapq
 import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,26 +21,32 @@ from transhume.checks.references import chosen_parents, references
 from transhume.compiler import table_order
 from transhume.dialects import DIALECTS
 from transhume.errors import UsageError
-from transhume.plan.model import TableMapping
+from transhume.plan.model import NamesLookup, TableMapping
 from transhume.schema import FATE, REASONS, ROW, WARNINGS, physical_names
 from transhume.stages.context import RunContext, happened
 from transhume.stages.files import sha256_of, write_private_parquet
 from transhume.stages.keys import group_keys, parent_keys
 from transhume.stages.links import linked_columns
-from transhume.stages.transform import transform, write_fates
+from transhume.stages.proof.prove import gather_evidence
+from transhume.stages.proof.sample import choose as sampled
+from transhume.stages.transform import OUTSIDE, fates_path, transform, whole_fates_path, write_fates
 
 _FOLDER = Path("subset")
 _PERCENT_MAX = 100
-OUTSIDE = "outside"
 
 
 @dataclass(frozen=True, slots=True)
 class Subset:
-    """How many rows of each table mapping are chosen, before the rows that they refer to; `seed` chooses which."""
+    """How many rows of each table mapping are chosen, before the rows that they refer to; `seed` chooses which.
+
+    `covering`: beside them a row for every way that a row can go, as the oracle's sample has them: each branch, code
+    and name, each reject reason, NULLs, the least and the greatest values.
+    """
 
     rows: int | None = None
     percent: float | None = None
     seed: int = 1
+    covering: bool = False
 
     def __post_init__(self) -> None:
         """Raise UsageError for a part that is no part."""
@@ -56,7 +63,8 @@ class Subset:
     def __str__(self) -> str:
         """Return the part in words; runs with the same words choose the same rows of the same extract."""
         size = f"{self.rows} rows" if self.rows is not None else f"{self.percent:g} percent"
-        return f"{size} of each table, seed {self.seed}"
+        covering = ", and a row for every way that a row can go" if self.covering else ""
+        return f"{size} of each table, seed {self.seed}{covering}"
 
     def count(self, row_count: int) -> int:
         """Return how many rows of a table are chosen at first."""
@@ -69,7 +77,7 @@ def choose(context: RunContext) -> Iterator[Event]:
     """Choose the rows of the run's part and what they refer to, or take the choice of an earlier process.
 
     Effects: `context.chosen` is set where the run has a part; files under work/subset; the relations of all mappings.
-    Yields: relation_built and fixpoint_done as `keys` does, subset_chosen (one a mapping).
+    Yields: relation_built and fixpoint_done as `keys` does, subset_covered and subset_chosen (one a mapping).
     """
     if context.subset is None or _recalled(context):
         return
@@ -81,6 +89,8 @@ def choose(context: RunContext) -> Iterator[Event]:
             mapping = context.plan.tables[name]
             chosen[name] = _look(context, mapping, context.subset)
             yield from parent_keys(context, mapping)
+    if context.subset.covering:
+        yield from _cover(context, chosen, context.subset.seed)
     _close(context, chosen)
     for name, rows in chosen.items():
         context.chosen[name] = pa.array(sorted(rows), pa.int64())
@@ -124,6 +134,7 @@ def _look(context: RunContext, mapping: TableMapping, subset: Subset) -> set[int
     for transformed in transform(context, mapping, segments):
         with transformed.open() as result:
             write_fates(context, mapping, transformed.segment, result, result[FATE].combine_chunks())
+            _keep_fates(context, mapping, transformed.segment.index)
             lowest = heapq.nsmallest(count, [*lowest, *_lots(mapping, subset, result)])
             loaded = result.filter(pc.equal(result[FATE], "loaded"))
             physical = physical_names(column.name for column in table.table.columns)
@@ -132,12 +143,36 @@ def _look(context: RunContext, mapping: TableMapping, subset: Subset) -> set[int
     return {row for _, row in lowest}
 
 
+def _keep_fates(context: RunContext, mapping: TableMapping, index: int) -> None:
+    """Keep what became of all rows: the load writes the part's own fates over it."""
+    path = fates_path(context, mapping, index)
+    kept = context.folder.work / whole_fates_path(path)
+    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    shutil.copyfile(context.folder.work / path, kept)
+    kept.chmod(0o600)
+
+
 def _lots(mapping: TableMapping, subset: Subset, result: pa.Table) -> Iterator[tuple[bytes, int]]:
     """Yield each row with its lot: a hash of seed, source table and key, so that other rows change nothing."""
     keys = [result[name].to_pylist() for name in result.column_names if name.startswith("_k")]
     for row, *key in zip(result[ROW].to_pylist(), *keys, strict=True):
         text = repr((subset.seed, mapping.from_, row if None in key else tuple(map(str, key))))
         yield hashlib.blake2b(text.encode(), digest_size=16).digest(), row
+
+
+def _cover(context: RunContext, chosen: dict[str, set[int]], seed: int) -> Iterator[Event]:
+    """Choose a row for every way that a row can go; say which ways are covered, and which of the plan's no row goes."""
+    evidence = gather_evidence(context)
+    names = {name: each.names for name, each in context.plan.lookups.items() if isinstance(each, NamesLookup)}
+    for name, mapping in context.plan.tables.items():
+        why = sampled(evidence, mapping, 0, seed).why
+        chosen[name] |= why.keys()
+        covered = sorted({each for lines in why.values() for each in lines})
+        planned = {f"{way} of {column}": None for column, rule in mapping.columns.items() for way in rule.ways(names)}
+        # A name is covered by any of its spellings.
+        found = {each.replace(" (folded) of ", " of ") for each in covered}
+        missing = [each for each in planned if each not in found]
+        yield Event("subset_covered", {"mapping": name, "covered": covered, "missing": missing})
 
 
 def _close(context: RunContext, chosen: dict[str, set[int]]) -> None:

@@ -26,6 +26,8 @@ from transhume.stages.files import write_private_parquet
 
 BUCKET = "_bucket"
 """Column of the fates files: which of `checks.counts.BUCKETS` the row is in."""
+OUTSIDE = "outside"
+"""Bucket and fate of rows that are outside of the run's part of the source."""
 _AHEAD = 3
 """Batches that are on disk at any time: the one being taken, and two that the engine's threads make side by side."""
 _JOINED_BYTES_MAX = 8 * 2**20
@@ -142,6 +144,11 @@ def fates_path(context: WorkContext, mapping: TableMapping, index: int) -> Path:
     """Return where the fates of one batch stand, relative to the work folder."""
     ordinal = list(context.plan.tables).index(mapping.name)
     return Path("fates") / f"m{ordinal:03d}" / f"{index:06d}.parquet"
+
+
+def whole_fates_path(path: Path) -> Path:
+    """Return where the same fates stand for all rows, where the run brings a part of the source only."""
+    return Path("subset") / path
 
 
 def write_fates(

@@ -22,7 +22,8 @@ Row = dict[str, Any]
 class Evidence:
     """Plan, tables and files of one run. It goes to other processes as it is, so it holds no connection.
 
-    `work` is the run's work folder; `fates` gives the files of each mapping, one a segment, in order.
+    `work` is the run's work folder; `fates` gives the files of each mapping, one a segment, in order. `parent_fates`
+    are what rows have fared that others refer to: of a run of a part, also those outside of it.
     """
 
     plan: Plan
@@ -32,6 +33,7 @@ class Evidence:
     lookups: Mapping[str, Mapping[str, str | None]]
     work: Path
     fates: Mapping[str, Sequence[Path]]
+    parent_fates: Mapping[str, Sequence[Path]]
 
     def oracle(self, mapping: TableMapping, parent_fate: ParentFate | None = None) -> Oracle:
         """Return the oracle of a mapping."""

@@ -24,7 +24,7 @@ from transhume.stages.proof.sample import Sample, choose
 from transhume.stages.proof.surroundings import Key, duplicate_keys, key_column_texts
 from transhume.stages.proof.worker import recompute_there
 from transhume.stages.proof.worksheet import SheetRow, sheet_rows
-from transhume.stages.transform import fates_path
+from transhume.stages.transform import fates_path, whole_fates_path
 
 _FOLDER = Path("proof")
 Present = Callable[[str], str]
@@ -93,6 +93,10 @@ class Proof:
 
 def gather_evidence(context: WorkContext) -> Evidence:
     """Return what the run left; `context.segments` and `context.lookups` are set. Reads no file."""
+    fates = {
+        name: [fates_path(context, mapping, each.index) for each in context.segments[mapping.from_]]
+        for name, mapping in context.plan.tables.items()
+    }
     return Evidence(
         plan=context.plan,
         sources=context.source_catalog.tables,
@@ -103,11 +107,15 @@ def gather_evidence(context: WorkContext) -> Evidence:
             **{name: FrozenEntries(context.folder.work / each.path) for name, each in context.lookups.items()},
         },
         work=context.folder.work,
-        fates={
-            name: [fates_path(context, mapping, each.index) for each in context.segments[mapping.from_]]
-            for name, mapping in context.plan.tables.items()
-        },
+        fates=fates,
+        parent_fates={name: [_whole(context, path) for path in paths] for name, paths in fates.items()},
     )
+
+
+def _whole(context: WorkContext, path: Path) -> Path:
+    """Return the fates as they were before a run's part was cut out of them, where there is such a file."""
+    whole = whole_fates_path(path)
+    return whole if (context.folder.work / whole).exists() else path
 
 
 class Prover:

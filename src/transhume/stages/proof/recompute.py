@@ -12,6 +12,7 @@ from time import process_time
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from transhume.batches import TargetTable
 from transhume.oracle import Expected, Oracle
@@ -22,7 +23,7 @@ from transhume.stages.files import write_private_parquet
 from transhume.stages.proof.evidence import Evidence, Row
 from transhume.stages.proof.lookups import prepare_lookups
 from transhume.stages.proof.surroundings import Key, ParentFates, deduplicated, gathered_rows, joined_rows
-from transhume.stages.transform import BUCKET
+from transhume.stages.transform import BUCKET, OUTSIDE
 
 POSITION = "_p"
 """Column of the expected files: the row's position in the extract of its table."""
@@ -97,7 +98,9 @@ def recompute(evidence: Evidence, batch: Batch, duplicates: frozenset[Key]) -> R
     mapping = evidence.plan.tables[batch.mapping]
     segment = evidence.segments[mapping.from_][batch.segment]
     said = evidence.fate_rows(mapping.name, batch.segment)
-    places = range(segment.row_count) if batch.places is None else batch.places
+    inside = pc.not_equal(said[BUCKET], OUTSIDE).to_pylist()
+    wanted = range(segment.row_count) if batch.places is None else batch.places
+    places = [place for place in wanted if inside[place]]
     result = Recomputed(batch.mapping, batch.segment)
     fates = ParentFates(evidence)
     oracle = evidence.oracle(mapping, fates)

@@ -106,18 +106,22 @@ def _ways(
     oracle: Oracle, each: Field, read: pa.Table, names: Mapping[str, str], looked_at: dict[str, int]
 ) -> Iterator[tuple[int, str]]:
     columns = list(dict.fromkeys(each.rule.columns()))
-    if not each.has_ways or len(columns) != 1 or columns[0] not in names:
+    if not each.has_ways or not columns or not set(columns) <= names.keys():
         return
-    column = read[names[columns[0]]]
+    values = read.select([names[name] for name in columns]).rename_columns([str(n) for n in range(len(columns))])
+    places = values.append_column("place", pa.array(range(read.num_rows), pa.int64()))
+    if any(pa.types.is_nested(column.type) for column in values.columns):
+        return
+    first = places.group_by(values.column_names, use_threads=False).aggregate([("place", "min")])
     found: set[str] = set()
-    for value in pc.unique(column.drop_null()).to_pylist():
+    for *parts, place in zip(*(first[name].to_pylist() for name in (*values.column_names, "place_min")), strict=True):
         if looked_at[each.name] >= _WAYS_LOOKED_AT_MAX:
             return
         looked_at[each.name] += 1
-        way = each.way(RowScope(oracle, {columns[0]: value}, {}))
+        way = each.way(RowScope(oracle, dict(zip(columns, parts, strict=True)), {}))
         if way and way not in found:
             found.add(way)
-            yield pc.index(column, value).as_py(), f"{way} of {each.name}"
+            yield place, f"{way} of {each.name}"
 
 
 def _least_and_greatest(evidence: Evidence, oracle: Oracle, sample: Sample) -> None:

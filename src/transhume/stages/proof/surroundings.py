@@ -150,7 +150,7 @@ class ParentFates:
         if not keys:
             return
         width = len(next(iter(keys)))
-        for path in self._evidence.fates[parent]:
+        for path in self._evidence.parent_fates[parent]:
             read = pq.read_table(
                 self._evidence.work / path, columns=[*(f"_k{n}" for n in range(width)), FATE], memory_map=True
             )
