@@ -76,7 +76,8 @@ def _violated(check: RowCheck, target: TargetTable, names: Mapping[str, str]) ->
 
 def _domain(plan: Plan, rule: Rule) -> set[str] | None:
     """Return the texts that a rule can give, None where it can give any."""
-    otherwise = getattr(rule, "otherwise", None)
+    # The `otherwise` of a `case` is a value of its own, not what becomes of a value that is not known.
+    otherwise = getattr(rule, "otherwise", None) if rule.verb in {"codes", "names"} else None
     if otherwise is None or otherwise.action == "keep":
         return None
     extra = {otherwise.text} if otherwise.action == "literal" else set[str]()
