@@ -86,6 +86,7 @@ def _facts(outcome: Outcome) -> tuple[tuple[str, str], ...]:
         "Visible since": _moment(outcome.at("published")) or "never",
         "Took": f"{outcome.duration_s:,.1f} s",
         "Validated": _moment(str((outcome.validation or {}).get("at", ""))) or "not since the run",
+        "Backup": str(outcome.last("run_started").get("backup") or ""),
         "Journal": outcome.head[:16],
         "Report made": f"{outcome.made_at} by transhume {outcome.version}",
     }
@@ -236,7 +237,9 @@ def not_checked(outcome: Outcome) -> Iterator[str]:
             "That this run can be taken back: no rollback of it was made; 'transhume rollback --drill' proves one in a "
             "scratch place."
         )
-    yield "Backups of source and target: this run made none and restored none."
+    started = outcome.last("run_started")
+    if not started.get("backup"):
+        yield "Backups of source and target: none is known to stand behind this run ('transhume backup')."
 
 
 def _not_checked_of_plan(outcome: Outcome) -> Iterator[str]:

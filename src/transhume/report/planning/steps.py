@@ -105,7 +105,7 @@ def next_steps(known: Known) -> Section:
         steps.append("Name the people who sign: 'people:' in the plan.")
     if known.plan.schedule.start is None:
         steps.append("Agree on a start: 'schedule: {start: ..., country: ..., team: ...}' in the plan.")
-    steps.append("Back up source and target, and restore the backup once.")
+    steps.append("Back up source and target; each copy is proved by restoring it (transhume backup).")
     if not known.runs:
         steps.append("Make the test run into a scratch place (transhume run), validate it, and drill the rollback.")
     if known.approved is None:

@@ -11,10 +11,10 @@ def rollback(known: Known) -> Section:
     automatic = known.plan.rollback.on_failed_check == "automatic"
     tables = ", ".join(dict.fromkeys(mapping.target_table for mapping in known.mappings()))
     snapshot = (
-        "A lake keeps the snapshot from before the run until it is expired: do not expire snapshots before sign-off. "
-        "Copy the catalog's database besides."
+        "a tag on the snapshot of each table, immediately before the run ('transhume backup'). Do not expire snapshots "
+        "before sign-off."
         if is_lake
-        else "Dump the target schema immediately before the run (pg_dump --format=custom --schema=SCHEMA)."
+        else "a dump of the tables that the plan writes, immediately before the run ('transhume backup')."
     )
     strategy = (
         "All rows are staged where no reader sees them; one transaction over all tables of the catalog swaps them in. "
@@ -39,7 +39,8 @@ def rollback(known: Known) -> Section:
                         (
                             (
                                 f"Source system: a full logical and physical backup of {known.plan.namespace} before "
-                                "any activity, and a test that it can be restored. The migration only reads the source."
+                                "any activity ('transhume backup'), each copy restored once. The migration only "
+                                "reads the source."
                             ),
                             f"Target system: {snapshot}",
                             (
@@ -81,7 +82,7 @@ def _steps(tables: str) -> Grid:
                     f"Take the run's rows out of {tables} in one transaction and give changed rows their former "
                     "content back. Only if that is refused: restore these tables from the backup."
                 ),
-                "transhume rollback RUN",
+                "transhume rollback RUN; else with --restore-snapshot",
             ),
             (
                 "4 Verify the rollback",
@@ -109,7 +110,7 @@ def _steps(tables: str) -> Grid:
 def _proof() -> Paragraph:
     return Paragraph(
         "Drill the procedure before anyone needs it: 'transhume rollback --drill' runs into a scratch place, takes "
-        "it back and compares. After sign-off 'transhume finalize' drops what it needs: the point of no return."
+        "that back and compares. After sign-off 'transhume finalize' drops the undo data: the point of no return."
     )
 
 
@@ -141,6 +142,8 @@ def runbook(known: Known) -> Section:
         for rest in (
             "check        # nothing stands against a run",
             "plan --diff-approved    # plan and schemas are what was approved",
+            "backup       # each copy is proved by restoring it",
+            "rollback --drill    # the undo, proved in a scratch place",
             "run          # the same command goes on after an interruption",
             "validate     # what readers see, value by value",
             "report       # the page to sign",
