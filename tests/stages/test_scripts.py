@@ -465,6 +465,21 @@ def test_after_a_run_the_scripts_pass_until_a_row_is_spoilt(tmp_path, postgres_u
     ]
 
 
+def test_what_comes_through_a_rule_is_named(tmp_path):
+    """A check whose column is no column of the table is not silently left out; neither is a table without a key."""
+    (tmp_path / "transhume.yaml").write_text(
+        "transhume: 1\nname: n\nnamespace: n\nsource: sqlite:///s.db\ntarget: iceberg:./lake?namespace=ai\n"
+        "tables:\n  made:\n    from: t\n    key: []\n    create: true\n    columns:\n"
+        "      a: a\n      state: {codes: {coalesce: [code, {value: R}]}, to: {R: Ready}}\n"
+    )
+    with sqlite3.connect(tmp_path / "s.db") as source:
+        source.execute("CREATE TABLE t (a INTEGER, code TEXT)")
+    source.close()
+    index = scripts(tmp_path, None)[-1].text
+    assert "- source: unmapped, table 't', state: what 'state' is made of comes through a rule or a join" in index
+    assert "- source: duplicate_key, table 't': the plan says of 'made' that nothing is a key" in index
+
+
 def test_an_unknown_dialect_is_refused_by_name(project):
     """A slip of the pen is answered with the name that was meant."""
     with pytest.raises(UsageError, match="postgres"):

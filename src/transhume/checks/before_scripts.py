@@ -26,6 +26,8 @@ from transhume.schema import TEXT, Carrier, Column, Kind, LogicalType, Table
 _NULL_STAYS_NULL = frozenset(
     {"copy", "codes", "names", "utc", "parse", "scale", "boolean", "path", "epoch", "replace", "ref", "lookup"}
 )
+_SAID_OF = {"codes": "unmapped", "names": "unmapped", "boolean": "unmapped", "utc": "time_form", "ref": "orphan"}
+"""Rule to the check that is named where its column is none of the table's own."""
 _SPELLED = frozenset({"codes", "names", "boolean"})
 _TIMES = frozenset({Kind.DATE, Kind.TIME, Kind.TIMESTAMP, Kind.TIMESTAMPTZ})
 
@@ -87,12 +89,15 @@ def before_scripts(
             yield from _column(scope, source, tables.get(mapping.name), column, rule)
 
 
-def _keys(scope: _Scope) -> Iterator[Script]:
+def _keys(scope: _Scope) -> Iterator[Script | Unsaid]:
     key, name = scope.mapping.key, scope.table.name
     if not key:
+        yield Unsaid(
+            "source", "duplicate_key", name, "", f"the plan says of '{scope.mapping.name}' that nothing is a key"
+        )
         return
-    own = all("." not in part for part in key)
-    if not own:
+    if any(scope.table.column(part) is None for part in key):
+        yield Unsaid("source", "duplicate_key", name, ", ".join(key), "the key comes through a join")
         return
     yield _null_rows(scope, "null_key", list(key), f"rows of '{name}' without a key", scope.path("key"))
     select = duplicate_keys(scope.place(name), key)
@@ -109,6 +114,9 @@ def _column(
     first = next(iter(rule.arguments()), None)
     column = scope.table.column(first.name) if isinstance(first, ColumnRef) else None
     if column is None:
+        if rule.verb in _SAID_OF:
+            reason = f"what '{name}' is made of comes through a rule or a join"
+            yield Unsaid("source", _SAID_OF[rule.verb], scope.table.name, name, reason)
         return
     path = scope.path("columns", name)
     made = target.table.column(name) if target is not None else None
