@@ -239,6 +239,15 @@ class ApproximateDistinct(Operation):
     arg_types = {"this": True}
 
 
+class HashShare(Operation):
+    """Which of `shares` (literal) shares the values `expressions` fall into, BIGINT from 0 up; no NULL for NULL.
+
+    Equal values fall into the same share, many different ones into all; which one, each engine decides for itself.
+    """
+
+    arg_types = {"expressions": True, "shares": True}
+
+
 class Uuid5(Operation):
     """RFC 9562 version 5 UUID of a name (text, as UTF-8) in a namespace (`namespace`: hex literal of 32 digits)."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.compiler.workbench import Broken, Row, Workbench, column, odd_entry, plan_of
+from transhume.compiler import asked_for
 from transhume.oracle import AMBIGUOUS, Expected, Odd, Oracle
 from transhume.schema import Carrier, physical_names
 
@@ -121,8 +122,8 @@ def _rows(seed: int, count: int) -> list[Row]:
     return rows
 
 
-def _bench(folder: Path, seed: int) -> Workbench:
-    bench = Workbench(folder, plan_of(_PLAN))
+def _bench(folder: Path, seed: int, shares: int = 1) -> Workbench:
+    bench = Workbench(folder, plan_of(_PLAN), shares=shares)
     bench.table(
         "p", [column("id", "bigint"), column("n", "bigint")], [{"id": i, "n": i or None} for i in (0, 1, 2, 12)]
     )
@@ -189,10 +190,18 @@ def _as_extracted(bench: Workbench, table: str, row: Row) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_engine_and_the_oracle_agree_on_every_row(tmp_path: Path, seed: int) -> None:
-    """Fate, reasons in their order, warnings and every value of loaded rows are the same on both sides."""
-    bench = _bench(tmp_path, seed)
+@pytest.mark.parametrize(("seed", "shares"), [(1, 1), (2, 4), (3, 9)])
+def test_the_engine_and_the_oracle_agree_on_every_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, shares: int
+) -> None:
+    """Fate, reasons in their order, warnings and every value of loaded rows are the same on both sides.
+
+    So they are where the keys of large tables are looked at in shares, and parents' keys as they are asked for.
+    """
+    if shares > 1:
+        monkeypatch.setattr(asked_for, "LARGE_ROWS_MIN", 0)
+        monkeypatch.setattr(asked_for, "MUCH_SMALLER", 0)
+    bench = _bench(tmp_path, seed, shares)
     rows = list(bench.written["c"])
     found = bench.run()["child"]
     names = physical_names(each.name for each in bench.target("child").table.columns)

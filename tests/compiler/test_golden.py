@@ -72,7 +72,7 @@ def _orders(folder: Path) -> dict[str, exp.Expression]:
         "compile_transform": bench.tree("orders"),
         "compile_join": compile_join(bench.plan, mapping, "price", bench.facts),
         "compile_duplicates": compile_duplicates(bench.plan, mapping, bench.facts),
-        "compile_parent_keys": compile_parent_keys(bench.plan.tables["clients"], bench.facts, ["fates"]),
+        "compile_parent_keys": compile_parent_keys(bench.plan, bench.plan.tables["clients"], bench.facts, ["fates"]),
         "compile_accounting": compile_accounting(mapping, bench.facts, ["fates"]),
     }
 

@@ -138,7 +138,7 @@ def test_of_several_rows_with_one_key_the_best_fate_counts(tmp_path: Path) -> No
     made = [(1, "filtered"), (1, "loaded"), (2, "rejected"), (2, "filtered"), (3, "loaded"), (None, "loaded")]
     paths = bench.fates_file([(row, key, fate) for row, (key, fate) in enumerate(made)])
     lost = bench.fates_file([(4, 3, "loaded")])
-    tree = compile_parent_keys(bench.plan.tables["parent"], bench.facts, [paths], [lost])
+    tree = compile_parent_keys(bench.plan, bench.plan.tables["parent"], bench.facts, [paths], [lost])
     found = bench.query(tree)
     assert [(row["k0"], row["fate"]) for row in found] == [(1, "loaded"), (2, "rejected"), (3, "rejected")]
     assert all(row["uuid"] is not None for row in found)

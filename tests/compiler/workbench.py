@@ -20,11 +20,14 @@ from transhume.compiler import (
     compile_dedupe,
     compile_distinct,
     compile_duplicates,
+    compile_duplicates_of_share,
     compile_fixpoint_step,
     compile_gather,
     compile_join,
+    compile_keys,
     compile_parent_keys,
     compile_row_fates,
+    compile_together,
     compile_transform,
     is_cyclic,
     needs,
@@ -83,9 +86,16 @@ def column(name: str, kind: str, *, carrier: Carrier = Carrier.NATIVE, nullable:
 class Workbench:
     """A folder with extracts and relations, and an engine over it."""
 
-    def __init__(self, folder: Path, plan: Plan, lookups: Mapping[str, Mapping[str, str | None]] | None = None) -> None:
-        """Work in this folder with this plan and these lookups."""
-        self.folder, self.plan, self.lookups = folder, plan, lookups or {}
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        lookups: Mapping[str, Mapping[str, str | None]] | None = None,
+        *,
+        shares: int = 1,
+    ) -> None:
+        """Work in this folder with this plan and these lookups; look for duplicate keys in so many shares."""
+        self.folder, self.plan, self.lookups, self.shares = folder, plan, lookups or {}, shares
         self.extracts: dict[str, ExtractedTable] = {}
         self.relations: dict[str, Relation] = {}
         self.written: dict[str, list[Row]] = {}
@@ -219,7 +229,7 @@ class Workbench:
                 lost[name] += paths
             newly = found
         for name in group:
-            tree = compile_parent_keys(self.plan.tables[name], self.facts, fates[name], lost[name])
+            tree = compile_parent_keys(self.plan, self.plan.tables[name], self.facts, fates[name], lost[name])
             self._keep(self.plan.tables[name], Need("parents", name), self.write(f"parents_{name}", tree))
         return step
 
@@ -238,11 +248,11 @@ class Workbench:
             case "gather":
                 self._keep(mapping, need, self.write("gather", compile_gather(self.plan, need, self.facts)))
             case "duplicates":
-                self._keep(mapping, need, self.write(str(need), compile_duplicates(self.plan, mapping, self.facts)))
+                self._keep(mapping, need, self.write(str(need), self._duplicates(mapping, need)))
             case "parents":
                 parent = self.plan.tables[need.subject]
                 fates = self._fates(need.subject)
-                tree = compile_parent_keys(parent, self.facts, fates)
+                tree = compile_parent_keys(self.plan, parent, self.facts, fates)
                 self._keep(parent, need, self.write(str(need), tree))
             case "zone":
                 columns = zone_years(need.subject, range(1990, 2040))
@@ -257,6 +267,19 @@ class Workbench:
                 tree = compile_distinct(self.plan, mapping, need, self.facts)
                 values = [row["raw"] for row in self.query(tree)]
                 self._keep_pairs(need, ("raw", "canonical"), resolve(values, lookup.names))
+
+    def rows_of(self, need: str) -> list[dict[str, Any]]:
+        """Return the rows of a relation that was built."""
+        return pq.read_table(self.relations[need].path).to_pylist()
+
+    def _duplicates(self, mapping: TableMapping, need: Need) -> Any:
+        if self.shares == 1:
+            return compile_duplicates(self.plan, mapping, self.facts)
+        columns = relation_columns(mapping, need, self.facts)
+        keys = str(self.write(f"keys_{mapping.name}", compile_keys(self.plan, mapping, self.facts)))
+        trees = [compile_duplicates_of_share(keys, list(columns), share, self.shares) for share in range(self.shares)]
+        found = [str(self.write(f"share_{share}_{mapping.name}", tree)) for share, tree in enumerate(trees)]
+        return compile_together(found, columns)
 
     def _fates(self, mapping: str) -> list[str]:
         """Write the fates of a mapping as a run does: what left the engine, with UUIDs as bytes."""

@@ -53,6 +53,7 @@ def _golden_nodes() -> dict[str, exp.Expression]:
     nodes["OddClass"] = op.OddClass(this=column("_odd"), name=text("size"))
     nodes["OddText"] = op.OddText(this=column("_odd"), name=text("size"))
     nodes["ApproximateDistinct"] = op.ApproximateDistinct(this=x)
+    nodes["HashShare"] = op.HashShare(expressions=[x, y], shares=number(3))
     nodes["JoinReasons"] = op.JoinReasons(expressions=[x, y])
     nodes["GatheredObject"] = op.GatheredObject(this=x, expression=y)
     nodes["OpenJson"] = op.OpenJson(this=x)
@@ -168,6 +169,17 @@ def test_types_have_their_names_in_duckdb(logical, printed):
     """The type of a column is one that DuckDB computes in without loss."""
     assert DUCKDB.data_type(logical).sql("duckdb") == printed
     assert one(DUCKDB.null(logical)) is None
+
+
+def test_equal_values_fall_into_one_share_and_many_into_all():
+    """The share is a number below the count, NULL has one too, and of 300 texts each of three gets its part."""
+    node = op.HashShare(expressions=[column("x")], shares=number(3))
+    values = [str(n) for n in range(300)]
+    shares = texts(node, [*values, *values])
+    assert shares[:300] == shares[300:]
+    assert set(shares) == {0, 1, 2}
+    assert min(shares.count(share) for share in (0, 1, 2)) > 150
+    assert one(op.HashShare(expressions=[exp.Null()], shares=number(3))) in {0, 1, 2}
 
 
 # -- patterns ---------------------------------------------------------------------------------------------

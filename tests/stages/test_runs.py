@@ -16,6 +16,7 @@ import pytest
 from tests.stages import small_project
 from transhume import Project
 from transhume.errors import CheckFailed, JournalDamaged, LockHeld, PlanError, Refused, SystemRefused
+from transhume.stages import keys
 from transhume.stages.context import Limits
 
 SMALL = Limits(segment_rows_max=small_project.SEGMENT_ROWS)
@@ -38,6 +39,20 @@ def _edit_plan(project: Project, old: str, new: str) -> None:
     plan = project.folder / "transhume.yaml"
     assert old in plan.read_text()
     plan.write_text(plan.read_text().replace(old, new))
+
+
+def test_keys_that_are_looked_at_in_shares_are_found_as_keys_of_the_whole(project, monkeypatch):
+    """A table of many rows is searched for duplicate keys in shares; no key that stands twice gets through."""
+    monkeypatch.setattr(keys, "_SHARE_ROWS", 9)
+    _source(project, "CREATE TABLE copied (id INTEGER, name TEXT)")
+    _source(project, "INSERT INTO copied SELECT * FROM place UNION ALL SELECT * FROM place WHERE id % 10 = 3")
+    _source(project, "DROP TABLE place")
+    _source(project, "ALTER TABLE copied RENAME TO place")
+    _edit_plan(project, "{ref: place_id, table: places}", "{ref: place_id, table: places, else: null}")
+    places, plants = project.run(limits=SMALL).tables
+    assert (places.loaded, places.rejected) == (small_project.PLACES - 5, 10)
+    assert places.reasons == {"duplicate_key:id": 10}
+    assert plants.loaded == small_project.expected_buckets()["plants"]["loaded"]
 
 
 def test_rejects_are_kept_whole(project):

@@ -8,7 +8,15 @@ from transhume.compiler.cycles import RowFates, compile_fixpoint_step, compile_r
 from transhume.compiler.dedupe import compile_dedupe
 from transhume.compiler.gathers import compile_gather
 from transhume.compiler.joins import compile_join
-from transhume.compiler.keys import compile_distinct, compile_duplicates, compile_parent_keys, relation_columns
+from transhume.compiler.keys import (
+    compile_distinct,
+    compile_duplicates,
+    compile_duplicates_of_share,
+    compile_keys,
+    compile_parent_keys,
+    compile_together,
+    relation_columns,
+)
 from transhume.compiler.lookups import compile_one_entry_a_key, compile_repeated_keys
 from transhume.compiler.order import is_cyclic, table_order
 from transhume.compiler.pivots import compile_pivot_leftovers
@@ -25,14 +33,17 @@ __all__ = [
     "compile_dedupe",
     "compile_distinct",
     "compile_duplicates",
+    "compile_duplicates_of_share",
     "compile_fixpoint_step",
     "compile_gather",
     "compile_join",
+    "compile_keys",
     "compile_one_entry_a_key",
     "compile_parent_keys",
     "compile_pivot_leftovers",
     "compile_repeated_keys",
     "compile_row_fates",
+    "compile_together",
     "compile_transform",
     "compile_unaccounted",
     "is_cyclic",

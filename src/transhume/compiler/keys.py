@@ -5,17 +5,20 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from transhume import operations as op
+from transhume.compiler.asked_for import AskedKeys, keys_asked_for
+from transhume.compiler.conversion import convert
 from transhume.compiler.dedupe import DEDUPE_COLUMNS
 from transhume.compiler.gathers import gather_columns
 from transhume.compiler.joins import join_columns
-from transhume.compiler.layers import Layers, select_from, sorted_by
+from transhume.compiler.layers import Layers, select_from, sorted_by, with_columns
 from transhume.compiler.scans import carried, parquet, scan
-from transhume.compiler.scope import MappingScope, key_types, own_need
-from transhume.compiler.transform import deduplicated, filtered
+from transhume.compiler.scope import MappingScope, key_types, own_need, unbound
+from transhume.compiler.transform import deduplicated, duplicates_need, filtered
 from transhume.facts import Facts, Need
 from transhume.plan.model import Plan, TableMapping
 from transhume.rules.names import Names
-from transhume.rules.trees import every, is_present, negated
+from transhume.rules.rule import Sql
+from transhume.rules.trees import every, is_present, negated, some
 from transhume.schema import BIGINT, BYTES, FATE, KEY_UUID, ROW, TEXT, UUID, Kind, LogicalType
 
 _RANKS = ("loaded", "rejected", "filtered", "deduplicated")
@@ -46,6 +49,11 @@ def compile_duplicates(plan: Plan, mapping: TableMapping, facts: Facts) -> exp.S
 
     A key with a NULL or a value that cannot be read is left out: such a row has another reason.
     """
+    return _repeated(compile_keys(plan, mapping, facts), [f"k{place}" for place in range(len(mapping.key))])
+
+
+def compile_keys(plan: Plan, mapping: TableMapping, facts: Facts) -> exp.Select:
+    """Return the SELECT of the keys (`k0`, `k1` ..) among which `compile_duplicates` looks, row by row."""
     scope = MappingScope(plan, mapping, facts, facts.extracts[mapping.from_].paths)
     keys = {f"k{place}": part.value for place, part in enumerate(scope.key())}
     conditions = [is_present(value) for value in keys.values()]
@@ -55,7 +63,27 @@ def compile_duplicates(plan: Plan, mapping: TableMapping, facts: Facts) -> exp.S
     lost = deduplicated(scope)
     if lost is not None:
         conditions.append(negated(lost))
-    rows = scope.layers.select(keys, where=every(conditions))
+    return scope.layers.select(keys, where=every(conditions))
+
+
+def compile_duplicates_of_share(path: str, keys: Sequence[str], share: int, shares: int) -> exp.Select:
+    """Return the SELECT of the keys that stand more than once in a file of `compile_keys`, of one share of them.
+
+    `shares` divides the keys evenly, equal ones together: the results of all shares have no key in common and
+    together are those of `compile_duplicates`. The engine holds the keys of one share.
+    """
+    columns = {name: exp.column(name, quoted=True) for name in keys}
+    of = op.HashShare(expressions=list(columns.values()), shares=exp.Literal.number(shares))
+    rows = select_from(parquet([path]), columns, "every")
+    return _repeated(rows.where(of.eq(exp.Literal.number(share)), copy=False), keys)
+
+
+def compile_together(paths: Sequence[str], columns: Mapping[str, LogicalType]) -> exp.Select:
+    """Return the SELECT of the rows of all these files, which have these columns; there may be no file."""
+    return select_from(scan(paths, columns), {name: exp.column(name, quoted=True) for name in columns}, "every")
+
+
+def _repeated(rows: exp.Select, keys: Sequence[str]) -> exp.Select:
     names = [exp.column(name, quoted=True) for name in keys]
     query = select_from(rows, {name.name: name for name in names}, "keyed")
     several = exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1))
@@ -63,24 +91,34 @@ def compile_duplicates(plan: Plan, mapping: TableMapping, facts: Facts) -> exp.S
 
 
 def compile_parent_keys(
-    mapping: TableMapping, facts: Facts, fates_paths: Sequence[str], lost_paths: Sequence[str] = ()
+    plan: Plan, mapping: TableMapping, facts: Facts, fates_paths: Sequence[str], lost_paths: Sequence[str] = ()
 ) -> exp.Select:
     """Return the SELECT of one row per key of a mapping: `k0`, `k1` .., `uuid`, `fate`.
 
     `fates_paths` are the fates of all its batches, `lost_paths` the rows that `compile_fixpoint_step` found.
     Of several rows with one key, a loaded one wins over a rejected, a filtered and a deduplicated one, in this order.
+    Keys that no reference of the plan asks for may be missing; they are where few are asked for.
     """
     kinds = key_types(mapping, facts)
     fates = Fates(fates_paths, kinds, lost_paths)
     keys = [f"k{place}" for place in range(len(kinds))]
+    values: dict[str, exp.Expression] = {name: fates.key(place) for place, name in enumerate(keys)}
+    known = every(is_present(value) for value in values.values())
+    asked = keys_asked_for(plan, mapping, facts)
+    columns = {name: exp.column(name, quoted=True) for name in keys}
+    if asked is None and _is_known_unique(mapping, facts):
+        same = [
+            exp.If(this=fates.fate().eq(exp.Literal.string(fate)), true=exp.Literal.string(fate)) for fate in _RANKS
+        ]
+        alone = fates.layers.select({**values, "uuid": fates.uuid(), "fate": exp.Case(ifs=same)}, where=known)
+        return sorted_by(alone, keys)
     ranks = [
         exp.If(this=fates.fate().eq(exp.Literal.string(fate)), true=exp.Literal.number(rank))
         for rank, fate in enumerate(_RANKS)
     ]
-    values: dict[str, exp.Expression] = {name: fates.key(place) for place, name in enumerate(keys)}
-    known = every(is_present(value) for value in values.values())
     rows = fates.layers.select({**values, "uuid": fates.uuid(), "rank": exp.Case(ifs=ranks)}, where=known)
-    columns = {name: exp.column(name, quoted=True) for name in keys}
+    if asked is not None:
+        rows = _only(rows, kinds, asked)
     best = exp.Min(this=exp.column("rank", quoted=True))
     names = [
         exp.If(this=best.copy().eq(exp.Literal.number(rank)), true=exp.Literal.string(fate))
@@ -90,6 +128,33 @@ def compile_parent_keys(
     query = select_from(rows, {**columns, "uuid": made, "fate": exp.Case(ifs=names)}, "keyed")
     query = query.group_by(*(column.copy() for column in columns.values()), copy=False)
     return sorted_by(query, keys)
+
+
+def _is_known_unique(mapping: TableMapping, facts: Facts) -> bool:
+    """Say whether no two rows have one key: none was found twice, and no row was left out of the search."""
+    duplicates = facts.relations.get(str(duplicates_need(mapping)))
+    is_whole = mapping.where is None and mapping.dedupe is None
+    return is_whole and duplicates is not None and not duplicates.row_count
+
+
+def _only(rows: exp.Select, kinds: Sequence[LogicalType], asked: Sequence[AskedKeys]) -> exp.Select:
+    """Return the rows each of whose key parts (`k0`, `k1` ..) some row of one and the same reference asks for."""
+    if not asked:
+        return with_columns(rows, {}).where(exp.false(), copy=False)
+    wanted: list[exp.Expression] = []
+    texts: dict[str, exp.Expression] = {}
+    for each in asked:
+        parts: list[exp.Expression] = []
+        for place, (kind, as_text) in enumerate(zip(kinds, each.reference.as_text, strict=True)):
+            name = f"k{place}"
+            own = exp.column(name, quoted=True)
+            if as_text:
+                texts[f"{name} as text"] = convert(Sql(own, kind), TEXT, "key", unbound).value
+                own = exp.column(f"{name} as text", quoted=True)
+            keys = select_from(each.keys.copy(), {"key": exp.column(name, quoted=True)}, "asked")
+            parts.append(exp.In(this=own, query=exp.Subquery(this=keys)))
+        wanted.append(every(parts))
+    return with_columns(with_columns(rows, texts), {}).where(some(wanted), copy=False)
 
 
 def compile_distinct(plan: Plan, mapping: TableMapping, need: Need, facts: Facts) -> exp.Select:

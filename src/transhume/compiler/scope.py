@@ -335,7 +335,7 @@ def _constant(constant: Constant, wanted: LogicalType) -> Sql:
 def _with_key_texts(rows: exp.Expression, as_text: Mapping[str, LogicalType]) -> exp.Expression:
     """Return the relation with the texts of these key columns beside its own columns."""
     texts = {
-        _text_name(name): convert(Sql(exp.column(name, quoted=True), kind), TEXT, name, _unbound).value
+        _text_name(name): convert(Sql(exp.column(name, quoted=True), kind), TEXT, name, unbound).value
         for name, kind in as_text.items()
     }
     return with_columns(rows, texts)
@@ -345,7 +345,8 @@ def _text_name(name: str) -> str:
     return f"{name} as text"
 
 
-def _unbound(expression: exp.Expression) -> exp.Column:
+def unbound(expression: exp.Expression) -> exp.Column:
+    """Refuse to name a value: the `bind` of conversions that are one operation. Raises: TypeError."""
     message = f"a key text is one operation, not {type(expression).__name__}"
     raise TypeError(message)
 

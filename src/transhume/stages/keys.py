@@ -11,18 +11,21 @@ from transhume.compiler import (
     compile_dedupe,
     compile_distinct,
     compile_duplicates,
+    compile_duplicates_of_share,
     compile_fixpoint_step,
     compile_gather,
     compile_join,
+    compile_keys,
     compile_parent_keys,
     compile_row_fates,
+    compile_together,
     is_cyclic,
     needs,
     relation_columns,
 )
-from transhume.compiler.transform import is_referenced
+from transhume.compiler.transform import duplicates_need, is_referenced
 from transhume.dialects import DIALECTS
-from transhume.facts import Need, Relation
+from transhume.facts import Facts, Need, Relation
 from transhume.plan.model import NamesLookup, TableMapping
 from transhume.rules.names import resolve
 from transhume.rules.utc import zone_columns, zone_years
@@ -33,6 +36,8 @@ from transhume.stages.lookups import lookup_relation
 from transhume.stages.transform import fates_path
 
 _FOLDER = Path("relations")
+_SHARE_ROWS = 1_000_000
+"""Rows whose keys are searched for duplicates at one time, so that memory does not grow with a table's rows."""
 
 
 def group_keys(context: WorkContext, group: tuple[str, ...]) -> Iterator[Event]:
@@ -93,10 +98,29 @@ def _build(context: WorkContext, mapping: TableMapping, need: Need) -> Relation:
             select = compile_gather(context.plan, need, facts)
         case _:
             assert need.kind == "duplicates", need
-            select = compile_duplicates(context.plan, mapping, facts)
+            select = _duplicates(context, mapping, facts)
     columns = relation_columns(mapping, need, facts)
     path = _path(context, need)
     return Relation(str(path), columns, context.engine.to_parquet(_render(context, select), path))
+
+
+def _duplicates(context: WorkContext, mapping: TableMapping, facts: Facts) -> exp.Select:
+    """Return the SELECT of the keys that stand more than once; of many rows, one share of the keys after another."""
+    shares = -(-facts.extracts[mapping.from_].row_count // _SHARE_ROWS)
+    if shares <= 1:
+        return compile_duplicates(context.plan, mapping, facts)
+    columns = relation_columns(mapping, duplicates_need(mapping), facts)
+    keys = _numbered(context, "keys", mapping)
+    # Written once, because making keys of what the extract holds costs more than reading them again.
+    context.engine.to_parquet(_render(context, compile_keys(context.plan, mapping, facts)), keys)
+    found = []
+    for share in range(shares):
+        path = _numbered(context, f"duplicates-{share:04d}", mapping)
+        select = compile_duplicates_of_share(str(keys), list(columns), share, shares)
+        if context.engine.to_parquet(_render(context, select), path):
+            found.append(str(path))
+    (context.folder.work / keys).unlink()
+    return compile_together(found, columns)
 
 
 def _fixpoint(context: WorkContext, group: Sequence[TableMapping], deferred: frozenset[str]) -> Iterator[Event]:
@@ -133,7 +157,7 @@ def _fixpoint(context: WorkContext, group: Sequence[TableMapping], deferred: fro
 def _parents(context: WorkContext, mapping: TableMapping, fates: Sequence[str], lost: Sequence[str]) -> Relation:
     need = Need("parents", mapping.name)
     facts = context.facts()
-    select = compile_parent_keys(mapping, facts, fates, lost)
+    select = compile_parent_keys(context.plan, mapping, facts, fates, lost)
     columns = relation_columns(mapping, need, facts)
     path = _path(context, need)
     relation = Relation(str(path), columns, context.engine.to_parquet(_render(context, select), path))

@@ -414,42 +414,25 @@ HAVING
 
 -- compile_parent_keys
 SELECT
-  "k0",
-  MIN("uuid") AS "uuid",
+  "_k0" AS "k0",
+  UUID_FROM_BYTES("_uuid") AS "uuid",
   CASE
-    WHEN MIN("rank") = 0
+    WHEN "_fate" = 'loaded'
     THEN 'loaded'
-    WHEN MIN("rank") = 1
+    WHEN "_fate" = 'rejected'
     THEN 'rejected'
-    WHEN MIN("rank") = 2
+    WHEN "_fate" = 'filtered'
     THEN 'filtered'
-    WHEN MIN("rank") = 3
+    WHEN "_fate" = 'deduplicated'
     THEN 'deduplicated'
   END AS "fate"
-FROM (
-  SELECT
-    "_k0" AS "k0",
-    UUID_FROM_BYTES("_uuid") AS "uuid",
-    CASE
-      WHEN "_fate" = 'loaded'
-      THEN 0
-      WHEN "_fate" = 'rejected'
-      THEN 1
-      WHEN "_fate" = 'filtered'
-      THEN 2
-      WHEN "_fate" = 'deduplicated'
-      THEN 3
-    END AS "rank"
-  FROM PARQUET_FILES('fates') AS "l0"
-  WHERE
-    (
-      NOT (
-        "_k0" IS NULL
-      )
+FROM PARQUET_FILES('fates') AS "l0"
+WHERE
+  (
+    NOT (
+      "_k0" IS NULL
     )
-) AS "keyed"
-GROUP BY
-  "k0"
+  )
 ORDER BY
   "k0" ASC NULLS LAST;
 

@@ -49,6 +49,9 @@ CASE WHEN "v"."x" IS NULL THEN NULL ELSE COALESCE(LEN(LIST_FILTER(JSON_KEYS("v".
 -- HasNul
 CONTAINS("v"."x", CHR(0));
 
+-- HashShare
+CAST(MOD(HASH("v"."x", "v"."y"), 3) AS BIGINT);
+
 -- HmacSha256
 SHA256(GETVARIABLE('outer pad of KEY') || UNHEX(SHA256(GETVARIABLE('inner pad of KEY') || ENCODE("v"."x"))));
 
