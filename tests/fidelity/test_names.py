@@ -158,7 +158,7 @@ def test_names_that_differ_only_in_case(tmp_path: Path, postgres_url: str, targe
         project.run()
     told = " ".join(finding.message for finding in caught.value.findings)
     assert "'a' and 'A' differ only in case" in told
-    assert "'t' and 'T' both fill the target table" in told
+    assert "the target tables 't' and 'T' differ only in case" in told
 
 
 @pytest.mark.parametrize("name", ["a.b", "a/b", "a\\b"])

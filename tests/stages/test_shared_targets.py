@@ -79,7 +79,7 @@ def _runs_twice(project: Project) -> None:
     first = project.run()
     assert buckets(project) == {"staff": {"loaded": 30}, "clients": {"loaded": 51}, "visits": {"loaded": 3}}
     assert first.published["tables"]["people"]["inserted"] == 81
-    assert [check for check in project.validate() if not check.passed] == []
+    assert project.validate().failed == ()
     project.run()
     assert buckets(project) == {"staff": {"unchanged": 30}, "clients": {"unchanged": 51}, "visits": {"unchanged": 3}}
 

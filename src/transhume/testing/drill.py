@@ -65,12 +65,11 @@ def drill(
 
 
 def false_alarms(project: Project, seeds: Iterable[int]) -> list[str]:
-    """Return what `validate` finds wrong in a target that nobody touched, over samples of these seeds."""
+    """Return the errors that `validate` finds in a target that nobody touched, over samples of these seeds."""
     return [
         f"seed {seed}: {check.name} on {check.table}: {check.detail}"
         for seed in seeds
-        for check in project.validate(seed=seed).checks
-        if not check.passed
+        for check in project.validate(seed=seed).failed
     ]
 
 

@@ -4,6 +4,7 @@ Catalog in SQLite: an operating-system lock on a file beside the catalog. Catalo
 one session. Whoever gets it raises the epoch in the ledger; every write of an older epoch is refused from then on.
 """
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -46,7 +47,10 @@ class LakeLock:
         if self._file is not None:
             self._file.release()
         if self._session is not None:
-            # Closing the session frees the lock; a connection that goes back to the pool would keep it.
+            # Said, because a server frees the locks of a closed session when it gets to it. A session that is lost
+            # or goes back to the pool must not keep the lock: it is closed all the same.
+            with contextlib.suppress(sql.exc.SQLAlchemyError):
+                self._session.execute(sql.select(sql.func.pg_advisory_unlock_all()))
             self._session.invalidate()
             self._session.close()
             self._session = None

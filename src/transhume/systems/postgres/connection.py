@@ -164,10 +164,18 @@ class Session:
             else:
                 return self._connection
 
-    def close(self) -> None:
-        """Close the connection; a transaction under way is rolled back by the server."""
-        if self._connection is not None:
-            self._connection.close()
+    def close(self, *, holds_lock: bool = False) -> None:
+        """Close the connection; a transaction under way is rolled back by the server.
+
+        With `holds_lock` its advisory locks are given back first: a server frees those of a closed connection when it
+        gets to it, and whoever comes next at once would find them held.
+        """
+        if self._connection is None:
+            return
+        if holds_lock and not self._connection.closed:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.execute("SELECT pg_advisory_unlock_all()")
+        self._connection.close()
 
     def _commit(self, connection: WatchedConnection) -> None:
         if connection.execute("COMMIT").statusmessage != "COMMIT":

@@ -266,8 +266,9 @@ class PostgresRun:
 
     def close(self) -> None:
         """Give the lock back; ledger and stage stay, they are the undo log."""
-        for session in (self._writer, self._reader, self._lock):
-            session.close()
+        self._writer.close()
+        self._reader.close()
+        self._lock.close(holds_lock=True)
 
     def _place(self, table: TargetTable) -> str:
         return f"table '{table.table.name}' of {self._address.identity}"
