@@ -18,6 +18,7 @@ from transhume.facts import Relation
 from transhume.journal import read_journal
 from transhume.stages import keys
 from transhume.stages.context import Limits
+from transhume.stages.proof.lookups import FrozenEntries
 
 PLAN = """\
 transhume: 1
@@ -258,6 +259,19 @@ def test_a_damaged_frozen_lookup_is_never_used(tmp_path):
     assert _owners(project)[10] == "later"
     with pytest.raises(Refused, match=rf"extract/lookups/{damage()}"):
         project.validate()
+
+
+def test_looking_at_rows_takes_few_passes_over_a_frozen_lookup(tmp_path, monkeypatch):
+    """A large lookup is never read once a key: once for the sample, once for the rows of a batch, once before a run."""
+    project = _write(tmp_path / "p")
+    passes: list[int] = []
+    read = FrozenEntries._read
+    monkeypatch.setattr(FrozenEntries, "_read", lambda self, keys: passes.append(len(keys)) or read(self, keys))
+    assert not project.validate_source().errors
+    assert passes == [5], "five owners are asked for"
+    project.run()
+    assert not project.validate(sample=1).failed
+    assert passes == [5, 5, 5]
 
 
 def test_the_oracle_finds_an_engine_that_joined_another_file(tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from transhume.schema import LINE_CLASS, ODD, physical_names
 from transhume.stages.check import Prediction
 from transhume.stages.context import WorkContext
 from transhume.stages.proof.evidence import Evidence
+from transhume.stages.proof.lookups import prepare_lookups
 from transhume.stages.proof.prove import gather_evidence
 from transhume.words import counted
 
@@ -118,7 +119,9 @@ class SourceValidation:
         self, oracle: Oracle, mapping: TableMapping, field: Field, column: str, counts: Mapping[object, int]
     ) -> Iterator[Finding]:
         ways: Counter[str] = Counter()
-        for raw, count in list(counts.items())[:_DISTINCT_MAX]:
+        asked = list(counts.items())[:_DISTINCT_MAX]
+        prepare_lookups(oracle, [{column: raw} for raw, _ in asked], [{}] * len(asked), [field.rule])
+        for raw, count in asked:
             ways[field.way(RowScope(oracle, {column: raw}, {}))] += count
         if len(counts) > _DISTINCT_MAX:
             message = (

@@ -1,6 +1,6 @@
 """What the oracle asks of lookups that are too large to hold: the entries of the keys of one batch, from the file."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from transhume.oracle import Oracle
 from transhume.oracle.reading import JoinedRow
 from transhume.rules.lookup import Lookup
-from transhume.stages.proof.evidence import Evidence, Row
+from transhume.rules.rule import Rule
+from transhume.stages.proof.evidence import Row
 
 _BATCH_ROWS = 65_536
 
@@ -60,15 +61,27 @@ class FrozenEntries(Mapping[str, str | None]):
 
 
 def prepare_lookups(
-    evidence: Evidence, oracle: Oracle, rows: Sequence[Row], joined: Sequence[Mapping[str, JoinedRow]]
+    oracle: Oracle, rows: Sequence[Row], joined: Sequence[Mapping[str, JoinedRow]], rules: Iterable[Rule] | None = None
 ) -> None:
-    """Read what the lookups of a mapping hold for these rows, and forget those of earlier ones."""
+    """Read what the lookups of a mapping's rules (or of these) hold for these rows, and forget those of earlier ones.
+
+    Effects: one pass over the file of each lookup; without it, every key that is asked for takes one of its own.
+    """
     wanted: dict[str, set[str]] = {}
-    for rule in oracle.mapping.rules():
-        if isinstance(rule, Lookup) and isinstance(evidence.lookups.get(rule.name), FrozenEntries):
-            keys = (oracle.key_texts((rule.column,), row, known) for row, known in zip(rows, joined, strict=True))
-            wanted.setdefault(rule.name, set()).update(key[0] for key in keys if key is not None)
+    for rule in oracle.mapping.columns.values() if rules is None else rules:
+        for each in _lookups_in(rule):
+            if isinstance(oracle.lookups.get(each.name), FrozenEntries):
+                keys = (oracle.key_texts((each.column,), row, known) for row, known in zip(rows, joined, strict=True))
+                wanted.setdefault(each.name, set()).update(key[0] for key in keys if key is not None)
     for name, texts in wanted.items():
-        entries = evidence.lookups[name]
+        entries = oracle.lookups[name]
         assert isinstance(entries, FrozenEntries)
         entries.prepare(texts)
+
+
+def _lookups_in(rule: Rule) -> Iterator[Lookup]:
+    if isinstance(rule, Lookup):
+        yield rule
+    for argument in rule.arguments():
+        if isinstance(argument, Rule):
+            yield from _lookups_in(argument)

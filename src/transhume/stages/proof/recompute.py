@@ -117,7 +117,7 @@ def recompute(evidence: Evidence, batch: Batch, duplicates: frozenset[Key]) -> R
             rows = evidence.rows(segment, chunk)
             joined = joined_rows(evidence, oracle, rows)
             fates.prepare(oracle, rows, joined)
-            prepare_lookups(evidence, oracle, rows, joined)
+            prepare_lookups(oracle, rows, joined)
             oracle.children = gathered_rows(evidence, oracle, rows, joined).children
             keys = [oracle.key_texts(key_parts, row, known) for row, known in zip(rows, joined, strict=True)]
             expected = [

@@ -16,6 +16,7 @@ from transhume.oracle.reading import Field, RowScope
 from transhume.plan.model import TableMapping
 from transhume.schema import BOOKKEEPING, ODD, REASONS, WARNINGS, physical_names
 from transhume.stages.proof.evidence import Evidence
+from transhume.stages.proof.lookups import prepare_lookups
 from transhume.stages.transform import BUCKET
 
 WHOLE_MAX = 5_000
@@ -114,7 +115,11 @@ def _ways(
         return
     first = places.group_by(values.column_names, use_threads=False).aggregate([("place", "min")])
     found: set[str] = set()
-    for *parts, place in zip(*(first[name].to_pylist() for name in (*values.column_names, "place_min")), strict=True):
+    combined = list(zip(*(first[name].to_pylist() for name in (*values.column_names, "place_min")), strict=True))
+    asked = combined[: max(0, _WAYS_LOOKED_AT_MAX - looked_at[each.name])]
+    rows = [dict(zip(columns, parts, strict=True)) for *parts, _ in asked]
+    prepare_lookups(oracle, rows, [{}] * len(rows), [each.rule])
+    for *parts, place in combined:
         if looked_at[each.name] >= _WAYS_LOOKED_AT_MAX:
             return
         looked_at[each.name] += 1

@@ -83,7 +83,7 @@ def sheet_rows(
         rows = evidence.rows(segment, places)
         joined = joined_rows(evidence, oracle, rows)
         fates.prepare(oracle, rows, joined)
-        prepare_lookups(evidence, oracle, rows, joined)
+        prepare_lookups(oracle, rows, joined)
         oracle.children = gathered_rows(evidence, oracle, rows, joined).children
         keys = [oracle.key_texts(parts, row, known) for row, known in zip(rows, joined, strict=True)]
         expected = [
