@@ -4,13 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench sweep lock clean
+.PHONY: demo test lint bench sweep programs lock clean
 
 demo: $(READY)  ## the brief's migration, SQLite to an Iceberg lake, counts against the answer key
 	rm -rf demo
 	$(BIN)/transhume demo demo
 
-test: $(READY)  ## everything that must hold, on real servers
+test: $(READY) programs  ## everything that must hold, on real servers
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)  ## style, types, import direction
@@ -22,8 +22,18 @@ lint: $(READY)  ## style, types, import direction
 bench: $(READY)  ## the whole job beside psql's COPY of the same finished rows
 	$(BIN)/python benchmarks/run.py
 
-sweep: $(READY)  ## long forms of the tests: every zone, every kill point
+sweep: $(READY) programs  ## long forms of the tests: every zone, every kill point
 	$(BIN)/python -m pytest -n 2 -m sweep
+
+# MariaDB runs the scripts that are printed for it, a browser opens the pages. Where they cannot be installed the tests
+# that need them say so and are skipped, which .ci/run does not take.
+PROGRAMS := mariadbd:mariadb-server-core mariadb:mariadb-client-core chromium:chromium
+programs:
+	@missing=; for each in $(PROGRAMS); do \
+		PATH="$$PATH:/usr/sbin" command -v $${each%%:*} >/dev/null || missing="$$missing $${each#*:}"; done; \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing; \
+	fi
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "transhume needs Python 3.11 or newer")'
