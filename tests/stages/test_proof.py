@@ -36,6 +36,8 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, AnswerK
 
 def _demo(folder: Path) -> tuple[AnswerKey, Project]:
     write_project(folder)
+    plan = folder / "transhume.yaml"
+    plan.write_text(plan.read_text().replace("backup: required", "backup: warn"))
     key = generate(folder / "legacy.db", 300, seed=5)
     environment = {
         "LEGACY_URL": f"sqlite:///{folder / 'legacy.db'}",
