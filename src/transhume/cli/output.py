@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 EXIT_INTERRUPTED = 5
 _WIDTH_OF_FILES = 240
+"""Columns of a table that goes into a file or a pipe, where nothing is as narrow as a screen."""
 EXIT_USAGE = 2
 EXIT_BUG = 70
 
@@ -46,7 +47,11 @@ class Output:
         """A console on stdout, or on stderr where stdout is kept for JSON."""
         from rich.console import Console
 
-        return Console(stderr=self.as_json, highlight=False, no_color=not self.color, soft_wrap=not sys.stdout.isatty())
+        is_screen = (sys.stderr if self.as_json else sys.stdout).isatty()
+        width = None if is_screen else _WIDTH_OF_FILES
+        return Console(
+            stderr=self.as_json, highlight=False, no_color=not self.color, soft_wrap=not is_screen, width=width
+        )
 
     def line(self, text: str, style: str = "") -> None:
         """Print one line of progress or explanation; silent with --quiet."""
