@@ -17,6 +17,7 @@ from tests.stages import small_project
 from transhume import Project
 from transhume.errors import CheckFailed, JournalDamaged, LockHeld, PlanError, Refused, SystemRefused
 from transhume.stages import keys
+from transhume.stages.binding import Binding, open_run, run_folders
 from transhume.stages.context import Limits
 
 SMALL = Limits(segment_rows_max=small_project.SEGMENT_ROWS)
@@ -308,3 +309,14 @@ def test_the_slowest_stage_is_named(project):
     assert sum(result.stages_s.values()) <= result.duration_s + 0.01
     assert result.stages_s[result.slowest_stage] == max(result.stages_s.values())
     assert result.to_dict()["slowest_stage"] == result.slowest_stage
+
+
+def test_runs_of_one_second_stand_in_their_order(tmp_path):
+    """However quickly runs follow one another, the newest is the last by name."""
+    binding = Binding("p", "v", "s", "t", "a", "b")
+    begun = []
+    for _ in range(20):
+        folder, journal, _ = open_run(tmp_path, binding, {}, fresh=True)
+        journal.close()
+        begun.append(folder)
+    assert run_folders(tmp_path) == begun

@@ -106,7 +106,9 @@ def open_run(runs: Path, binding: Binding, content: Mapping[str, Any], *, fresh:
         journal = Journal(unfinished / "journal.jsonl")
         journal.append(Event("run_abandoned", {"by": holder()}))
         journal.close()
-    name = f"{datetime.now(UTC):%Y%m%dt%H%M%S}_{secrets.token_hex(3)}"
+    now = datetime.now(UTC)
+    # Names sort by time, also of two runs that begin within one second; the last digits keep two machines apart.
+    name = f"{now:%Y%m%dt%H%M%S}_{now.microsecond:05x}{secrets.token_hex(1)}"
     folder = runs / name
     folder.mkdir(parents=True, mode=0o700)
     (folder / _PLAN).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
