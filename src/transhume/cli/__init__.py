@@ -20,6 +20,7 @@ COMMANDS = {
     "preview": "Show some rows before and after, column by column, with the rule that acted.",
     "sql": "Print the SQL as it will run, or write scripts to validate by hand.",
     "plan": "Say what a run would do: order, rows, tables, expected rejects, checks.",
+    "import-decisions": "Put what people decided in the plan document's workbook into the plan.",
     "approve": "Sign the plan, both schemas and the row counts into transhume.lock.",
     "estimate": "Say how long it takes: working days with chances, calendar, machine time, risks.",
     "backup": "Copy source and target tables, and prove each copy by restoring it.",
@@ -53,7 +54,7 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"transhume.cli.{cmd_name}")
+        module = importlib.import_module(f"transhume.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

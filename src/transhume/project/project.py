@@ -15,6 +15,7 @@ from transhume.plan.model import Plan
 from transhume.project import (
     approving,
     backing_up,
+    deciding,
     documents,
     drilling,
     estimating,
@@ -24,6 +25,7 @@ from transhume.project import (
     undoing,
 )
 from transhume.project.backing_up import BackupResult, RestoreResult, SnapshotPreview
+from transhume.project.deciding import Decisions
 from transhume.project.drilling import ROWS, DrillResult
 from transhume.project.estimating import Estimate
 from transhume.project.outlook import Outlook
@@ -137,6 +139,21 @@ class Project:
         """
         out = self.folder / "out" if folder is None else folder
         return documents.write_plan_documents(self._place, formats, out, listener, seed)
+
+    def read_decisions(self, workbook: Path) -> Decisions:
+        """Return what people decided in a workbook that `write_documents` made, as a change of the plan.
+
+        Effects: none. Raises: UsageError for another file; DriverMissing without python-calamine; Refused if the plan
+        is not what the workbook was made of; PlanError with every row that cannot be taken, at once.
+        """
+        return deciding.read_workbook(self._place, workbook)
+
+    def write_decisions(self, decisions: Decisions) -> bool:
+        """Write decisions into the plan, comments and all other lines as they were; say whether anything was written.
+
+        Effects: the plan is replaced as a whole. Raises: Refused if it was changed since they were read.
+        """
+        return deciding.write_decisions(self._place, decisions)
 
     def estimate(self, *, offline: bool = False, seed: int = 1, listener: Listener | None = None) -> Estimate:
         """Return working days by phase with their chances, the calendar, machine time and risks.
