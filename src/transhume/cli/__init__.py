@@ -29,6 +29,7 @@ COMMANDS = {
     "status": "Say where a run stands; --watch follows it.",
     "validate": "Check again what the target shows of a published run.",
     "report": "Write the page of a run that people sign, with results.json and junit.xml.",
+    "rejects": "Rejected rows as tables for people to repair; 'run --replay-rejects' takes them back.",
     "rollback": "Take a run back: shows what goes and what stays, asks, does it, proves it.",
     "finalize": "Drop what a rollback needs: the point of no return.",
 }

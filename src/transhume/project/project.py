@@ -32,6 +32,7 @@ from transhume.project.outlook import Outlook
 from transhume.project.profiling import profile_system
 from transhume.project.proving import SourceReport, ValidationResult, validate_after, validate_before
 from transhume.project.rehearsing import Rehearsal
+from transhume.project.replaying import write_reject_sheets
 from transhume.project.reporting import RunReport, write_report
 from transhume.project.results import CheckReport, RunResult, result_of
 from transhume.project.scripting import validation_scripts_of
@@ -218,20 +219,31 @@ class Project:
         fresh: bool = False,
         limits: Limits | None = None,
         subset: Subset | None = None,
+        repaired: Sequence[Path] = (),
     ) -> RunResult:
         """Migrate: extract, transform, stage, validate, publish; an unfinished run goes on where it stopped.
 
         `subset`: bring a part of the source only, closed under references; a later run brings the rest.
+        `repaired`: CSV or XLSX files of rejects of an earlier run that people repaired; the run goes on from that run's
+        extract with these rows as they are now, and reads no row of the source.
         Effects: the target shows all rows of the plan at once, or nothing new. The source is only read.
         Raises: PlanError, SystemUnavailable, SystemRefused, CheckFailed, Refused, LockHeld, Interrupted; RolledBack
         where a check failed after publishing and the plan says `rollback: {on_failed_check: automatic}`.
         """
         try:
-            return running.run(self._place, listener, limits or Limits(), fresh=fresh, subset=subset)
+            return running.run(self._place, listener, limits or Limits(), fresh=fresh, subset=subset, repaired=repaired)
         except running.FailedAfterPublishing as problem:
             if not problem.is_automatic:
                 raise
             raise undoing.taken_back(self._place, problem.run, problem.cause, listener) from problem
+
+    def write_rejects(self, run: str | None = None, folder: Path | None = None, form: str = "xlsx") -> list[Path]:
+        """Write the rejects of a run (default: the newest) for people to repair, one file a mapping; default: out/.
+
+        `form` is xlsx or csv; a repaired file comes back by `run(repaired=[file])`.
+        Raises: UsageError for an unknown run or form, and for rejects that no workbook holds.
+        """
+        return write_reject_sheets(self._place, run, folder or self._place.out, form)
 
     def preview_rollback(
         self,

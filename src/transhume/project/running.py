@@ -1,6 +1,8 @@
 """A run from the front door: the journal, the run's identity, the stages' events told to whoever listens."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from transhume.batches import Event
 from transhume.errors import CheckFailed, Finding, SystemRefused, TranshumeError
@@ -9,6 +11,7 @@ from transhume.journal import Journal
 from transhume.plan.lock import plan_content
 from transhume.plan.model import Plan
 from transhume.project.approving import require_approval
+from transhume.project.replaying import replay_of
 from transhume.project.results import RunResult, result_of
 from transhume.project.standing_backup import require_backup
 from transhume.project.workplace import Listener, Workplace
@@ -33,7 +36,13 @@ class FailedAfterPublishing(CheckFailed):
 
 
 def run(
-    place: Workplace, listener: Listener | None, limits: Limits, *, fresh: bool, subset: Subset | None
+    place: Workplace,
+    listener: Listener | None,
+    limits: Limits,
+    *,
+    fresh: bool,
+    subset: Subset | None,
+    repaired: Sequence[Path] = (),
 ) -> RunResult:
     """Begin a run or go on with an unfinished one; see `Project.run`."""
     plan = place.plan()
@@ -48,6 +57,9 @@ def run(
         binding = systems.binding()
         if subset is not None:
             binding = replace(binding, subset=str(subset))
+        replay = replay_of(place, systems, repaired) if repaired else None
+        if replay is not None:
+            binding = replace(binding, replay=str(replay))
         # A run that goes on has a backup behind it or not: what it wrote since is not in any.
         backup = "" if not fresh and has_unfinished(place.runs) else require_backup(place, systems, listener)
         root, journal, resumed = open_run(place.runs, binding, plan_content(plan), fresh=fresh)
@@ -62,7 +74,7 @@ def run(
                 fields = {"run": identity.run, "holder": identity.holder, "binding": binding.to_dict()}
                 kept = keep_tables(folder, plan, systems.tables)
                 tell(Event("run_started", {**fields, "tables_sha256": kept, "backup": backup}))
-            with place.held_run(systems, journal, folder, identity, limits, subset) as context:
+            with place.held_run(systems, journal, folder, identity, limits, subset, replay) as context:
                 try:
                     for event in run_stages(context):
                         tell(event)

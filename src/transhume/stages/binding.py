@@ -19,7 +19,8 @@ from transhume.plan.lock import plan_content, plan_diff
 from transhume.plan.model import Plan
 
 _PLAN = "plan.json"
-_WHOLE = "all rows"
+WHOLE = "all rows"
+"""The part of a run that brings everything."""
 ENDED = frozenset({"run_finished", "run_failed", "run_abandoned", "run_rolled_back", "run_finalized"})
 """Events after which a run is not resumed."""
 
@@ -34,9 +35,11 @@ class Binding:
     target: str
     source_schema: str
     target_schema: str
-    subset: str = _WHOLE
+    subset: str = WHOLE
     lookups: str = ""
     """The other systems that lookups are read from; their data is no part of it."""
+    replay: str = ""
+    """The earlier run and the repaired rejects that the run goes on from."""
 
     def differences(self, earlier: Mapping[str, Any]) -> list[str]:
         """Return, one sentence each, what is not as it was when the earlier run began."""
@@ -49,13 +52,14 @@ class Binding:
             "target_schema": "the target's tables were changed",
             "subset": "the run is of another part of the source",
             "lookups": "a lookup is read from another system",
+            "replay": "the run replays other repaired rejects",
         }
         mine = self.to_dict()
         return [
             f"{meaning} (then {earlier.get(name)}, now {mine[name]})"
             for name, meaning in words.items()
-            # A journal of an earlier version knows no parts and no lookups of other systems.
-            if earlier.get(name, {"subset": _WHOLE, "lookups": ""}.get(name)) != mine[name]
+            # A journal of an earlier version knows no parts, no lookups of other systems and no replays.
+            if earlier.get(name, {"subset": WHOLE, "lookups": "", "replay": ""}.get(name)) != mine[name]
         ]
 
     def to_dict(self) -> dict[str, str]:

@@ -13,6 +13,7 @@ from transhume.stages.load import load_mapping
 from transhume.stages.preconditions import require_sound_data
 from transhume.stages.publish import publish, verify
 from transhume.stages.rejects import write_rejects_for_people
+from transhume.stages.replay import replayed_extract
 from transhume.stages.subset import choose
 from transhume.stages.validate import validate_staged
 
@@ -24,7 +25,7 @@ def run(context: RunContext) -> Iterator[Event]:
     """
     groups = table_order(context.plan)
     if context.target.state != "published":
-        yield from extract(context)
+        yield from extract(context) if context.replay is None else replayed_extract(context, context.replay)
         yield from choose(context)
         yield tables_fed(context)
         yield from require_sound_data(context)
