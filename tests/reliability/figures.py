@@ -11,6 +11,18 @@ from pathlib import Path
 from tests import servers
 
 _FILE = "figures.jsonl"
+_CLAUSES = {
+    "network_cuts": "{network_cuts} network cuts ({reset} reset, {stalled} stalled, {hidden} acknowledgements hidden), "
+    "{partial_rows} partial rows, {cut_unfinished} runs that cannot be finished",
+    "disk_full": "{disk_full} full disks (extract {disk_full_extract}, journal {disk_full_journal}, "
+    "target {disk_full_target}), {acknowledged_lost} acknowledged rows lost",
+    "corruptions": "{corruptions} corruptions of a journal that change what is read (truncated {truncated}, "
+    "bit flipped {flipped}, older copy {older}, deleted {deleted}), {corruptions_found} detected",
+    "steps": "{steps} steps of the state machine, {violations} violations",
+    "states": "model of the commit protocol: {states} states, {model_violations} violations",
+    "canaries": "{canaries} canaries in {artefacts} artefacts, {canaries_found} found",
+}
+"""By the number that a line is about: the line, told only where something was counted."""
 
 
 def count(**numbers: int) -> None:
@@ -35,28 +47,7 @@ def totals() -> Counter[str]:
 def told(sums: Mapping[str, int]) -> list[str]:
     """Return the lines that the end of a session prints; only what was counted is told."""
     lines = [line for system in ("PostgreSQL", "Iceberg") if (line := _kills(sums, system))]
-    clauses: tuple[tuple[str, str], ...] = (
-        (
-            "network cuts",
-            "{network_cuts} network cuts, {partial_rows} partial rows, {cut_unfinished} unfinishable runs",
-        ),
-        (
-            "full disks",
-            "{disk_full} full disks (extract {disk_full_extract}, journal {disk_full_journal}, target "
-            "{disk_full_target}), {acknowledged_lost} acknowledged rows lost",
-        ),
-        (
-            "corruptions",
-            "{corruptions} corruptions of a journal that change what is read, {corruptions_found} detected",
-        ),
-        ("steps", "{steps} steps of the state machine, {violations} violations"),
-        ("states", "model of the commit protocol: {states} states, {model_violations} violations"),
-        ("canaries", "{canaries} canaries in {artefacts} artefacts, {canaries_found} found"),
-    )
-    names = ("network_cuts", "disk_full", "corruptions", "steps", "states", "canaries")
-    for name, (_, text) in zip(names, clauses, strict=True):
-        if sums.get(name):
-            lines.append(text.format_map(Counter(sums)))
+    lines += [text.format_map(Counter(sums)) for name, text in _CLAUSES.items() if sums.get(name)]
     return [*lines, _where()] if lines else []
 
 

@@ -217,6 +217,7 @@ class Workplace:
         with ExitStack() as stack:
             target = systems.target.open_run(identity, list(systems.tables.values()))
             stack.callback(target.close)
+            journal.require(systems.target.anchor(identity.run))
             engine = open_engine(folder, systems.plan)
             stack.callback(engine.close)
             engine.start()

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from transhume.batches import Event, TargetTable
-from transhume.errors import Refused
+from transhume.errors import JournalDamaged, Refused
 from transhume.facts import Catalog
 from transhume.journal import Journal, read_journal
 from transhume.plan.lock import plan_content, plan_diff
 from transhume.plan.model import Plan
+from transhume.systems.system import Target
 
 _PLAN = "plan.json"
 WHOLE = "all rows"
@@ -130,6 +131,30 @@ def has_extract(runs: Path) -> bool:
 def has_unfinished(runs: Path) -> bool:
     """Say whether `open_run` would go on with a run. Raises: JournalDamaged."""
     return _unfinished(runs, damaged_counts=True) is not None
+
+
+def require_journals(runs: Path, target: Target) -> None:
+    """Raise JournalDamaged if the newest run that the target knows has a folder here and no journal in it any more.
+
+    A process that was killed before it wrote its first line leaves a folder, too; the target knows nothing of that.
+    """
+    for folder in reversed(run_folders(runs)):
+        path = folder / "journal.jsonl"
+        if path.exists() and path.stat().st_size:
+            return
+        require_known_journal(path, target)
+
+
+def require_known_journal(path: Path, target: Target) -> None:
+    """Raise JournalDamaged for a journal that is missing or empty although the target knows its run."""
+    run = path.parent.name
+    if not any(known["run"] == run for known in target.runs()):
+        return
+    message = (
+        f"journal '{path}' is gone, and the target's ledger knows run '{run}'; nothing was written. "
+        "Restore the file, or start a new run with --fresh."
+    )
+    raise JournalDamaged(message)
 
 
 def run_folders(runs: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from transhume.batches import BatchId, StagedBatch, TargetTable
+from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable
 from transhume.facts import Catalog
 from transhume.schema import Table
 from transhume.systems.undo import TargetUndo, UndoReference
@@ -116,6 +116,10 @@ class TargetRun(Protocol):
 
     state: str
     """"open", or "published" where an earlier process published this very run."""
+
+    def remember(self, anchor: JournalAnchor) -> None:
+        """Write down how far the run's journal has come: a cut or older copy of it is found out by that."""
+        ...
 
     def staged(self, table: TargetTable) -> dict[int, StagedBatch]:
         """Return the ledger's lines of this table by batch index: what really is staged."""
@@ -234,6 +238,10 @@ class Target(Protocol):
 
     def runs(self) -> Sequence[dict[str, object]]:
         """Return the ledger's runs, newest last: run, plan_hash, state, started_at, holder, row counts."""
+        ...
+
+    def anchor(self, run: str) -> JournalAnchor | None:
+        """Return how far a run's journal had come when the ledger last saw it, None where it never did."""
         ...
 
     def close(self) -> None:

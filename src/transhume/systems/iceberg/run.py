@@ -8,8 +8,9 @@ from time import monotonic
 import pyarrow as pa
 from pyiceberg.table import Table as IcebergTable
 
-from transhume.batches import BatchId, StagedBatch, TargetTable
+from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable
 from transhume.errors import CheckFailed, Interrupted, Refused, SystemRefused
+from transhume.systems.iceberg import journals
 from transhume.systems.iceberg.compare import (
     MISMATCHES_MAX,
     compare_batch_column,
@@ -50,6 +51,11 @@ class IcebergRun:
         self._states: Mapping[str, TableState] = ledger.tables()
         self._present: dict[str, PresentRows | None] = {}
         self._file_schemas: dict[str, pa.Schema] = {}
+
+    def remember(self, anchor: JournalAnchor) -> None:
+        """Write down how far the run's journal has come; see `TargetRun`."""
+        with self._ledger.noting("remembering the journal's end") as connection:
+            journals.remember(connection, self._ledger.run, anchor)
 
     def staged(self, table: TargetTable) -> dict[int, StagedBatch]:
         """Return the ledger's lines of this table by batch index."""

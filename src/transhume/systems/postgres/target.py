@@ -7,10 +7,22 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from transhume.batches import BatchId, StagedBatch, TargetTable, arrow_type
+from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable, arrow_type
 from transhume.errors import CheckFailed, Refused, SystemRefused
 from transhume.facts import Catalog
-from transhume.systems.postgres import ddl, describe, earlier, faults, ledger, publish, refusals, stage, timing, unwire
+from transhume.systems.postgres import (
+    ddl,
+    describe,
+    earlier,
+    faults,
+    journals,
+    ledger,
+    publish,
+    refusals,
+    stage,
+    timing,
+    unwire,
+)
 from transhume.systems.postgres.address import Address, parse_url
 from transhume.systems.postgres.connection import Session, WatchedConnection, require_writable
 from transhume.systems.postgres.ledger import Hold
@@ -78,6 +90,11 @@ class PostgresTarget:
         with self._session.reading(self.identity) as connection:
             return ledger.read_runs(connection, self._address.schema) if ledger.exists(connection) else []
 
+    def anchor(self, run: str) -> JournalAnchor | None:
+        """Return how far a run's journal had come when the ledger last saw it, None where it never did."""
+        with self._session.reading(self.identity) as connection:
+            return journals.recall(connection, run)
+
     def scratch(self, number: str) -> PostgresScratch:
         """Return the scratch schema of this number; nothing is made yet."""
         return PostgresScratch(self._url, self._address, number)
@@ -90,6 +107,11 @@ class PostgresTarget:
     def close(self) -> None:
         """Release the connection."""
         self._session.close()
+
+
+def _make_ledger(connection: WatchedConnection) -> None:
+    ledger.create(connection)
+    journals.create(connection)
 
 
 class PostgresRun:
@@ -113,7 +135,7 @@ class PostgresRun:
 
     def _enter(self, run: RunIdentity, tables: Sequence[TargetTable]) -> None:
         where, scope = self._address.identity, self._address.schema
-        self._writer.transact(ledger.create, where=where)
+        self._writer.transact(_make_ledger, where=where)
         locked = self._lock.connection()
         try:
             if not ledger.take_lock(locked, scope):
@@ -132,6 +154,15 @@ class PostgresRun:
             return hold, state, {one.table.mapping: one for one in stages}
 
         self._hold, self.state, self._stages = self._writer.transact(enter, where=where)
+
+    def remember(self, anchor: JournalAnchor) -> None:
+        """Write down how far the run's journal has come; see `TargetRun`."""
+
+        def work(connection: WatchedConnection) -> None:
+            ledger.check_hold(connection, self._hold)
+            journals.remember(connection, self._hold.run.run, anchor)
+
+        self._writer.transact(work, where=f"the journal's end not remembered in {self._address.identity}")
 
     def staged(self, table: TargetTable) -> dict[int, StagedBatch]:
         """Return the ledger's lines of this table by batch index."""
