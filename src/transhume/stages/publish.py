@@ -2,23 +2,36 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 from transhume.batches import Event, TargetTable
 from transhume.errors import CheckFailed
 from transhume.stages.context import RunContext
+from transhume.systems.permission import Permission
 
 
-def publish(context: RunContext, order: list[TargetTable]) -> Iterator[Event]:
-    """Make the run visible, parents before children, in one transaction of the target.
+def publish(context: RunContext, order: list[TargetTable], checks: Iterator[Event]) -> Iterator[Event]:
+    """Make the run visible, parents before children, in one transaction of the target, once `checks` are through.
 
-    Yields: publish_started, published. An earlier process may have published already: the ledger says so.
-    Raises: CheckFailed if the target moved in between; nothing was changed then.
+    The target prepares while they run what is in nobody's way, and commits only after `publish_started` is journalled.
+    Yields: what the checks yield, publish_started, published. An earlier process may have published already: the
+    ledger says so, and nothing is checked.
+    Raises: what the checks raise; CheckFailed if the target moved in between; nothing was changed then.
     """
-    if context.target.state != "published":
-        yield Event("publish_started", {"tables": [table.mapping for table in order]})
-    started = monotonic()
-    tables = context.target.publish(order)
+    permission = Permission()
+    with ThreadPoolExecutor(1, "publish") as publisher:
+        publishing = publisher.submit(context.target.publish, order, permission)
+        try:
+            if context.target.state != "published":
+                yield from checks
+                yield Event("publish_started", {"tables": [table.mapping for table in order]})
+            started = monotonic()
+            permission.give()
+            tables = publishing.result()
+        except BaseException as problem:
+            permission.refuse(problem)
+            raise
     # Several mappings may fill one table: their rows add up.
     counts: dict[str, Counter[str]] = {}
     for table in tables:

@@ -42,10 +42,8 @@ def run(context: RunContext) -> Iterator[Event]:
             people.submit(write_rejects_for_people, context, mapping) for mapping in context.plan.tables.values()
         ]
         written += [people.submit(list_skipped, context, mapping) for mapping in context.plan.tables.values()]
-        if context.target.state != "published":
-            yield from validate_staged(context)
         order: list[TargetTable] = [context.tables[name] for group in groups for name in group]
-        yield from publish(context, order)
+        yield from publish(context, order, validate_staged(context))
         yield from verify(context, order)
         for each in written:
             each.result()

@@ -10,6 +10,7 @@ import pyarrow as pa
 from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable
 from transhume.facts import Catalog
 from transhume.schema import Table
+from transhume.systems.permission import Permission
 from transhume.systems.undo import TargetUndo, UndoReference
 
 
@@ -161,9 +162,11 @@ class TargetRun(Protocol):
         """
         ...
 
-    def publish(self, tables: Sequence[TargetTable]) -> Sequence[PublishedTable]:
+    def publish(self, tables: Sequence[TargetTable], permission: Permission | None = None) -> Sequence[PublishedTable]:
         """Make all staged rows of all tables visible at one instant, parents before children, ledger included.
 
+        Nothing is visible before `permission` is given (None: it is); until then only what is in nobody's way may be
+        prepared. Raises what it is refused for, nothing changed then. May go on beside calls that read.
         Rows that are replaced are kept whole, as they were, in the same transaction.
         A row whose key somebody inserted since it was staged, or a row to be replaced that somebody changed since it
         was seen, stops the publishing (CheckFailed), nothing changed.

@@ -35,6 +35,7 @@ from transhume.systems.iceberg.snapshots import (
     scan,
 )
 from transhume.systems.iceberg.types import file_schema
+from transhume.systems.permission import Permission
 from transhume.systems.system import Mismatch, PublishedTable, TimedQuery, Timing
 
 _SEAL_ATTEMPTS_MAX = 20
@@ -166,8 +167,10 @@ class IcebergRun:
                 for batch in self._lake.files.batches(path, columns):
                     yield canonical(batch, table, columns)
 
-    def publish(self, tables: Sequence[TargetTable]) -> Sequence[PublishedTable]:
+    def publish(self, tables: Sequence[TargetTable], permission: Permission | None = None) -> Sequence[PublishedTable]:
         """Make all staged rows of all tables visible in one catalog transaction, ledger included; idempotent."""
+        if permission is not None:
+            permission.wait()
         published = Publisher(self._lake, self._ledger).publish(tables)
         self.state = "published"
         self._states = self._ledger.tables()

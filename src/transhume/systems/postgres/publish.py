@@ -78,6 +78,15 @@ def publish(connection: WatchedConnection, hold: Hold, schema: str, stages: Sequ
     return recorded(connection, hold.run.run)
 
 
+def is_alone(stages: Sequence[Stage]) -> bool:
+    """Say whether publishing takes no lock that anyone else could wait for: the run makes every table it touches."""
+    made = {stage.table.table.name for stage in stages if stage.table.create}
+    return all(
+        stage.table.create and all(reference.table in made for reference in stage.table.table.foreign_keys)
+        for stage in stages
+    )
+
+
 def _remember_what_was(connection: WatchedConnection, stages: Sequence[Stage]) -> None:
     """Enter the fingerprint of what the tables hold before the run, for a rollback to be proved against.
 

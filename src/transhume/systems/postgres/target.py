@@ -10,6 +10,7 @@ from psycopg import sql
 from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable, arrow_type
 from transhume.errors import CheckFailed, Refused, SystemRefused
 from transhume.facts import Catalog
+from transhume.systems.permission import Permission
 from transhume.systems.postgres import (
     ddl,
     describe,
@@ -41,6 +42,10 @@ def open_target(url: str, base: Path | None = None) -> "PostgresTarget":  # noqa
     Raises: SystemUnavailable in one line without a password; SystemRefused for a replica, pooler or encoding.
     """
     return PostgresTarget(url, parse_url(url))
+
+
+_STILL_HERE_S = 60.0
+"""How often a transaction that waits for its permission says that it is still wanted."""
 
 
 class PostgresTarget:
@@ -254,13 +259,24 @@ class PostgresRun:
         finally:
             session.close()
 
-    def publish(self, tables: Sequence[TargetTable]) -> Sequence[PublishedTable]:
-        """Make all staged rows of all tables visible in one transaction, parents first."""
+    def publish(self, tables: Sequence[TargetTable], permission: Permission | None = None) -> Sequence[PublishedTable]:
+        """Make all staged rows of all tables visible in one transaction, parents first.
+
+        The transaction is open while it waits for its permission if it holds no lock on a table of others.
+        """
         stages = [self._stages[table.mapping] for table in tables]
         where = f"nothing was published to {self._address.identity}"
+        allowed = permission or Permission.given()
+        if not publish.is_alone(stages):
+            allowed.wait()
 
         def work(connection: WatchedConnection) -> list[PublishedTable]:
-            return publish.publish(connection, self._hold, self._address.schema, stages)
+            connection.is_given_up = lambda: allowed.is_refused
+            allowed.wait(0)
+            published = publish.publish(connection, self._hold, self._address.schema, stages)
+            while not allowed.wait(_STILL_HERE_S):
+                connection.execute("SELECT")  # a session that is idle for long is ended
+            return published
 
         try:
             published = self._writer.transact(work, where=where)
@@ -268,6 +284,7 @@ class PostgresRun:
             with self._reader.reading(where) as connection:
                 raise publish.appeared(connection, problem.stage) from None
         self.state = "published"
+        self._writer.connection().is_given_up = None
         where = f"published, but a sequence of {self._address.identity} still stands behind its column"
         try:
             for one in stages:
