@@ -100,4 +100,7 @@ def main(arguments: list[str] | None = None) -> Any:
         code = transhume.main(args=arguments, prog_name="transhume", standalone_mode=False)
     except BaseException as problem:  # noqa: BLE001 - the one place where every outcome becomes an exit code
         sys.exit(report_failure(problem, sys.argv[1:] if arguments is None else arguments))
+    if arguments is None:
+        # The process ends here: looking through all that it imported for cycles, once more, takes 0.09 s.
+        gc.freeze()
     sys.exit(code if isinstance(code, int) else 0)
