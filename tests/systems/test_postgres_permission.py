@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import psycopg
+import pyarrow as pa
 import pytest
 
 from tests.systems.postgres_places import PostgresPlace
@@ -14,11 +15,11 @@ from transhume.errors import CheckFailed
 from transhume.systems.permission import Permission
 from transhume.systems.postgres.target import PostgresRun
 from transhume.systems.system import PublishedTable
-from transhume.testing.targets import people, person_rows
+from transhume.testing.targets import key, people, person_rows, pets
 
 _WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
-    " AND application_name LIKE 'transhume write%' AND backend_xid IS NOT NULL"
+    " AND application_name LIKE 'transhume publish%' AND backend_xid IS NOT NULL"
 )
 
 
@@ -33,6 +34,7 @@ def _publishing(
     run: PostgresRun, table: TargetTable
 ) -> Iterator[tuple[Permission, "Future[Sequence[PublishedTable]]"]]:
     permission = Permission()
+    permission.add_whole(table.mapping)
     with ThreadPoolExecutor(1) as thread:
         publishing = thread.submit(run.publish, [table], permission)
         try:
@@ -114,3 +116,32 @@ def test_a_statement_under_way_ends_when_it_is_refused(place: PostgresPlace) -> 
             assert time.monotonic() - began < 3, "the lock would be waited for 10 s"
             other.rollback()
             assert [one.inserted for one in run.publish([table])] == [5]
+
+
+def test_each_table_is_prepared_once_it_is_whole(place: PostgresPlace) -> None:
+    """Parents are filled while children are still staged; the children's stage and seal wait for nobody."""
+    parents, children = people(), pets()
+    with place.run([parents, children]) as run:
+        run.stage(parents, BatchId("people", 0), person_rows(0, 5))
+        run.seal(parents, 1)
+        permission = Permission()
+        permission.add_whole("people")
+        with ThreadPoolExecutor(1) as thread:
+            publishing = thread.submit(run.publish, [parents, children], permission)
+            try:
+                _until(lambda: place.execute(_WAITING) == [(1,)])
+                rows = pa.table(
+                    {"pet_id": range(3), "owner": [key(number) for number in range(3)]}, schema=children.arrow_schema
+                )
+                run.stage(children, BatchId("pets", 0), rows)
+                assert list(run.compare(children, BatchId("pets", 0), rows)) == []
+                run.seal(children, 1)
+                permission.add_whole("pets")
+                assert place.rows("people", ["id"]) == []
+                permission.give()
+                assert [one.inserted for one in publishing.result()] == [5, 3]
+            finally:
+                permission.refuse(TimeoutError("the test is over"))
+        assert list(run.verify(parents)) == list(run.verify(children)) == []
+        references = "SELECT conname FROM pg_constraint WHERE contype = 'f' AND conrelid = 'ai.pets'::regclass"
+        assert len(place.execute(references)) == 1

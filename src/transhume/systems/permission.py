@@ -4,11 +4,16 @@ import threading
 
 
 class Permission:
-    """Given or refused once what it depends on is known; it may be refused even after it was given (Ctrl-C)."""
+    """Given or refused once what it depends on is known; it may be refused even after it was given (Ctrl-C).
+
+    Before it is decided, mappings are said to be whole one by one, so that each can be prepared.
+    """
 
     def __init__(self) -> None:
-        """Begin undecided."""
-        self._decided = threading.Event()
+        """Begin undecided, with no mapping whole."""
+        self._changed = threading.Condition()
+        self._whole: set[str] = set()
+        self._is_given = False
         self._problem: BaseException | None = None
 
     @classmethod
@@ -23,18 +28,33 @@ class Permission:
         """Whether whoever prepares may stop."""
         return self._problem is not None
 
+    def add_whole(self, mapping: str) -> None:
+        """Say that all rows of this mapping are staged and sealed."""
+        with self._changed:
+            self._whole.add(mapping)
+            self._changed.notify_all()
+
     def give(self) -> None:
-        """Say that what is ready may be seen."""
-        self._decided.set()
+        """Say that what is ready may be seen; every mapping is whole then."""
+        with self._changed:
+            self._is_given = True
+            self._changed.notify_all()
 
     def refuse(self, problem: BaseException) -> None:
-        """Say why nothing may be seen; `wait` raises it."""
-        self._problem = problem
-        self._decided.set()
+        """Say why nothing may be seen; who waits raises it."""
+        with self._changed:
+            self._problem = problem
+            self._changed.notify_all()
 
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """Return True once it is given, False when the time is over before. Raises: the problem it was refused for."""
-        decided = self._decided.wait(timeout_s)
+    def wait(self, timeout_s: float | None = None, *, whole: str | None = None) -> bool:
+        """Return True once it is given, or once the mapping `whole` is whole; False when the time is over before.
+
+        Raises: the problem that it was refused for.
+        """
+        with self._changed:
+            decided = self._changed.wait_for(
+                lambda: self._is_given or self._problem is not None or whole in self._whole, timeout_s
+            )
         if self._problem is not None:
             raise self._problem
         return decided

@@ -132,6 +132,7 @@ class PostgresRun:
         self._lock = Session(address, f"transhume lock {run.run}")
         self._writer = Session(address, f"transhume write {run.run}")
         self._reader = Session(address, f"transhume read {run.run}")
+        self._publisher = Session(address, f"transhume publish {run.run}")
         try:
             self._enter(run, tables)
         except BaseException:
@@ -271,24 +272,24 @@ class PostgresRun:
             allowed.wait()
 
         def work(connection: WatchedConnection) -> list[PublishedTable]:
+            def wait(whole: str | None = None) -> None:
+                while not allowed.wait(_STILL_HERE_S, whole=whole):
+                    connection.execute("SELECT")  # a session that is idle for long is ended
+
             connection.is_given_up = lambda: allowed.is_refused
-            allowed.wait(0)
-            published = publish.publish(connection, self._hold, self._address.schema, stages)
-            while not allowed.wait(_STILL_HERE_S):
-                connection.execute("SELECT")  # a session that is idle for long is ended
-            return published
+            return publish.publish(connection, self._hold, self._address.schema, stages, wait)
 
         try:
-            published = self._writer.transact(work, where=where)
+            published = self._publisher.transact(work, where=where)
         except publish.KeysAppeared as problem:
             with self._reader.reading(where) as connection:
                 raise publish.appeared(connection, problem.stage) from None
         self.state = "published"
-        self._writer.connection().is_given_up = None
+        self._publisher.connection().is_given_up = None
         where = f"published, but a sequence of {self._address.identity} still stands behind its column"
         try:
             for one in stages:
-                publish.advance_sequences(self._writer.connection(), one)
+                publish.advance_sequences(self._publisher.connection(), one)
         except psycopg.Error as problem:
             faults.reraise(problem, where)
         return published
@@ -316,6 +317,7 @@ class PostgresRun:
         """Give the lock back; ledger and stage stay, they are the undo log."""
         self._writer.close()
         self._reader.close()
+        self._publisher.close()
         self._lock.close(holds_lock=True)
 
     def _place(self, table: TargetTable) -> str:
