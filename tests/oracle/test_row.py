@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from transhume.batches import TargetTable
-from transhume.oracle import AMBIGUOUS, Expected, Odd, Oracle
+from transhume.oracle import AMBIGUOUS, Expected, Odd, Oracle, Rows
+from transhume.oracle.remembered import Remembered
 from transhume.plan.model import Plan
 from transhume.rules import parse_rule
 from transhume.rules.rule import RuleProblem, Text
@@ -184,3 +185,63 @@ def test_types_that_a_rule_cannot_take_are_refused(rule: Any) -> None:
     oracle = _oracle(columns={"key": {"uuid": "model_id"}, "name": rule})
     with pytest.raises(RuleProblem, match=r"double|bigint|text"):
         oracle.types.argument(oracle.mapping.columns["name"], TEXT)
+
+
+def test_many_rows_are_told_like_each_one_alone() -> None:
+    """Values that come again, values that only look equal, filtered, repeated and rejected rows: place by place."""
+    checks = [
+        {"name": "low", "sql": "score < 0.4"},
+        {"name": "named", "sql": "name <> 'one'", "then": "warn"},
+    ]
+    changes: dict[str, Any] = {"where": "status <> 'gone'", "checks": checks}
+    values = [
+        {"score": 0.1},
+        {"score": -0.0},
+        {"score": 0.0, "name": "two"},
+        {"score": 0.9},
+        {"status": "gone"},
+        {"name": "far too long", "score": 0.2},
+        {"name": None, "status": Odd("blob", b"A")},
+        {"name": Odd("integer", b"1"), "score": None},
+        {"model_id": None, "score": 0.1},
+    ]
+    rows = [_row(**({"model_id": number} | each)) for number, each in enumerate(values, 1)] * 2
+    joined: list[Any] = [{"metric": None}] * len(rows)
+    joined[2], joined[3] = {"metric": {"model_id": 3, "value": 0.3}}, {"metric": AMBIGUOUS}
+    repeated = [place == 1 for place in range(len(rows))]
+    oracle = _oracle(**changes)
+    found = oracle.expected_rows(Rows(oracle, rows, joined), repeated)
+    alone = [
+        _oracle(**changes).expected_row(row, known, duplicate=again)
+        for row, known, again in zip(rows, joined, repeated, strict=True)
+    ]
+    assert repr([found.row(place) for place in range(len(rows))]) == repr(alone)
+    assert list(found.fates) == [each.fate for each in alone]
+    assert [found.reasons.get(place, ()) for place in range(len(rows))] == [each.reasons for each in alone]
+    assert [found.warnings.get(place, ()) for place in range(len(rows))] == [each.warnings for each in alone]
+    assert [alone[place].fate for place in (0, 1, 3, 4)] == ["loaded", "rejected", "rejected", "filtered"]
+    assert (alone[2].values["score"], alone[11].values["score"]) == (0.3, 0.0)
+
+
+def test_answers_are_remembered_by_equal_values_within_bounds() -> None:
+    """Each distinct value is asked once; where none comes again, remembering is given up; it never grows for ever."""
+    asked: list[int] = []
+
+    def answer(place: int) -> tuple[int]:
+        asked.append(place)
+        return (place,)
+
+    few: Remembered[tuple[int]] = Remembered()
+    keys = [number % 3 for number in range(30_000)]
+    assert [few.all(keys, answer)[place] for place in (0, 4, 29_999)] == [(0,), (1,), (2,)]
+    assert asked == [0, 1, 2]
+    assert few.one(2, lambda: (9,)) == (2,)
+    many: Remembered[tuple[int]] = Remembered()
+    many.all(range(30_000), answer)
+    assert many.is_given_up
+    assert many.all([7, 7], answer) == [(0,), (1,)]
+    half: Remembered[tuple[int]] = Remembered()
+    for first in range(0, 200_000, 10_000):
+        half.all([number // 2 for number in range(first, first + 10_000)], answer)
+        assert len(half) <= 60_000
+    assert not half.is_given_up

@@ -59,6 +59,10 @@ def _node(typed: Typed) -> _Node:
 
         return number
     operands = [_node(operand) for operand in typed.operands]
+    if typed.name in _COMPARE:
+        left, right = operands
+        name = typed.name
+        return lambda column, misfits: _compared(name, left(column, misfits), right(column, misfits))
     if typed.name in _OF_NULLS:
         combine = _OF_NULLS[typed.name]
         return lambda column, misfits: combine([operand(column, misfits) for operand in operands])
@@ -120,9 +124,10 @@ def _strongest(values: Sequence[bool | None], *, decisive: bool) -> bool | None:
 def _compared(name: str, left: Any, right: Any) -> bool | None:
     if left is None or right is None:
         return None
-    if isinstance(left, float) or isinstance(right, float):
-        return _COMPARE[name](_ranked(left), _ranked(right))
-    return _COMPARE[name](left, right)  # texts by code points, which is Python's own order
+    # Texts by code points, which is Python's own order; what is not equal to itself is NaN.
+    if left == left and right == right:  # noqa: PLR0124
+        return _COMPARE[name](left, right)
+    return _COMPARE[name](_ranked(left), _ranked(right))
 
 
 def _ranked(number: float) -> tuple[bool, float]:
@@ -156,10 +161,6 @@ def _in(values: list[Any]) -> bool | None:
     return _strongest([_compared("=", values[0], member) for member in values[1:]], decisive=True)
 
 
-def _comparison(name: str) -> Callable[[list[Any]], bool | None]:
-    return lambda values: _compared(name, values[0], values[1])
-
-
 _OF_NULLS: dict[str, Callable[[list[Any]], Any]] = {
     "is null": lambda values: values[0] is None,
     "and": lambda values: _strongest(values, decisive=False),
@@ -171,7 +172,6 @@ _OF_NULLS: dict[str, Callable[[list[Any]], Any]] = {
 """What gives a value even where some operand is NULL."""
 
 _OF_VALUES: dict[str, Callable[[list[Any]], Any]] = {
-    **{name: _comparison(name) for name in _COMPARE},
     "not": lambda values: not values[0],
     "like": lambda values: _is_like(values[0], values[1]),
     "||": "".join,

@@ -7,6 +7,7 @@ compiler, whose promises about conversions and reasons it keeps by itself.
 from transhume.oracle.exact import Odd
 from transhume.oracle.reading import AMBIGUOUS
 from transhume.oracle.relatives import Relatives
-from transhume.oracle.row import Expected, Oracle
+from transhume.oracle.row import Expected, ExpectedRows, Oracle
+from transhume.oracle.rows import Key, Rows
 
-__all__ = ["AMBIGUOUS", "Expected", "Odd", "Oracle", "Relatives"]
+__all__ = ["AMBIGUOUS", "Expected", "ExpectedRows", "Key", "Odd", "Oracle", "Relatives", "Rows"]

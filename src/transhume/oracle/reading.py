@@ -1,13 +1,14 @@
 """How the oracle reads a row: columns, constants and nested rules as functions that are made once for all rows."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from transhume.expressions import parse
 from transhume.oracle.exact import Odd, at_scale, convert, converter, reads_text
 from transhume.oracle.json_texts import changes_as_value
+from transhume.oracle.remembered import Remembered
 from transhume.plan.model import NamesLookup
 from transhume.plan.types import resolve
 from transhume.rules.rule import Argument, ColumnRef, Constant, Outcome, Rule, RuleProblem, label
@@ -15,6 +16,7 @@ from transhume.schema import LINE_CLASS, TEXT, UUID, Carrier, Column, Kind, Logi
 
 if TYPE_CHECKING:
     from transhume.oracle.row import Oracle
+    from transhume.oracle.rows import Rows
 
 
 class _Mark(Enum):
@@ -28,11 +30,11 @@ JoinedRow = Mapping[str, Any] | None | _Mark
 ParentFate = Callable[[str, tuple[str, ...]], str | None]
 Children = Callable[[str, Mapping[str, str], Sequence[str]], Iterator[tuple[Outcome, ...]]]
 Read = Callable[["RowScope"], Outcome]
+Held = tuple[Any, tuple[str, ...]]
+"""A value and the reasons against it: where there are any, the value is None."""
 
 _NULL = Outcome(None)
-_REMEMBERED_MAX = 50_000
-_JUDGED_AT = 1_000
-_SAME_IF_EQUAL = frozenset(
+SAME_IF_EQUAL = frozenset(
     {Kind.TEXT, Kind.INT, Kind.BIGINT, Kind.UUID, Kind.BOOLEAN, Kind.DATE, Kind.TIMESTAMP, Kind.TIME, Kind.JSON}
 )
 """Kinds whose Python values are the same where they are equal: not floats (0.0, -0.0), not decimals (1.0, 1.00)."""
@@ -111,30 +113,25 @@ class Field:
         self._changes = f"json_changed:{source}" if is_kept_as_value else ""
         self._bits, self._range = column.bits_max, f"out_of_range:{source}"
         self._nul, self._long, self._null = f"nul_character:{source}", f"too_long:{source}", f"null:{source}"
-        is_key = set(rule.columns()) >= set(oracle.mapping.key)
-        places = _places(oracle, rule)
-        is_worth_it = places is not None and not is_key
-        self._key = _key_of(places or [])
-        self._is_known_by_key = is_worth_it
+        is_key = bool(oracle.mapping.key) and set(rule.columns()) >= set(oracle.mapping.key)
+        self._columns = tuple(dict.fromkeys(rule.columns()))
+        self._hangs_on_equals = hangs_on_equals(oracle, self._columns)
+        self._key = _key_of([_place(oracle, name) for name in self._columns] if self._hangs_on_equals else [])
         self._ways: dict[Any, str] = {}
-        self._known: dict[Any, tuple[Any, tuple[str, ...]]] | None = {} if is_worth_it else None
-        self._hits = 0
+        self._known: Remembered[Held] = Remembered(is_worth_it=self._hangs_on_equals and not is_key)
 
-    def of(self, scope: RowScope) -> tuple[Any, tuple[str, ...]]:
+    def of(self, scope: RowScope) -> Held:
         """Return the value of a row, held against the column's bounds, and the reasons against it."""
-        known = self._known
-        if known is None:
-            return self._made(scope)
-        key = self._key(scope)
-        found = known.get(key)
-        if found is None:
-            found = known[key] = self._made(scope)
-            if len(known) in {_JUDGED_AT, _REMEMBERED_MAX}:
-                # Values that hardly ever come again are not worth remembering.
-                self._judge(len(known))
-        else:
-            self._hits += 1
-        return found
+        if self._known.is_given_up:
+            return self._held(self._read(scope))
+        return self._known.one(self._key(scope), lambda: self._held(self._read(scope)))
+
+    def all(self, rows: "Rows") -> list[Held]:
+        """Return `of` each of many rows."""
+        scopes, read, held = rows.scopes, self._read, self._held
+        if self._known.is_given_up:
+            return [held(read(scope)) for scope in scopes]
+        return self._known.all(rows.columns(self._columns), lambda place: held(read(scopes[place])))
 
     @property
     def has_ways(self) -> bool:
@@ -143,7 +140,7 @@ class Field:
 
     def way(self, scope: RowScope) -> str:
         """Return which way the rule takes for a row."""
-        if self._is_known_by_key:
+        if self._hangs_on_equals:
             key = self._key(scope)
             way = self._ways.get(key)
             if way is None:
@@ -151,27 +148,29 @@ class Field:
             return way
         return self.rule.way(scope)
 
-    def _judge(self, size: int) -> None:
-        if self._hits < size:
-            self._known = None
-        elif size == _REMEMBERED_MAX:
-            self._known, self._hits = {}, 0
-
-    def _made(self, scope: RowScope) -> tuple[Any, tuple[str, ...]]:
-        value, reasons = self._read(scope)
-        if isinstance(value, str | list):
-            texts = [value] if isinstance(value, str) else list(_texts_in(value))
-            if any("\0" in text for text in texts):
-                reasons = (*reasons, self._nul)
-            if self._length is not None and any(len(text) > self._length for text in texts):
-                reasons = (*reasons, self._long)
-            if self._changes and isinstance(value, str) and changes_as_value(value):
-                reasons = (*reasons, self._changes)
-        elif self._bits is not None and value is not None and not -1 <= value >> (self._bits - 1) <= 0:
+    def _held(self, outcome: Outcome) -> Held:
+        """Return what a rule gives, held against the bounds of the column."""
+        value, reasons = outcome
+        if value is None:
+            return outcome if reasons or self._nullable else (None, (self._null,))
+        if isinstance(value, str):
+            if "\0" in value or (self._length is not None and len(value) > self._length) or self._changes:
+                reasons += self._against_texts([value])
+        elif isinstance(value, list):
+            reasons += self._against_texts(list(_texts_in(value)))
+        elif self._bits is not None and not -1 <= value >> (self._bits - 1) <= 0:
             reasons = (*reasons, self._range)
-        elif value is None and not reasons and not self._nullable:
-            reasons = (self._null,)
-        return (None if reasons else value), reasons
+        return (None, reasons) if reasons else outcome
+
+    def _against_texts(self, texts: list[str]) -> tuple[str, ...]:
+        found: tuple[str, ...] = ()
+        if any("\0" in text for text in texts):
+            found = (self._nul,)
+        if self._length is not None and any(len(text) > self._length for text in texts):
+            found = (*found, self._long)
+        if self._changes and any(changes_as_value(text) for text in texts):
+            found = (*found, self._changes)
+        return found
 
 
 def _texts_in(value: Any) -> Iterator[str]:
@@ -186,16 +185,13 @@ def _innermost(logical: LogicalType) -> LogicalType:
     return logical if logical.element is None else _innermost(logical.element)
 
 
-def _places(oracle: "Oracle", rule: Rule) -> list[Callable[[RowScope], Any]] | None:
-    """Return what reads the columns that a rule's value hangs on; None where equal values may not be the same."""
-    places = []
-    for name in dict.fromkeys(rule.columns()):
+def hangs_on_equals(oracle: "Oracle", names: Iterable[str]) -> bool:
+    """Say whether what hangs on these columns is the same wherever their values are equal."""
+    for name in names:
         column = oracle.types.column(name)
-        is_text = column.carrier is Carrier.TEXT
-        if column.type is None or not (is_text or column.type.kind in _SAME_IF_EQUAL):
-            return None
-        places.append(_place(oracle, name))
-    return places
+        if column.type is None or not (column.carrier is Carrier.TEXT or column.type.kind in SAME_IF_EQUAL):
+            return False
+    return True
 
 
 def _key_of(places: list[Callable[[RowScope], Any]]) -> Callable[[RowScope], Any]:
@@ -243,10 +239,12 @@ def make_reader(oracle: "Oracle", argument: Argument, wanted: LogicalType | None
     rule, aim = argument, wanted if wanted is not None else oracle.result(argument, None)
     given, source = oracle.result(rule, aim), label(rule)
     is_decimal = given.kind is Kind.DECIMAL
-    to_aim = converter(given, aim, source)
+    to_aim, twin = converter(given, aim, source), rule.to_python
+    if to_aim is Outcome:
+        return lambda scope: twin(scope, aim)
 
     def read(scope: RowScope) -> Outcome:
-        outcome = rule.to_python(scope, aim)
+        outcome = twin(scope, aim)
         value = outcome.value
         if value is None:
             return outcome  # NULL, or a reason

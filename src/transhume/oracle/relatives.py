@@ -11,6 +11,7 @@ from typing import Any
 from transhume.batches import TargetTable
 from transhume.oracle.reading import AMBIGUOUS, JoinedRow, RowScope
 from transhume.oracle.row import Oracle
+from transhume.oracle.rows import Rows
 from transhume.plan.model import Dedupe, Join, Pivot, Plan, TableMapping
 from transhume.rules.copy import Copy
 from transhume.rules.rule import ColumnRef, Outcome, Rule
@@ -18,6 +19,7 @@ from transhume.schema import Table
 
 Row = Mapping[str, Any]
 Key = tuple[Any, ...]
+_PASSED = Outcome(True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Relatives:
         self._plan, self._sources, self._rows = plan, sources, rows
         self._readers: dict[str, Oracle] = {}
         self._candidates: dict[tuple[str, str], dict[Key, list[_Candidate]]] = {}
+        self._all: dict[str, Rows] = {}
         self._children: dict[tuple[str, tuple[str, ...]], dict[Key, list[Row]]] = {}
 
     def joined(self, mapping: TableMapping, row: Row) -> dict[str, JoinedRow]:
@@ -47,6 +50,25 @@ class Relatives:
             candidates = self._of(mapping, alias).get(key, []) if key is not None else []
             found[alias] = self._pivoted(join, candidates) if join.pivot else self._chosen(join, candidates)
         return found
+
+    def joined_all(self, mapping: TableMapping, rows: Rows) -> list[Mapping[str, JoinedRow]]:
+        """Return `joined` of each of many rows of a mapping."""
+        if any("." in name for join in mapping.join.values() for name in join.on.values()):
+            # The key of one alias may be a column of an earlier one.
+            return [self.joined(mapping, row) for row in rows.rows]
+        nothing: dict[str, JoinedRow] = dict.fromkeys(mapping.join)
+        found: list[dict[str, JoinedRow]] = [nothing] * len(rows)
+        for alias, join in mapping.join.items():
+            index = self._of(mapping, alias)
+            keys = _keys(rows, tuple(join.on.values())) if index else ()
+            for place, key in enumerate(keys):
+                candidates = index.get(key) if key is not None else None
+                if candidates:
+                    if found[place] is nothing:
+                        found[place] = dict(nothing)
+                    chosen = self._pivoted if join.pivot else self._chosen
+                    found[place][alias] = chosen(join, candidates)
+        return list(found)
 
     def children(self, table: str, on: Mapping[str, str], columns: Sequence[str]) -> Iterator[tuple[Outcome, ...]]:
         """Yield these columns, as texts, of every row of a table whose `on` columns have these texts."""
@@ -88,12 +110,12 @@ class Relatives:
         if place not in self._candidates:
             join = mapping.join[alias]
             index = self._candidates[place] = defaultdict(list)
-            for row in self._rows[join.from_]:
-                scope = self._child(join.from_).read(row)
-                passed = Outcome(True) if join.where is None else scope.condition(join.where)
-                key = _key(scope, tuple(join.on))
-                if key is not None and (passed.reasons or passed.value is True):
-                    index[key].append(_Candidate(row, bool(passed.reasons)))
+            child = self._child(join.from_)
+            rows = self._near(join.from_)
+            passed = [_PASSED] * len(rows) if join.where is None else child.conditions(join.where, rows)
+            for row, key, outcome in zip(rows.rows, _keys(rows, tuple(join.on)), passed, strict=True):
+                if key is not None and (outcome.reasons or outcome.value is True):
+                    index[key].append(_Candidate(row, bool(outcome.reasons)))
         return self._candidates[place]
 
     def _chosen(self, join: Join, candidates: Sequence[_Candidate]) -> JoinedRow:
@@ -136,6 +158,12 @@ class Relatives:
         text: str | None = self._child(join.from_).read(candidate.row).as_text(ColumnRef(column)).value
         return text
 
+    def _near(self, table: str) -> Rows:
+        """Return all rows of a table, side by side."""
+        if table not in self._all:
+            self._all[table] = Rows(self._child(table), self._rows[table])
+        return self._all[table]
+
     def _child(self, table: str) -> Oracle:
         """Return a reader of a table's own columns."""
         if table not in self._readers:
@@ -171,6 +199,15 @@ def _winners(dedupe: Dedupe, members: Sequence[tuple[int, RowScope]]) -> set[int
             top = max(values) if values else None
             left = [(place, scope) for place, scope in left if latest[place].value == top]
     return {place for place, _ in left}
+
+
+def _keys(rows: Rows, names: Sequence[str]) -> list[Key | None]:
+    """Return `_key` of each of many rows."""
+    columns = [rows.key_parts(name) for name in names]
+    return [
+        None if any(part.reasons or part.value is None for part in parts) else tuple([part.value for part in parts])
+        for parts in zip(*columns, strict=True)
+    ]
 
 
 def _key(scope: RowScope, names: Sequence[str]) -> Key | None:

@@ -166,7 +166,7 @@ class Utc(Rule):
     def to_python(self, scope: PythonScope, wanted: LogicalType) -> Outcome:
         """Return the instant by zoneinfo's own arithmetic."""
         outcome = self._python_instant(scope, self.column)
-        if outcome.reasons == (f"zero_date:{label(self.column)}",):
+        if outcome.reasons and outcome.reasons == (f"zero_date:{label(self.column)}",):
             if self.zero_date == "null":
                 return Outcome(None)
             if not isinstance(self.zero_date, str):
@@ -184,24 +184,24 @@ class Utc(Rule):
             raw = scope.argument(argument, TIMESTAMP)
         if raw.value is None:
             return raw
-        local = raw.value
-        if isinstance(local, str) and _ZERO_DATE.fullmatch(local.strip(" \t\n\v\f\r")):
-            return Outcome(None, (f"zero_date:{column}",))
-        local = _local_time(local) if isinstance(local, str) else local
+        local: dt.datetime | None = _local_time(raw.value) if isinstance(raw.value, str) else raw.value
         if local is None:
-            return Outcome(None, (f"bad_timestamp:{column}",))
+            is_zero = _ZERO_DATE.fullmatch(raw.value.strip(" \t\n\v\f\r"))
+            return Outcome(None, (f"zero_date:{column}" if is_zero else f"bad_timestamp:{column}",))
         zone = _zone(self.zone)
-        first = local.replace(tzinfo=zone, fold=0).utcoffset()
-        second = local.replace(tzinfo=zone, fold=1).utcoffset()
+        first, second = zone.utcoffset(local), zone.utcoffset(local.replace(fold=1))
         assert first is not None
         assert second is not None
-        if (first < second and self.on_gap == "reject") or (first > second and self.on_overlap == "reject"):
-            return Outcome(None, (f"dst_gap:{column}" if first < second else f"dst_overlap:{column}",))
+        offset = first
+        if first != second:
+            if (self.on_gap if first < second else self.on_overlap) == "reject":
+                return Outcome(None, (f"dst_gap:{column}" if first < second else f"dst_overlap:{column}",))
+            offset = second if first > second and self.on_overlap == "later" else first
         try:
-            instant = local - (second if first > second and self.on_overlap == "later" else first)
+            instant = local - offset
         except OverflowError:
             return Outcome(None, (f"bad_timestamp:{column}",))
-        return Outcome(instant.replace(tzinfo=dt.UTC))
+        return Outcome(dt.datetime.combine(instant, instant.time(), dt.UTC))
 
 
 @functools.cache
@@ -212,19 +212,16 @@ def _zone(name: str) -> zoneinfo.ZoneInfo:
 
 
 _LOCAL = re.compile(
-    r"[ \t\n\v\f\r]*([0-9]{4})-([0-9]{2})-([0-9]{2})[ T]([0-9]{2}):([0-9]{2}):([0-9]{2})"
-    r"(?:\.([0-9]{1,6})0*)?[ \t\n\v\f\r]*"
+    r"[ \t\n\v\f\r]*([0-9]{4}-[0-9]{2}-[0-9]{2}[ T](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(?:\.[0-9]{1,6}0*)?)[ \t\n\v\f\r]*"
 )
 
 
 def _local_time(text: str) -> dt.datetime | None:
     match = _LOCAL.fullmatch(text)
-    if match is None:
-        return None
-    micros = int((match[7] or "").ljust(6, "0"))
     try:
-        year, month, day, hour, minute, second = map(int, match.groups()[:6])
-        return dt.datetime(year, month, day, hour, minute, second, micros)  # noqa: DTZ001 - local, on purpose
+        # The clock's form is settled by the pattern, so that what is left to refuse are days that no calendar has.
+        return dt.datetime.fromisoformat(match[1]) if match else None
     except ValueError:
         return None
 

@@ -67,16 +67,22 @@ class Uuid(Rule):
 
     def to_python(self, scope: PythonScope, wanted: LogicalType) -> Outcome:  # noqa: ARG002
         """Return the UUID by Python's own uuid module."""
+        name = scope.source_table
+        for part in self.key:
+            text = scope.as_text(part).value
+            if text is None:
+                return self._without_key(scope)
+            name += f"|{len(text)}:{text}"
+        return Outcome(uuid.uuid5(_namespace(scope.namespace), name))
+
+    def _without_key(self, scope: PythonScope) -> Outcome:
+        """Return the reasons of the parts that cannot be read, else those of the parts that are NULL."""
         outcomes = [scope.as_text(part) for part in self.key]
         reasons = tuple(reason for outcome in outcomes for reason in outcome.reasons)
         if not reasons:
             pairs = zip(self.key, outcomes, strict=True)
             reasons = tuple(f"null_key:{label(part)}" for part, outcome in pairs if outcome.value is None)
-        if reasons:
-            return Outcome(None, reasons)
-        namespace = _namespace(scope.namespace)
-        keys = "".join(f"|{len(outcome.value)}:{outcome.value}" for outcome in outcomes)
-        return Outcome(uuid.uuid5(namespace, scope.source_table + keys))
+        return Outcome(None, reasons)
 
 
 @functools.lru_cache(maxsize=16)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from transhume.batches import Event
 from transhume.checks.personal import suspicion
 from transhume.errors import Finding
-from transhume.oracle import Oracle
+from transhume.oracle import Oracle, Rows
 from transhume.oracle.reading import Field, RowScope
 from transhume.plan.model import TableMapping
 from transhume.plan.places import at, at_column, at_mapping
@@ -120,7 +120,7 @@ class SourceValidation:
     ) -> Iterator[Finding]:
         ways: Counter[str] = Counter()
         asked = list(counts.items())[:_DISTINCT_MAX]
-        prepare_lookups(oracle, [{column: raw} for raw, _ in asked], [{}] * len(asked), [field.rule])
+        prepare_lookups(Rows(oracle, [{column: raw} for raw, _ in asked]), [field.rule])
         for raw, count in asked:
             ways[field.way(RowScope(oracle, {column: raw}, {}))] += count
         if len(counts) > _DISTINCT_MAX:

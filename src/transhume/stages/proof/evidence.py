@@ -1,6 +1,6 @@
 """What a run left that a proof starts from: its extract as rows of Python values, and the fates that it gave them."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,15 @@ class Evidence:
             parent_fate=parent_fate,
         )
 
-    def rows(self, segment: Segment, positions: Sequence[int] | None = None) -> list[Row]:
-        """Return the rows of a segment (`positions`: only these, counted from its first), as the oracle takes them."""
+    def segment_rows(self, segment: Segment) -> Callable[[Sequence[int]], list[Row]]:
+        """Return what gives the rows of a segment at places, counted from its first, as the oracle takes them."""
         table = pq.read_table(self.work / segment.path, memory_map=True)
-        if positions is not None:
-            table = table.take(pa.array(positions, pa.int64()))
-        return as_rows(table, self.sources[segment.table])
+        source = self.sources[segment.table]
+        return lambda places: as_rows(table.take(pa.array(places, pa.int64())), source)
+
+    def rows(self, segment: Segment) -> list[Row]:
+        """Return all rows of a segment, as the oracle takes them."""
+        return as_rows(pq.read_table(self.work / segment.path, memory_map=True), self.sources[segment.table])
 
     def matching(self, name: str, columns: Collection[str], wanted: Mapping[str, Collection[str]]) -> Iterator[Row]:
         """Yield the rows of a source table whose `wanted` columns may have one of these texts.
@@ -63,13 +66,8 @@ class Evidence:
         kept = [names[column.name] for column in table.columns if column.name in columns and column.type is not None]
         filters = {names[column]: texts for column, texts in wanted.items()}
         for segment in self.segments[name]:
-            read = pq.read_table(self.work / segment.path, columns=[ROW, *kept, ODD], memory_map=True)
-            mask = pc.is_valid(read[ODD])
-            here: Any = None
-            for column, texts in filters.items():
-                found = _is_among(read[column], texts)
-                here = found if here is None else pc.and_(here, found)
-            picked = read.filter(pc.or_(mask, here))
+            odd = ODD if segment.odd_columns else ""
+            picked = read_among(self.work / segment.path, [ROW, *kept, ODD], filters, odd)
             if picked.num_rows:
                 yield from as_rows(picked, table, with_row=True)
 
@@ -97,15 +95,51 @@ def as_rows(read: pa.Table, table: Table, *, with_row: bool = False) -> list[Row
     return rows
 
 
-def _is_among(column: pa.ChunkedArray, texts: Collection[str]) -> Any:
-    """Return which values have one of these texts; integers and UUIDs are compared as such."""
-    return pc.is_in(column, value_set=typed_texts(texts, column.type))
+def read_among(path: Path, columns: Sequence[str], wanted: Mapping[str, Collection[str]], odd: str = "") -> pa.Table:
+    """Return the rows of a file whose `wanted` columns may have one of these texts, and those with a value in `odd`.
+
+    What the file says of its least and greatest integers is believed; then the wanted columns are read, and the others
+    only if some row is looked for.
+    """
+    with pq.ParquetFile(path, memory_map=True) as file:
+        sets = {name: typed_texts(texts, file.schema_arrow.field(name).type) for name, texts in wanted.items()}
+        if not odd and any(_is_beyond(file.metadata, name, values) for name, values in sets.items()):
+            return file.schema_arrow.empty_table().select(columns)
+        looked_at = file.read([*sets, *([odd] if odd else [])])
+        mask: Any = None
+        for name, values in sets.items():
+            here = pc.is_in(looked_at[name], value_set=values)
+            mask = here if mask is None else pc.and_(mask, here)
+        if odd:
+            mask = pc.or_(mask, pc.is_valid(looked_at[odd]))
+        if not pc.any(mask).as_py():
+            return file.schema_arrow.empty_table().select(columns)
+        return file.read(columns).select(columns).filter(mask)
+
+
+def _is_beyond(metadata: Any, name: str, values: pa.Array) -> bool:
+    """Say whether none of these integers can be in a column, by the least and greatest of each of its row groups."""
+    if not pa.types.is_integer(values.type):
+        return False
+    if not len(values):
+        return True
+    limits = pc.min_max(values).as_py()
+    places = range(metadata.num_columns)
+    place = next(place for place in places if metadata.schema.column(place).path == name)
+    groups = [metadata.row_group(number).column(place) for number in range(metadata.num_row_groups)]
+    known = [group.statistics for group in groups]
+    if any(each is None or not each.has_min_max for each in known):
+        return False
+    return all(each.max < limits["min"] or each.min > limits["max"] for each in known)
 
 
 def typed_texts(texts: Collection[str], held: pa.DataType) -> pa.Array:
-    """Return the values of a type that have these texts; a text that no value has is left out."""
+    """Return the values of a type that have these texts, and perhaps others; a text that no value has is left out."""
     if pa.types.is_integer(held):
-        numbers = [int(text) for text in texts if text.lstrip("-").isascii() and text.lstrip("-").isdigit()]
+        try:
+            numbers = list(map(int, texts))
+        except ValueError:
+            numbers = [int(text) for text in texts if text.lstrip("-").isascii() and text.lstrip("-").isdigit()]
         low, high = (-(2**31), 2**31) if held.bit_width == 32 else (-(2**63), 2**63)  # noqa: PLR2004
         return pa.array([number for number in numbers if low <= number < high], held)
     if pa.types.is_fixed_size_binary(held):

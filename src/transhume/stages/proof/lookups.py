@@ -1,17 +1,15 @@
 """What the oracle asks of lookups that are too large to hold: the entries of the keys of one batch, from the file."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transhume.oracle import Oracle
-from transhume.oracle.reading import JoinedRow
+from transhume.oracle import Rows
 from transhume.rules.lookup import Lookup
 from transhume.rules.rule import Rule
-from transhume.stages.proof.evidence import Row
 
 _BATCH_ROWS = 65_536
 
@@ -60,21 +58,20 @@ class FrozenEntries(Mapping[str, str | None]):
             yield from file.iter_batches(_BATCH_ROWS, columns=["key", "value"])
 
 
-def prepare_lookups(
-    oracle: Oracle, rows: Sequence[Row], joined: Sequence[Mapping[str, JoinedRow]], rules: Iterable[Rule] | None = None
-) -> None:
+def prepare_lookups(rows: Rows, rules: Iterable[Rule] | None = None) -> None:
     """Read what the lookups of a mapping's rules (or of these) hold for these rows, and forget those of earlier ones.
 
     Effects: one pass over the file of each lookup; without it, every key that is asked for takes one of its own.
     """
     wanted: dict[str, set[str]] = {}
-    for rule in oracle.mapping.columns.values() if rules is None else rules:
+    lookups = rows.oracle.lookups
+    for rule in rows.oracle.mapping.columns.values() if rules is None else rules:
         for each in _lookups_in(rule):
-            if isinstance(oracle.lookups.get(each.name), FrozenEntries):
-                keys = (oracle.key_texts((each.column,), row, known) for row, known in zip(rows, joined, strict=True))
+            if isinstance(lookups.get(each.name), FrozenEntries):
+                keys = rows.keys((each.column,))
                 wanted.setdefault(each.name, set()).update(key[0] for key in keys if key is not None)
     for name, texts in wanted.items():
-        entries = oracle.lookups[name]
+        entries = lookups[name]
         assert isinstance(entries, FrozenEntries)
         entries.prepare(texts)
 

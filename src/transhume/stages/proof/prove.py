@@ -10,18 +10,22 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from transhume.batches import Event
 from transhume.checks.keys import duplicate_keys as repeated
 from transhume.dialects import DIALECTS
+from transhume.oracle import Key
 from transhume.plan.model import TableMapping
 from transhume.schema import physical_names
 from transhume.stages.context import RunContext, WorkContext
-from transhume.stages.proof.compare import compare
+from transhume.stages.links import staged_links
+from transhume.stages.proof.compare import ShownRows, compare
 from transhume.stages.proof.evidence import Evidence
 from transhume.stages.proof.lookups import FrozenEntries
-from transhume.stages.proof.recompute import DIFFERENCES_MAX, Batch, Difference, Recomputed, recompute
+from transhume.stages.proof.recompute import DIFFERENCES_MAX, Batch, Difference, Recomputed, Recomputer
 from transhume.stages.proof.sample import Sample, choose
-from transhume.stages.proof.surroundings import Key, duplicate_keys, key_column_texts
+from transhume.stages.proof.surroundings import duplicate_keys, key_column_texts
 from transhume.stages.proof.worker import recompute_there
 from transhume.stages.proof.worksheet import SheetRow, sheet_rows
 from transhume.stages.transform import fates_path, whole_fates_path
@@ -148,15 +152,9 @@ class Prover:
             duplicates = self._duplicate_keys(mapping)
             processes = min(self._processes, len(batches))
             proof.processes = processes
+            target, shown = self._context.tables[mapping.name], self._shown(mapping)
             for part in self._recomputed(batches, duplicates, processes):
-                compare(
-                    self._context.engine,
-                    self._evidence.work,
-                    mapping,
-                    self._context.tables[mapping.name],
-                    part,
-                    self._present(mapping.name),
-                )
+                compare(shown, self._evidence.work, mapping, target, part)
                 if part.expected:
                     (self._evidence.work / part.expected).unlink()
                 proof.take(part)
@@ -171,6 +169,12 @@ class Prover:
         made = sheet_rows(self._context, self._evidence, mapping, sample, present, duplicates, show_values=shows_values)
         return list(made)
 
+    def _shown(self, mapping: TableMapping) -> ShownRows:
+        target, work = self._context.tables[mapping.name], self._evidence.work
+        links = [work / path for path in staged_links(self._context, target)[0]]
+        sizes = [int(pq.read_metadata(path).num_rows) if path.exists() else 0 for path in links]
+        return ShownRows(self._context.engine, work, target, self._present(mapping.name), sizes)
+
     def _batches(self, mapping: TableMapping, sample: Sample | None) -> list[Batch]:
         batches = []
         for segment in self._evidence.segments[mapping.from_]:
@@ -184,8 +188,9 @@ class Prover:
 
     def _recomputed(self, batches: list[Batch], duplicates: frozenset[Key], processes: int) -> Iterator[Recomputed]:
         if processes == 1:
+            recomputer = Recomputer(self._evidence, duplicates)
             for batch in batches:
-                yield recompute(self._evidence, batch, duplicates)
+                yield recomputer.recompute(batch)
             return
         yield from recompute_there(self._evidence, batches, duplicates, processes)
 

@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from time import process_time
 from typing import Any
 
@@ -15,14 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transhume.batches import TargetTable
-from transhume.oracle import Expected, Oracle
-from transhume.oracle.reading import RowScope
+from transhume.oracle import ExpectedRows as OracleRows
+from transhume.oracle import Key, Oracle, Rows
+from transhume.plan.model import TableMapping
 from transhume.rules.rule import ColumnRef
 from transhume.schema import FATE, REASONS, ROW, WARNINGS, physical_names
 from transhume.stages.files import write_private_parquet
-from transhume.stages.proof.evidence import Evidence, Row
-from transhume.stages.proof.lookups import prepare_lookups
-from transhume.stages.proof.surroundings import Key, ParentFates, deduplicated, gathered_rows, joined_rows
+from transhume.stages.proof.evidence import Evidence
+from transhume.stages.proof.surroundings import ParentFates, deduplicated, with_surroundings
 from transhume.stages.transform import BUCKET, OUTSIDE
 
 POSITION = "_p"
@@ -32,7 +33,7 @@ KEY_TEXT = "_pk"
 SHOWN_BUCKETS = frozenset({"loaded", "unchanged", "updated"})
 """Buckets whose rows the target must show as the oracle says; of others only fate and reasons are compared."""
 DIFFERENCES_MAX = 1_000
-_CHUNK_ROWS = 10_000
+_CHUNK_ROWS = 16_384
 FATE_COLUMN, REASON_COLUMN = "(fate)", "(reasons)"
 
 
@@ -89,142 +90,148 @@ class Batch:
     counts_ways: bool = True
 
 
-def recompute(evidence: Evidence, batch: Batch, duplicates: frozenset[Key]) -> Recomputed:
-    """Recompute the rows of a batch, compare fates, reasons and warnings, and write the rows that must be shown.
+class Recomputer:
+    """Recomputes the batches of one mapping, one after another; what was learnt of parents and values is kept."""
 
-    Effects: one file in the work folder. Memory: the batch's rows, and the rows of others that they need.
-    """
-    started = process_time()
-    mapping = evidence.plan.tables[batch.mapping]
-    segment = evidence.segments[mapping.from_][batch.segment]
-    said = evidence.fate_rows(mapping.name, batch.segment)
-    inside = pc.not_equal(said[BUCKET], OUTSIDE).to_pylist()
-    wanted = range(segment.row_count) if batch.places is None else batch.places
-    places = [place for place in wanted if inside[place]]
-    result = Recomputed(batch.mapping, batch.segment)
-    fates = ParentFates(evidence)
-    oracle = evidence.oracle(mapping, fates)
-    target = evidence.targets[mapping.name]
-    writer = ExpectedRows(target)
-    key_parts = [ColumnRef(name) for name in mapping.key]
-    said_of = deduplicated(evidence, mapping) if mapping.dedupe is not None else None
-    collecting = gc.isenabled()
-    # Nothing here makes cycles; looking for them among a hundred thousand rows costs more than the rules.
-    gc.disable()
-    try:
-        for first in range(0, len(places), _CHUNK_ROWS):
-            chunk = places[first : first + _CHUNK_ROWS]
-            rows = evidence.rows(segment, chunk)
-            joined = joined_rows(evidence, oracle, rows)
-            fates.prepare(oracle, rows, joined)
-            prepare_lookups(oracle, rows, joined)
-            oracle.children = gathered_rows(evidence, oracle, rows, joined).children
-            keys = [oracle.key_texts(key_parts, row, known) for row, known in zip(rows, joined, strict=True)]
-            expected = [
-                oracle.expected_row(
-                    row,
-                    known,
-                    duplicate=key in duplicates,
-                    dedupe="" if said_of is None else said_of[segment.first_row + place],
+    def __init__(self, evidence: Evidence, duplicates: frozenset[Key]) -> None:
+        """Take what a run left, and the keys that more than one row of the mapping has."""
+        self._evidence, self._duplicates = evidence, duplicates
+        self._fates = ParentFates(evidence)
+        self._oracles: dict[str, Oracle] = {}
+
+    def recompute(self, batch: Batch) -> Recomputed:
+        """Recompute the rows of a batch, compare fates, reasons and warnings, and write the rows that must be shown.
+
+        Effects: one file in the work folder. Memory: the batch's rows, and the rows of others that they need.
+        """
+        started = process_time()
+        evidence, mapping = self._evidence, self._evidence.plan.tables[batch.mapping]
+        segment = evidence.segments[mapping.from_][batch.segment]
+        said = evidence.fate_rows(mapping.name, batch.segment)
+        inside = pc.not_equal(said[BUCKET], OUTSIDE).to_pylist()
+        wanted = range(segment.row_count) if batch.places is None else batch.places
+        places = [place for place in wanted if inside[place]]
+        result = Recomputed(batch.mapping, batch.segment)
+        oracle = self._oracle(mapping)
+        writer = ExpectedRows(evidence.targets[mapping.name])
+        lost = deduplicated(evidence, mapping) if mapping.dedupe is not None else None
+        collecting = gc.isenabled()
+        # Nothing here makes cycles; looking for them among a hundred thousand rows costs more than the rules.
+        gc.disable()
+        try:
+            read = evidence.segment_rows(segment)
+            for first in range(0, len(places), _CHUNK_ROWS):
+                chunk = places[first : first + _CHUNK_ROWS]
+                rows = with_surroundings(evidence, Rows(oracle, read(chunk)), self._fates)
+                keys = rows.keys([ColumnRef(name) for name in mapping.key])
+                expected = oracle.expected_rows(
+                    rows,
+                    [key in self._duplicates for key in keys] if self._duplicates else None,
+                    None if lost is None else [lost[segment.first_row + place] for place in chunk],
                 )
-                for row, known, key, place in zip(rows, joined, keys, chunk, strict=True)
-            ]
-            told = said.take(pa.array(chunk, pa.int64()))
-            _hold_against_run(result, keys, expected, told)
-            if batch.counts_ways:
-                _count_ways(result, oracle, rows, joined, expected)
-            shown = [bucket in SHOWN_BUCKETS for bucket in told[BUCKET].to_pylist()]
-            writer.add(told[ROW].to_pylist(), keys, expected, shown)
-    finally:
-        if collecting:
-            gc.enable()
-    # Without a key no row of the target can be told to be this one: the stage's comparison as a multiset stands.
-    if writer.row_count and target.key:
-        write_private_parquet(evidence.work / batch.output, writer.table())
-        result.expected, result.expected_rows = batch.output, writer.row_count
-        result.values = writer.row_count * len(target.table.columns)
-    result.busy_s = process_time() - started
-    return result
+                told = said.take(pa.array(chunk, pa.int64()))
+                _hold_against_run(result, keys, expected, told)
+                if batch.counts_ways:
+                    _count_ways(result, rows, expected)
+                writer.add(told[ROW].to_pylist(), keys, expected, _shown(told))
+        finally:
+            if collecting:
+                gc.enable()
+        # Without a key no row of the target can be told to be this one: the stage's comparison as a multiset stands.
+        if writer.row_count and writer.target.key:
+            write_private_parquet(evidence.work / batch.output, writer.table())
+            result.expected, result.expected_rows = batch.output, writer.row_count
+            result.values = writer.row_count * len(writer.target.table.columns)
+        result.busy_s = process_time() - started
+        return result
+
+    def _oracle(self, mapping: TableMapping) -> Oracle:
+        if mapping.name not in self._oracles:
+            self._oracles[mapping.name] = self._evidence.oracle(mapping, self._fates)
+        return self._oracles[mapping.name]
 
 
-def _hold_against_run(
-    result: Recomputed, keys: Sequence[Key | None], expected: Sequence[Expected], told: pa.Table
-) -> None:
+def _shown(told: pa.Table) -> list[bool]:
+    shown = pc.is_in(told[BUCKET], value_set=pa.array(sorted(SHOWN_BUCKETS), told[BUCKET].type))
+    answers: list[bool] = shown.to_pylist()
+    return answers
+
+
+def _hold_against_run(result: Recomputed, keys: Sequence[Key | None], expected: OracleRows, told: pa.Table) -> None:
     """Compare fate, reasons in their order and warnings with what the run said of each row."""
-    result.rows += len(expected)
-    result.fates.update(each.fate for each in expected)
-    said_warnings = told[WARNINGS].to_pylist() if WARNINGS in told.column_names else [None] * len(expected)
-    lines = zip(
-        keys,
-        expected,
-        told[ROW].to_pylist(),
-        told[FATE].to_pylist(),
-        told[REASONS].to_pylist(),
-        said_warnings,
-        strict=True,
-    )
-    for key, each, row, fate, reasons, warnings in lines:
-        wanted = ("\n".join(each.reasons) or None, "\n".join(each.warnings) or None)
-        if fate == each.fate and wanted == (reasons, warnings):
+    size = len(expected.fates)
+    result.rows += size
+    result.fates.update(expected.fates)
+    wanted = [list(expected.fates), _lines(expected.reasons, size), _lines(expected.warnings, size)]
+    said = [told[FATE].to_pylist(), told[REASONS].to_pylist()]
+    said.append(told[WARNINGS].to_pylist() if WARNINGS in told.column_names else [None] * size)
+    if wanted == said:
+        return
+    for place, (own, theirs) in enumerate(zip(zip(*wanted, strict=True), zip(*said, strict=True), strict=True)):
+        if own == theirs:
             continue
+        key, row = keys[place], told[ROW][place].as_py()
         name = ", ".join(key) if key else ""
-        if fate != each.fate:
-            said = f"{fate} {reasons or ''}".strip()
-            result.differ(Difference(result.mapping, row, name, "", FATE_COLUMN, "", _fate_text(each), said))
-        if wanted[0] != reasons and fate == each.fate:
-            result.differ(Difference(result.mapping, row, name, "", REASON_COLUMN, "", str(wanted[0]), str(reasons)))
-        if wanted[1] != warnings and fate == each.fate:
-            result.differ(Difference(result.mapping, row, name, "", REASON_COLUMN, "", str(wanted[1]), str(warnings)))
+        if own[0] != theirs[0]:
+            texts = (_fate_text(own[0], own[1]), _fate_text(theirs[0], theirs[1]))
+            result.differ(Difference(result.mapping, row, name, "", FATE_COLUMN, "", *texts))
+            continue
+        for one, other in zip(own[1:], theirs[1:], strict=True):
+            if one != other:
+                result.differ(Difference(result.mapping, row, name, "", REASON_COLUMN, "", str(one), str(other)))
 
 
-def _fate_text(expected: Expected) -> str:
-    return f"{expected.fate} {', '.join(expected.reasons)}".strip()
+def _lines(found: Mapping[int, tuple[str, ...]], size: int) -> list[str | None]:
+    lines: list[str | None] = [None] * size
+    for place, texts in found.items():
+        lines[place] = "\n".join(texts)
+    return lines
 
 
-def _count_ways(
-    result: Recomputed,
-    oracle: Oracle,
-    rows: Sequence[Row],
-    joined: Sequence[Mapping[str, Any]],
-    expected: Sequence[Expected],
-) -> None:
+def _fate_text(fate: str, reasons: str | None) -> str:
+    return f"{fate} {(reasons or '').replace(chr(10), ', ')}".strip()
+
+
+def _count_ways(result: Recomputed, rows: Rows, expected: OracleRows) -> None:
     """Note which way each rule took, so that a sample can say what it covers."""
-    scopes = [RowScope(oracle, row, known) for row, known in zip(rows, joined, strict=True)]
-    for each in oracle.fields():
-        ways = Counter(each.way(scope) for scope in scopes) if each.has_ways else Counter[str]()
-        for one in expected:
-            if one.fate == "loaded":
-                ways["NULL" if one.values[each.name] is None else "a value"] += 1
+    for each in rows.oracle.fields():
+        ways = Counter(each.way(scope) for scope in rows.scopes) if each.has_ways else Counter[str]()
+        for place, value in zip(expected.kept, expected.values[each.name], strict=True):
+            if expected.fates[place] == "loaded":
+                ways["NULL" if value is None else "a value"] += 1
         result.branches.update({(each.name, way): count for way, count in ways.items() if way})
-    for one in expected:
-        result.branches.update((REASON_COLUMN, reason) for reason in (*one.reasons, *one.warnings))
+    for texts in (*expected.reasons.values(), *expected.warnings.values()):
+        result.branches.update((REASON_COLUMN, text) for text in texts)
 
 
 class ExpectedRows:
     """Collects the rows that must be shown, column by column, in the target's types."""
 
     def __init__(self, target: TargetTable) -> None:
-        self._target = target
+        self.target = target
         self._names = physical_names(column.name for column in target.table.columns)
         self._chunks: list[pa.Table] = []
         self.row_count = 0
 
     def add(
-        self, positions: Sequence[int], keys: Sequence[Key | None], expected: Sequence[Expected], shown: Sequence[bool]
+        self, positions: Sequence[int], keys: Sequence[Key | None], expected: OracleRows, shown: Sequence[bool]
     ) -> None:
         """Take the loaded ones of these rows that are to be shown."""
-        picked = [
-            (position, ", ".join(key or ()), each.values)
-            for position, key, each, is_shown in zip(positions, keys, expected, shown, strict=True)
-            if is_shown and each.fate == "loaded"
-        ]
-        if not picked:
+        fates, kept = expected.fates, expected.kept
+        picked = [shown[place] and fates[place] == "loaded" for place in kept]
+        places = list(compress(kept, picked))
+        if not places:
             return
-        self.row_count += len(picked)
-        arrays = [pa.array([one[0] for one in picked], pa.int64()), pa.array([one[1] for one in picked], pa.string())]
-        for column in self._target.table.columns:
-            held = self._target.arrow_schema.field(column.name).type
-            arrays.append(as_arrow([one[2].get(column.name) for one in picked], held))
+        self.row_count += len(places)
+        arrays = [
+            pa.array([positions[place] for place in places], pa.int64()),
+            pa.array([", ".join(keys[place] or ()) for place in places], pa.string()),
+        ]
+        nothing = [None] * len(places)
+        for column in self.target.table.columns:
+            held = self.target.arrow_schema.field(column.name).type
+            values = expected.values.get(column.name)
+            arrays.append(as_arrow(nothing if values is None else list(compress(values, picked)), held))
         self._chunks.append(pa.table(arrays, names=[POSITION, KEY_TEXT, *self._names.values()]))
 
     def table(self) -> pa.Table:

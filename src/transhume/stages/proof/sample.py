@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transhume.batches import Segment
-from transhume.oracle import Oracle
+from transhume.oracle import Oracle, Rows
 from transhume.oracle.reading import Field, RowScope
 from transhume.plan.model import TableMapping
 from transhume.schema import BOOKKEEPING, ODD, REASONS, WARNINGS, physical_names
@@ -118,7 +118,7 @@ def _ways(
     combined = list(zip(*(first[name].to_pylist() for name in (*values.column_names, "place_min")), strict=True))
     asked = combined[: max(0, _WAYS_LOOKED_AT_MAX - looked_at[each.name])]
     rows = [dict(zip(columns, parts, strict=True)) for *parts, _ in asked]
-    prepare_lookups(oracle, rows, [{}] * len(rows), [each.rule])
+    prepare_lookups(Rows(oracle, rows), [each.rule])
     for *parts, place in combined:
         if looked_at[each.name] >= _WAYS_LOOKED_AT_MAX:
             return

@@ -9,36 +9,41 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from transhume.expressions import parse
-from transhume.oracle import Oracle, Relatives
-from transhume.oracle.reading import JoinedRow
+from transhume.oracle import Key, Oracle, Relatives, Rows
 from transhume.plan.model import Join, TableMapping
 from transhume.rules.rule import Argument, ColumnRef, Rule
 from transhume.schema import FATE, ROW
-from transhume.stages.proof.evidence import Evidence, Row, typed_texts
+from transhume.stages.proof.evidence import Evidence, Row, read_among
+from transhume.stages.proof.lookups import prepare_lookups
 
-Key = tuple[str, ...]
-Joined = dict[str, JoinedRow]
+_FATES_MAX = 100_000
+"""Fates of one mapping's rows in memory; where more are known, all are forgotten and those at hand looked up again."""
 _LUCK = ("loaded", "rejected", "filtered", "deduplicated")
 """Of several rows with one key the luckiest speaks for it."""
 
 
-def joined_rows(evidence: Evidence, oracle: Oracle, rows: Sequence[Row]) -> list[Joined]:
-    """Return for each row what every alias stands for: the chosen row, a pivot's values, None, or AMBIGUOUS."""
-    mapping = oracle.mapping
+def with_surroundings(evidence: Evidence, rows: Rows, fates: "ParentFates") -> Rows:
+    """Return the rows beside those that they join, with everything at hand that their rules ask of other rows."""
+    found = joined_rows(evidence, rows)
+    fates.prepare(found)
+    prepare_lookups(found)
+    rows.oracle.children = gathered_rows(evidence, found).children
+    return found
+
+
+def joined_rows(evidence: Evidence, rows: Rows) -> Rows:
+    """Return the rows beside what every alias stands for: the chosen row, a pivot's values, None, or AMBIGUOUS."""
+    mapping = rows.oracle.mapping
     near: dict[str, list[Row]] = defaultdict(list)
     seen: dict[str, set[int]] = defaultdict(set)
-    found: list[Joined] = [{} for _ in rows]
+    found = rows
     for place, join in enumerate(mapping.join.values()):
         if any("." in name for name in join.on.values()):
             # The key is a column of an earlier alias, which has to be known first.
             found = _joined(evidence, _with_joins(mapping, place), near, rows)
-        arguments = [ColumnRef(name) for name in join.on.values()]
-        keys = (oracle.key_texts(arguments, row, known) for row, known in zip(rows, found, strict=True))
-        wanted = {key for key in keys if key is not None}
+        wanted = {key for key in found.keys([ColumnRef(name) for name in join.on.values()]) if key is not None}
         if not wanted:
             continue
         texts = {column: {key[part] for key in wanted} for part, column in enumerate(join.on)}
@@ -46,16 +51,14 @@ def joined_rows(evidence: Evidence, oracle: Oracle, rows: Sequence[Row]) -> list
             if row[ROW] not in seen[join.from_]:
                 seen[join.from_].add(row[ROW])
                 near[join.from_].append(row)
-    return _joined(evidence, mapping, near, rows) if mapping.join else found
+    return _joined(evidence, mapping, near, rows) if mapping.join else rows
 
 
-def _joined(
-    evidence: Evidence, mapping: TableMapping, near: Mapping[str, Sequence[Row]], rows: Sequence[Row]
-) -> list[Joined]:
+def _joined(evidence: Evidence, mapping: TableMapping, near: Mapping[str, Sequence[Row]], rows: Rows) -> Rows:
     """Ask for the joined rows among those that are near: the only ones with a key of these rows."""
     sources = {join.from_: near.get(join.from_, []) for join in mapping.join.values()}
     relatives = Relatives(evidence.plan, evidence.sources, sources)
-    return [relatives.joined(mapping, row) for row in rows]
+    return rows.beside(relatives.joined_all(mapping, rows))
 
 
 def _with_joins(mapping: TableMapping, count: int) -> TableMapping:
@@ -75,16 +78,14 @@ def _columns_of(mapping: TableMapping, join: Join) -> set[str]:
     return columns
 
 
-def gathered_rows(evidence: Evidence, oracle: Oracle, rows: Sequence[Row], joined: Sequence[Joined]) -> Relatives:
+def gathered_rows(evidence: Evidence, rows: Rows) -> Relatives:
     """Return the children that these rows may gather, to be asked by `Relatives.children`."""
     near: dict[str, dict[int, Row]] = defaultdict(dict)
-    for rule in oracle.mapping.rules():
+    for rule in rows.oracle.mapping.rules():
         if rule.verb != "gather":
             continue
         table, on = str(getattr(rule, "table", "")), dict(getattr(rule, "on", {}))
-        arguments = tuple(on.values())
-        keys = (oracle.key_texts(arguments, row, known) for row, known in zip(rows, joined, strict=True))
-        wanted = {key for key in keys if key is not None}
+        wanted = {key for key in rows.keys(tuple(on.values())) if key is not None}
         if wanted:
             texts = {column: {key[part] for key in wanted} for part, column in enumerate(on)}
             columns = {column.name for column in evidence.sources[table].columns}
@@ -115,55 +116,52 @@ def duplicate_keys(evidence: Evidence, oracle: Oracle, suspects: Mapping[str, It
     rows = list(evidence.matching(mapping.from_, columns, {name: set(texts) for name, texts in suspects.items()}))
     counts: Counter[Key] = Counter()
     said = deduplicated(evidence, mapping) if mapping.dedupe is not None else None
-    for row, joined in zip(rows, joined_rows(evidence, oracle, rows), strict=True):
-        key = oracle.key_texts(arguments, row, joined)
-        is_left_out = oracle.is_filtered(row, joined) or (said is not None and said[row[ROW]] == "lost")
+    found = joined_rows(evidence, Rows(oracle, rows))
+    for row, key, is_filtered in zip(rows, found.keys(arguments), oracle.is_filtered(found), strict=True):
+        is_left_out = is_filtered or (said is not None and said[row[ROW]] == "lost")
         if key is not None and not is_left_out:
             counts[key] += 1
     return frozenset(key for key, count in counts.items() if count > 1)
 
 
 class ParentFates:
-    """The fates that the run gave to the rows that a batch refers to."""
+    """The fates that the run gave to the rows that others refer to: those that were asked for last, many at most."""
 
     def __init__(self, evidence: Evidence) -> None:
         """Begin with none."""
         self._evidence = evidence
-        self._known: dict[tuple[str, Key], str] = {}
+        self._known: dict[str, dict[Key, str | None]] = defaultdict(dict)
 
     def __call__(self, mapping: str, key: Key) -> str | None:
         """Return the fate of the row of a mapping that has this key, None if there is none."""
-        return self._known.get((mapping, key))
+        return self._known[mapping].get(key)
 
-    def prepare(self, oracle: Oracle, rows: Sequence[Row], joined: Sequence[Joined]) -> None:
-        """Look up every row that these rows refer to, and forget those of earlier batches."""
-        self._known = {}
+    def prepare(self, rows: Rows) -> None:
+        """Look up every row that these rows refer to and that is not known; the others are forgotten if too many."""
         wanted: dict[str, set[Key]] = defaultdict(set)
-        for rule in oracle.mapping.columns.values():
+        for rule in rows.oracle.mapping.columns.values():
             for parent, arguments in references_in(rule):
-                asked = (oracle.key_texts(arguments, row, others) for row, others in zip(rows, joined, strict=True))
-                wanted[parent].update(key for key in asked if key is not None)
+                wanted[parent].update(key for key in rows.keys(arguments) if key is not None)
         for parent, keys in wanted.items():
-            self._look_up(parent, keys)
+            if len(self._known[parent]) > _FATES_MAX:
+                self._known[parent] = {}
+            self._look_up(parent, keys - self._known[parent].keys())
 
     def _look_up(self, parent: str, keys: set[Key]) -> None:
         if not keys:
             return
-        width = len(next(iter(keys)))
+        known = self._known[parent]
+        known.update(dict.fromkeys(keys))
+        columns = [f"_k{place}" for place in range(len(next(iter(keys))))]
+        texts = {column: {key[place] for key in keys} for place, column in enumerate(columns)}
         for path in self._evidence.parent_fates[parent]:
-            read = pq.read_table(
-                self._evidence.work / path, columns=[*(f"_k{n}" for n in range(width)), FATE], memory_map=True
-            )
-            mask: Any = None
-            for place in range(width):
-                column = read[f"_k{place}"]
-                here = pc.is_in(column, value_set=typed_texts({key[place] for key in keys}, column.type))
-                mask = here if mask is None else pc.and_(mask, here)
-            for *parts, fate in zip(*(column.to_pylist() for column in read.filter(mask).columns), strict=True):
+            read = read_among(self._evidence.work / path, [*columns, FATE], texts)
+            for *parts, fate in zip(*(column.to_pylist() for column in read.columns), strict=True):
                 key = tuple(_key_text(part) for part in parts)
-                earlier = self._known.get((parent, key))
-                if key in keys and (earlier is None or _LUCK.index(fate) < _LUCK.index(earlier)):
-                    self._known[parent, key] = fate
+                if key in keys:
+                    earlier = known[key]
+                    if earlier is None or _LUCK.index(fate) < _LUCK.index(earlier):
+                        known[key] = fate
 
 
 def references_in(rule: Rule) -> list[tuple[str, tuple[Argument, ...]]]:

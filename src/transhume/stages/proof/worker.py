@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from typing import IO
 
 from transhume.errors import EngineCrashed
+from transhume.oracle import Key
 from transhume.stages.proof.evidence import Evidence
-from transhume.stages.proof.recompute import Batch, Recomputed, recompute
-from transhume.stages.proof.surroundings import Key
+from transhume.stages.proof.recompute import Batch, Recomputed, Recomputer
 
 _CODE = "from transhume.stages.proof.worker import serve; serve()"
 
@@ -98,14 +98,14 @@ def serve() -> None:
     answers: IO[bytes] = sys.stdout.buffer
     # Whatever prints goes to stderr, never between the answers.
     sys.stdout = sys.stderr
-    evidence, duplicates = pickle.load(source)  # noqa: S301 - from our own parent
+    recomputer = Recomputer(*pickle.load(source))  # noqa: S301 - from our own parent
     while True:
         try:
             batch = pickle.load(source)  # noqa: S301
         except EOFError:
             return
         try:
-            answer: Recomputed | Exception = recompute(evidence, batch, duplicates)
+            answer: Recomputed | Exception = recomputer.recompute(batch)
         except Exception as problem:  # noqa: BLE001 - the parent raises it
             answer = problem
         pickle.dump(answer, answers)

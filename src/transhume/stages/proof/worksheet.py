@@ -1,6 +1,6 @@
 """The rows of a sample side by side: source values, rule, what the oracle expects, what the target shows, verdict."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,21 +9,24 @@ import pyarrow as pa
 
 from transhume.checks.personal import masked, suspicion
 from transhume.dialects import DIALECTS
-from transhume.oracle import Expected, Odd
+from transhume.oracle import ExpectedRows as OracleRows
+from transhume.oracle import Key, Odd, Rows
+from transhume.oracle.reading import JoinedRow
 from transhume.plan.model import TableMapping
 from transhume.rules.rule import ColumnRef
 from transhume.schema import FATE, REASONS, physical_names
 from transhume.stages.context import RunContext
 from transhume.stages.files import write_private_parquet
 from transhume.stages.proof.compare import different, rows_by_key, value_text
-from transhume.stages.proof.evidence import Evidence, Row
-from transhume.stages.proof.lookups import prepare_lookups
+from transhume.stages.proof.evidence import Evidence
 from transhume.stages.proof.recompute import POSITION, ExpectedRows
 from transhume.stages.proof.sample import Sample
-from transhume.stages.proof.surroundings import Joined, Key, ParentFates, deduplicated, gathered_rows, joined_rows
+from transhume.stages.proof.surroundings import ParentFates, deduplicated, with_surroundings
 
 ROWS_MAX = 200
 """Rows of one table that a worksheet shows: those by chance, then one for each stratum."""
+Row = Mapping[str, Any]
+Joined = Mapping[str, JoinedRow]
 _FILE = Path("present") / "sheet.parquet"
 
 
@@ -80,21 +83,13 @@ def sheet_rows(
         if not places:
             continue
         positions = [segment.first_row + place for place in places]
-        rows = evidence.rows(segment, places)
-        joined = joined_rows(evidence, oracle, rows)
-        fates.prepare(oracle, rows, joined)
-        prepare_lookups(oracle, rows, joined)
-        oracle.children = gathered_rows(evidence, oracle, rows, joined).children
-        keys = [oracle.key_texts(parts, row, known) for row, known in zip(rows, joined, strict=True)]
-        expected = [
-            oracle.expected_row(
-                row, known, duplicate=key in duplicates, dedupe="" if said_of is None else said_of[position]
-            )
-            for row, known, key, position in zip(rows, joined, keys, positions, strict=True)
-        ]
+        rows = with_surroundings(evidence, Rows(oracle, evidence.segment_rows(segment)(places)), fates)
+        keys = rows.keys(parts)
+        lost = None if said_of is None else [said_of[position] for position in positions]
+        expected = oracle.expected_rows(rows, [key in duplicates for key in keys], lost)
         told = evidence.fate_rows(mapping.name, segment.index).take(pa.array(places, pa.int64()))
         found = _found(context, mapping, positions, keys, expected, present)
-        hidden = set() if show_values else _hidden(mapping, rows)
+        hidden = set() if show_values else _hidden(mapping, rows.rows)
         for place, position in enumerate(positions):
             reasons = told[REASONS][place].as_py() or ""
             yield SheetRow(
@@ -102,9 +97,9 @@ def sheet_rows(
                 position,
                 ", ".join(keys[place] or ()),
                 tuple(dict.fromkeys(sample.why[position])),
-                _fate_text(expected[place].fate, expected[place].reasons),
+                _fate_text(expected.fates[place], expected.reasons.get(place, ())),
                 _fate_text(told[FATE][place].as_py(), tuple(reasons.split("\n")) if reasons else ()),
-                tuple(_cells(mapping, rows[place], joined[place], found.get(position), hidden)),
+                tuple(_cells(mapping, rows.rows[place], rows.joined[place], found.get(position), hidden)),
             )
 
 
@@ -112,8 +107,8 @@ def _found(
     context: RunContext,
     mapping: TableMapping,
     positions: list[int],
-    keys: list[Key | None],
-    expected: list[Expected],
+    keys: Sequence[Key | None],
+    expected: OracleRows,
     present: str,
 ) -> dict[int, dict[str, tuple[Any, Any, bool]]]:
     """Return by position and column what is expected, what the target shows, and whether they are the same bits."""
@@ -121,7 +116,7 @@ def _found(
     if not target.key:
         return {}
     writer = ExpectedRows(target)
-    writer.add(positions, keys, expected, [True] * len(expected))
+    writer.add(positions, keys, expected, [True] * len(keys))
     if not writer.row_count:
         return {}
     wanted = writer.table()
@@ -174,7 +169,7 @@ def _source_text(row: Row, joined: Joined, name: str) -> str:
     return value_text(value)
 
 
-def _hidden(mapping: TableMapping, rows: list[Row]) -> set[str]:
+def _hidden(mapping: TableMapping, rows: Sequence[Row]) -> set[str]:
     """Return the source and target columns that look personal or secret, by name and by the values of these rows."""
     hidden = {name for name in mapping.columns if suspicion(name, ()) is not None}
     for name in {column for rule in mapping.columns.values() for column in rule.columns()}:
