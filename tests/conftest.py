@@ -7,12 +7,21 @@ from pathlib import Path
 import pytest
 
 from tests import servers
+from tests.reliability import figures
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the folder of the session's servers, once, in the process that starts the workers."""
     if not hasattr(config, "workerinput"):
         config.stash[_FOLDER] = servers.make_folder()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests of a sweep counted as they ran."""
+    if os.environ.get(servers.FOLDER_VARIABLE) and (lines := figures.told(figures.totals())):
+        terminalreporter.section("figures of this sweep")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

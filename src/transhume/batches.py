@@ -173,6 +173,14 @@ FATES_SCHEMA_TAIL = [pa.field(FATE, pa.string()), pa.field(REASONS, pa.string())
 
 
 @dataclass(frozen=True, slots=True)
+class JournalAnchor:
+    """How much of a run's journal the target's ledger has seen: number of entries, and the digest of the last."""
+
+    entries: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened in a run; the same event goes to the journal, the screen and the report.
 

@@ -45,6 +45,8 @@ class Finding:
 
     `severity` is "error" (a run is impossible), "warning" (rows will be rejected or something was
     not checked) or "note". `count` is the number of rows concerned; `sample_keys` a few of their keys.
+    `proposal` is what a person may accept: a lookup, a spelling that it does not know, the canonical name that it may
+    mean ("" where none is near).
     """
 
     code: str
@@ -56,6 +58,7 @@ class Finding:
     column: str | None = None
     count: int | None = None
     sample_keys: tuple[str, ...] = ()
+    proposal: tuple[str, str, str] | None = None
 
 
 class TranshumeError(Exception):

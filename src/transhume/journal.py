@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from transhume.batches import Event
+from transhume.batches import Event, JournalAnchor
 from transhume.errors import Interrupted, JournalDamaged
 
 _GENESIS = "0" * 64
@@ -27,6 +27,9 @@ class Entry:
     event: Event
     digest: str
 
+
+ANCHORED = frozenset({"extract_finished", "table_staged", "publish_started", "published", "run_finished", "run_failed"})
+"""Kinds after which a run has the target's ledger remember the journal, so that an older copy of it is found out."""
 
 TOLD_ONLY = frozenset(
     {
@@ -67,6 +70,24 @@ class Journal:
     def head(self) -> str:
         """Digest of the last entry: whoever knows it knows the whole journal."""
         return self.entries[-1].digest if self.entries else _GENESIS
+
+    @property
+    def anchor(self) -> JournalAnchor:
+        """What the target's ledger is to remember of the journal as it is now."""
+        return JournalAnchor(len(self.entries), self.head)
+
+    def require(self, anchor: JournalAnchor | None) -> None:
+        """Raise JournalDamaged unless the journal holds what the target's ledger remembers; it may hold more."""
+        if anchor is None or not anchor.entries:
+            return
+        if len(self.entries) >= anchor.entries and self.entries[anchor.entries - 1].digest == anchor.digest:
+            return
+        message = (
+            f"journal '{self.path}' does not hold what the target's ledger knows of it: {anchor.entries} entries were "
+            f"there, ending in {anchor.digest[:12]}, and {len(self.entries)} are. It was cut, or an older copy was put "
+            "in its place; nothing was written. Restore the file, or start a new run with --fresh."
+        )
+        raise JournalDamaged(message)
 
     def append(self, event: Event) -> Entry:
         """Write one event and, unless it is TOLD_ONLY, force it and all before it to disk.

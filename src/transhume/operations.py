@@ -273,6 +273,24 @@ class RegexCapture(Operation):
     arg_types = {"this": True, "pattern": True, "group": True}
 
 
+class TextBeforeLast(Operation):
+    """What stands before the last occurrence of `find`, a literal of one ASCII character.
+
+    NULL if it does not occur, or nothing stands before it.
+    """
+
+    arg_types = {"this": True, "find": True}
+
+
+class TextAfterLast(Operation):
+    """What stands after the last occurrence of `find`, a literal of one ASCII character.
+
+    NULL if it does not occur, or nothing stands after it.
+    """
+
+    arg_types = {"this": True, "find": True}
+
+
 class HasNul(Operation):
     """TRUE if a text holds U+0000."""
 

@@ -13,7 +13,20 @@ from html.parser import HTMLParser
 import docx
 import pytest
 
-from transhume.report.paper import Bar, Bullets, Code, Figure, Grid, Label, Line, Mark, Paper, Paragraph, Section
+from transhume.report.paper import (
+    Bar,
+    Bullets,
+    Code,
+    Decidable,
+    Figure,
+    Grid,
+    Label,
+    Line,
+    Mark,
+    Paper,
+    Paragraph,
+    Section,
+)
 from transhume.report.writers import WRITERS
 
 HOSTILE = (
@@ -35,7 +48,9 @@ MACROS = (
 
 def _paper(text: str = HOSTILE) -> Paper:
     macros = tuple((each, 1) for each in MACROS)
-    grid = Grid(text, (text, "n"), ((text, 1), (Mark(text, "bad"), 2.5), *macros), frozenset({0}), text, decisions=True)
+    rows = ((text, 1), (Mark(text, "bad"), 2.5), *macros)
+    decided = tuple(Decidable(text, text) for _ in rows)
+    grid = Grid(text, (text, "n"), rows, frozenset({0}), text, decisions=decided, state="ab")
     drawn = (Bar(0, 0, 5, 5), Label(0, 9, text), Line(((0, 0), (9, 9))))
     figure = Figure(text, text, 100, 50, drawn, Grid(text, (text,), ((text,),)), {"a": text})
     blocks = (Paragraph(text, text), Bullets((text, text), numbered=True), Bullets((text,)), Code(text), grid, figure)
@@ -133,9 +148,9 @@ def test_workbook_holds_texts_and_numbers_but_no_formula_and_no_link():
     shared = [each.text for each in ET.fromstring(parts["xl/sharedStrings.xml"]).iter(space + "t")]
     assert {each.replace("\t", "\\u0009") for each in MACROS} <= set(shared)
     filters = [each.get("ref") for sheet in sheets for each in sheet.iter(space + "autoFilter")]
-    assert filters == ["A1:F10"]
+    assert filters == ["A1:I10"]
     assert [each.get("type") for sheet in sheets for each in sheet.iter(space + "dataValidation")] == ["list"]
-    assert {"decision", "decided by", "on", "remark"} <= set(shared)
+    assert {"decision", "change to", "decided by", "on", "remark"} <= set(shared)
 
 
 def test_word_document_holds_no_field_and_no_link_and_reads_back_as_written():

@@ -6,12 +6,17 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
 from pyiceberg.catalog.sql import SqlCatalog
+
+from tests.stages import forked
+from transhume import Project
+from transhume.stages.context import Limits
 
 PLAN = """\
 transhume: 1
@@ -91,30 +96,31 @@ def expected_buckets() -> dict[str, dict[str, int]]:
     }
 
 
-def start(folder: Path, fault: str = "", more: str = "") -> subprocess.Popen[str]:
+def start(folder: Path, fault: str = "", **more: object) -> forked.Started:
     """Start the migration in a process of its own, with small segments, and a fault planted at a point.
 
-    `more`: further arguments of `Project.run`, as Python.
+    `more`: further arguments of `Project.run`.
     """
-    code = (
-        "import json, sys; from transhume.project import Project, Subset; from transhume.stages.context import Limits;"
-        f"r = Project(sys.argv[1]).run({more}limits=Limits(segment_rows_max={SEGMENT_ROWS}));"
-        "print(json.dumps(r.to_dict()))"
-    )
-    environment = {**os.environ, "TRANSHUME_FAULT": fault}
-    command = [sys.executable, "-c", code, str(folder)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return forked.Started(migrate, (folder, more), {"TRANSHUME_FAULT": fault})
 
 
-def run(folder: Path, fault: str = "", more: str = "") -> subprocess.CompletedProcess[str]:
+def run(folder: Path, fault: str = "", **more: object) -> subprocess.CompletedProcess[str]:
     """Run the migration in a process of its own and wait for its end."""
-    return ended(start(folder, fault, more))
+    return start(folder, fault, **more).ended()
 
 
-def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    """Wait for a started migration and return what it printed."""
-    out, err = process.communicate(timeout=180)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+def run_anew(folder: Path, fault: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the migration in a new interpreter with a new engine, as a person at a terminal does."""
+    code = "import sys; from pathlib import Path; from tests.stages import small_project as small;"
+    command = [sys.executable, "-c", f"{code} small.migrate(Path(sys.argv[1]))", str(folder)]
+    environment = {**os.environ, "TRANSHUME_FAULT": fault, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
+
+
+def migrate(folder: Path, more: Mapping[str, Any] | None = None) -> None:
+    """Run the project and print its result as JSON."""
+    result = Project(folder).run(limits=Limits(segment_rows_max=SEGMENT_ROWS), **(more or {}))
+    sys.stdout.write(json.dumps(result.to_dict()))
 
 
 def buckets(result: subprocess.CompletedProcess[str]) -> dict[str, dict[str, int]]:

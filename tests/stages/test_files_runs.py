@@ -110,8 +110,8 @@ def _people(rejects: Path, mapping: str) -> list[list[str]]:
     (file,) = rejects.glob(f"*-{mapping}.csv")
     with file.open(newline="", encoding="utf-8") as opened:
         header, *rows = csv.reader(opened)
-    assert header[:2] == ["reasons", "line"]
-    return rows
+    assert header[:3] == ["transhume_row", "reasons", "line"]
+    return [row[1:] for row in rows]
 
 
 def test_check_predicts_bad_lines_by_number(tmp_path: Path) -> None:

@@ -90,6 +90,18 @@ def test_a_killed_run_into_a_lake_is_finished(point, tmp_path, undisturbed):
     assert visible() == undisturbed[1]
 
 
+@pytest.mark.parametrize("point", ["after:batch_staged:3", "before:published:1"])
+def test_a_run_killed_in_an_interpreter_of_its_own_is_finished(point, tmp_path, undisturbed):
+    """The same in a new interpreter with a new engine, as at a terminal; the others are forked from a warm process."""
+    folder = tmp_path / "p"
+    small_project.write(folder, "iceberg:./lake?namespace=ai")
+    killed = small_project.run_anew(folder, f"{point}:kill")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    finished = small_project.run_anew(folder)
+    assert finished.returncode == 0, finished.stderr
+    assert small_project.lake_content(folder, "ai") == undisturbed[1]
+
+
 @pytest.fixture(scope="module")
 def undisturbed_postgres(postgres_server, tmp_path_factory) -> Content:
     """What readers of a PostgreSQL schema see after an undisturbed run."""
@@ -127,7 +139,7 @@ def test_a_run_killed_before_it_hears_of_its_commit_is_finished(
         small_project.write(folder, f"postgresql://postgres@/{database}?host={watch.folder}&schema=ai")
         process = small_project.start(folder)
         watch.client_pid = process.pid
-        killed = small_project.ended(process)
+        killed = process.ended()
         assert killed.returncode == -signal.SIGKILL, f"{watch.commits} commits were seen: {killed.stderr}"
         watch.spare()
         _finished(folder, lambda: small_project.postgres_content(postgres_url, "ai"))

@@ -281,7 +281,7 @@ def test_an_update_killed_before_it_hears_of_its_commit_is_finished(nth, tmp_pat
             )
             process = small_project.start(folder)
             watch.client_pid = process.pid
-            killed = small_project.ended(process)
+            killed = process.ended()
             assert killed.returncode == -signal.SIGKILL, f"{watch.commits} commits were seen: {killed.stderr}"
             watch.spare()
             finished = small_project.run(folder)

@@ -1,14 +1,11 @@
 """A rollback killed with SIGKILL anywhere is finished by the same command, to the same target."""
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.stages import small_project, undone
+from tests.stages import forked, small_project, undone
 from tests.stages.commit_watch import CommitWatch
 from transhume import Project
 from transhume.journal import read_journal
@@ -35,15 +32,16 @@ OPEN_LAKE_POINTS = _some(
 FINALIZE_POINTS = _some(["undo:stage_dropped:1"], ["finalize:state_set:1", "before:run_finalized:1"])
 
 
-def _start(folder: Path, fault: str = "", call: str = "rollback") -> subprocess.Popen[str]:
-    code = f"import sys; from transhume import Project; Project(sys.argv[1]).{call}()"
-    environment = {**os.environ, "TRANSHUME_FAULT": fault}
-    command = [sys.executable, "-c", code, str(folder)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def _start(folder: Path, fault: str = "", call: str = "rollback") -> forked.Started:
+    return forked.Started(_undo, (folder, call), {"TRANSHUME_FAULT": fault})
+
+
+def _undo(folder: Path, call: str) -> None:
+    getattr(Project(folder), call)()
 
 
 def _killed(folder: Path, point: str, call: str = "rollback") -> None:
-    killed = small_project.ended(_start(folder, f"{point}:kill", call))
+    killed = _start(folder, f"{point}:kill", call).ended()
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 
 
@@ -98,7 +96,7 @@ def test_a_rollback_killed_before_it_hears_of_its_commit_is_finished(
         environment.write_text(kept.replace(str(postgres_server.socket_folder), str(watch.folder)))
         process = _start(postgres_project.folder)
         watch.client_pid = process.pid
-        killed = small_project.ended(process)
+        killed = process.ended()
     environment.write_text(kept)
     assert killed.returncode == -signal.SIGKILL or database in killed.stderr, killed.stderr
     _is_taken_back(postgres_project, postgres_url)

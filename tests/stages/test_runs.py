@@ -13,7 +13,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from tests.stages import small_project
+from tests.stages import forked, small_project
 from transhume import Project
 from transhume.errors import CheckFailed, JournalDamaged, LockHeld, PlanError, Refused, SystemRefused
 from transhume.stages import keys
@@ -213,7 +213,7 @@ def test_a_damaged_journal_is_refused(project):
     assert project.run(limits=SMALL, fresh=True).state == "finished"
 
 
-def _held(folder: Path) -> subprocess.Popen[str]:
+def _held(folder: Path) -> forked.Started:
     """Start a run that hangs in the middle, and wait until it does."""
     process = small_project.start(folder, "after:mapping_started:1:hang")
     deadline = time.monotonic() + 60
@@ -239,7 +239,6 @@ def test_a_second_run_on_the_same_target_is_refused_at_once(kind, tmp_path, post
             Project(tmp_path / "one").run(limits=SMALL)
     finally:
         process.kill()
-        process.communicate()
     assert Project(tmp_path / "one").run(limits=SMALL).state == "finished"
 
 
@@ -299,7 +298,6 @@ def test_status_is_read_from_outside_while_a_run_goes(project):
         assert json.dumps(told.to_dict())
     finally:
         process.kill()
-        process.communicate()
 
 
 def test_the_slowest_stage_is_named(project):

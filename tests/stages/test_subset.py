@@ -109,7 +109,7 @@ def test_rejects_and_filters_of_a_part_are_its_own(tmp_path):
 def test_a_killed_part_goes_on_with_the_same_rows_and_no_others(point, tmp_path):
     """A run of a part is finished by the same command; the command for another part, or for all, is refused."""
     later.write(tmp_path / "p", "iceberg:./lake?namespace=ai", "error")
-    killed = small_project.run(tmp_path / "p", f"{point}:kill", "subset=Subset(rows=3, seed=5), ")
+    killed = small_project.run(tmp_path / "p", f"{point}:kill", subset=Subset(rows=3, seed=5))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     project = Project(tmp_path / "p")
     with pytest.raises(Refused, match="another part of the source"):

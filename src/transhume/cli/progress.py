@@ -75,6 +75,9 @@ class Progress:
     def _on_extract_reused(self, fields: Any) -> None:
         self._line(f"extract of {fields['instant']} is complete: {fields['segments']} segments, hashes checked")
 
+    def _on_rejects_replayed(self, fields: Any) -> None:
+        self._line(f"{fields['rows']:,} repaired rows stand in the extract of run {fields['run']}")
+
     def _on_table_read(self, fields: Any) -> None:
         self._line(f"read {fields['table']}: {fields['rows']:,} rows")
 

@@ -45,7 +45,7 @@ def print_run(output: Output, result: "RunResult") -> None:
     failed = [check for check in result.checks if not check["passed"]]
     output.result(f"{len(result.checks) - len(failed)} checks passed, {len(failed)} failed")
     if any(table.rejected for table in result.tables):
-        output.result(f"rejected rows, whole, with their reasons: {result.rejects}")
+        output.result(f"rejected rows, whole, with their reasons: {result.rejects}; 'transhume rejects' to repair them")
     if any(table.skipped or table.vanished for table in result.tables):
         output.result(f"keys of rows that were skipped, or are gone from the source: {result.keys}")
     if result.artifacts.exists():

@@ -1,5 +1,7 @@
 """`transhume run`: the migration itself."""
 
+from pathlib import Path
+
 import click
 
 from transhume.cli.output import Output
@@ -13,11 +15,28 @@ from transhume.cli.results import print_run
 @click.option("--rows", type=int, help="With --subset: rows of each table, before those that they refer to.")
 @click.option("--percent", type=float, help="With --subset: percent of each table.")
 @click.option("--seed", type=int, default=1, show_default=True, help="With --subset: which rows are chosen.")
+@click.option(
+    "--replay-rejects",
+    "repaired",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Repaired rejects of an earlier run (CSV or XLSX, one file a table).",
+)
 @click.pass_obj
-def command(output: Output, fresh: bool, subset: bool, rows: int | None, percent: float | None, seed: int) -> int:
+def command(
+    output: Output,
+    fresh: bool,
+    subset: bool,
+    rows: int | None,
+    percent: float | None,
+    seed: int,
+    repaired: tuple[Path, ...],
+) -> int:
     """Extract, transform, stage, validate, publish; an unfinished run goes on where it stopped.
 
-    A part that --subset brought is found unchanged by a later run of everything.
+    A part that --subset brought is found unchanged by a later run of everything. With --replay-rejects the run goes on
+    from the extract of the run whose rejects were repaired; 'transhume rejects' writes them for people.
 
     Nothing is visible in the target before everything is staged, read back and checked.
     """
@@ -27,10 +46,13 @@ def command(output: Output, fresh: bool, subset: bool, rows: int | None, percent
     if not subset and (rows is not None or percent is not None):
         message = "--rows and --percent are the size of a part: write --subset with them"
         raise UsageError(message)
+    if subset and repaired:
+        message = "--subset reads a part of the source, --replay-rejects none of it: write one of them"
+        raise UsageError(message)
     part = Subset(rows, percent, seed) if subset else None
     project = output.project()
     with Progress(output) as progress:
-        result = project.run(listener=progress, fresh=fresh, subset=part)
+        result = project.run(listener=progress, fresh=fresh, subset=part, repaired=repaired)
     print_run(output, result)
     output.emit(result.to_dict())
     return 0

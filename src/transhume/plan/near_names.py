@@ -1,7 +1,7 @@
 """Near misses of a names lookup: which name an unknown spelling may mean. A person accepts them, never a run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transhume.errors import Finding
 from transhume.plan.model import NamesLookup, Plan, TableMapping
@@ -67,7 +67,12 @@ def unknown_name_findings(plan: Plan, mapping: TableMapping, lookup: str, counts
         )
         made = at(plan, path, "unknown_name", message, cure, "warning")
         findings.append(
-            Finding(made.code, "warning", made.message, made.cure, made.position, mapping.name, None, count)
+            replace(
+                made,
+                table=mapping.name,
+                count=count,
+                proposal=(lookup, spelling, proposal.canonical if proposal is not None else ""),
+            )
         )
     if len(shown) > _SHOWN_MAX:
         rest = sum(count for _, count in shown[_SHOWN_MAX:])

@@ -15,6 +15,7 @@ from transhume.plan.model import Plan
 from transhume.project import (
     approving,
     backing_up,
+    deciding,
     documents,
     drilling,
     estimating,
@@ -24,12 +25,14 @@ from transhume.project import (
     undoing,
 )
 from transhume.project.backing_up import BackupResult, RestoreResult, SnapshotPreview
+from transhume.project.deciding import Decisions
 from transhume.project.drilling import ROWS, DrillResult
 from transhume.project.estimating import Estimate
 from transhume.project.outlook import Outlook
 from transhume.project.profiling import profile_system
 from transhume.project.proving import SourceReport, ValidationResult, validate_after, validate_before
 from transhume.project.rehearsing import Rehearsal
+from transhume.project.replaying import write_reject_sheets
 from transhume.project.reporting import RunReport, write_report
 from transhume.project.results import CheckReport, RunResult, result_of
 from transhume.project.scripting import validation_scripts_of
@@ -138,6 +141,21 @@ class Project:
         out = self.folder / "out" if folder is None else folder
         return documents.write_plan_documents(self._place, formats, out, listener, seed)
 
+    def read_decisions(self, workbook: Path) -> Decisions:
+        """Return what people decided in a workbook that `write_documents` made, as a change of the plan.
+
+        Effects: none. Raises: UsageError for another file; DriverMissing without python-calamine; Refused if the plan
+        is not what the workbook was made of; PlanError with every row that cannot be taken, at once.
+        """
+        return deciding.read_workbook(self._place, workbook)
+
+    def write_decisions(self, decisions: Decisions) -> bool:
+        """Write decisions into the plan, comments and all other lines as they were; say whether anything was written.
+
+        Effects: the plan is replaced as a whole. Raises: Refused if it was changed since they were read.
+        """
+        return deciding.write_decisions(self._place, decisions)
+
     def estimate(self, *, offline: bool = False, seed: int = 1, listener: Listener | None = None) -> Estimate:
         """Return working days by phase with their chances, the calendar, machine time and risks.
 
@@ -201,20 +219,31 @@ class Project:
         fresh: bool = False,
         limits: Limits | None = None,
         subset: Subset | None = None,
+        repaired: Sequence[Path] = (),
     ) -> RunResult:
         """Migrate: extract, transform, stage, validate, publish; an unfinished run goes on where it stopped.
 
         `subset`: bring a part of the source only, closed under references; a later run brings the rest.
+        `repaired`: CSV or XLSX files of rejects of an earlier run that people repaired; the run goes on from that run's
+        extract with these rows as they are now, and reads no row of the source.
         Effects: the target shows all rows of the plan at once, or nothing new. The source is only read.
         Raises: PlanError, SystemUnavailable, SystemRefused, CheckFailed, Refused, LockHeld, Interrupted; RolledBack
         where a check failed after publishing and the plan says `rollback: {on_failed_check: automatic}`.
         """
         try:
-            return running.run(self._place, listener, limits or Limits(), fresh=fresh, subset=subset)
+            return running.run(self._place, listener, limits or Limits(), fresh=fresh, subset=subset, repaired=repaired)
         except running.FailedAfterPublishing as problem:
             if not problem.is_automatic:
                 raise
             raise undoing.taken_back(self._place, problem.run, problem.cause, listener) from problem
+
+    def write_rejects(self, run: str | None = None, folder: Path | None = None, form: str = "xlsx") -> list[Path]:
+        """Write the rejects of a run (default: the newest) for people to repair, one file a mapping; default: out/.
+
+        `form` is xlsx or csv; a repaired file comes back by `run(repaired=[file])`.
+        Raises: UsageError for an unknown run or form, and for rejects that no workbook holds.
+        """
+        return write_reject_sheets(self._place, run, folder or self._place.out, form)
 
     def preview_rollback(
         self,

@@ -1,19 +1,23 @@
 """A run from the front door: the journal, the run's identity, the stages' events told to whoever listens."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from transhume.batches import Event
 from transhume.errors import CheckFailed, Finding, SystemRefused, TranshumeError
 from transhume.faults import reach
-from transhume.journal import Journal
+from transhume.journal import ANCHORED, Journal
 from transhume.plan.lock import plan_content
 from transhume.plan.model import Plan
 from transhume.project.approving import require_approval
+from transhume.project.replaying import replay_of
 from transhume.project.results import RunResult, result_of
 from transhume.project.standing_backup import require_backup
 from transhume.project.workplace import Listener, Workplace
-from transhume.stages.binding import has_extract, has_unfinished, holder, open_run
-from transhume.stages.context import Limits, RunFolder
+from transhume.stages.binding import has_extract, has_unfinished, holder, open_run, require_journals
+from transhume.stages.context import Limits, RunContext, RunFolder
 from transhume.stages.run import run as run_stages
 from transhume.stages.subset import Subset
 from transhume.stages.target_tables import keep_tables
@@ -33,7 +37,13 @@ class FailedAfterPublishing(CheckFailed):
 
 
 def run(
-    place: Workplace, listener: Listener | None, limits: Limits, *, fresh: bool, subset: Subset | None
+    place: Workplace,
+    listener: Listener | None,
+    limits: Limits,
+    *,
+    fresh: bool,
+    subset: Subset | None,
+    repaired: Sequence[Path] = (),
 ) -> RunResult:
     """Begin a run or go on with an unfinished one; see `Project.run`."""
     plan = place.plan()
@@ -48,6 +58,11 @@ def run(
         binding = systems.binding()
         if subset is not None:
             binding = replace(binding, subset=str(subset))
+        replay = replay_of(place, systems, repaired) if repaired else None
+        if replay is not None:
+            binding = replace(binding, replay=str(replay))
+        if not fresh:
+            require_journals(place.runs, systems.target)
         # A run that goes on has a backup behind it or not: what it wrote since is not in any.
         backup = "" if not fresh and has_unfinished(place.runs) else require_backup(place, systems, listener)
         root, journal, resumed = open_run(place.runs, binding, plan_content(plan), fresh=fresh)
@@ -62,22 +77,32 @@ def run(
                 fields = {"run": identity.run, "holder": identity.holder, "binding": binding.to_dict()}
                 kept = keep_tables(folder, plan, systems.tables)
                 tell(Event("run_started", {**fields, "tables_sha256": kept, "backup": backup}))
-            with place.held_run(systems, journal, folder, identity, limits, subset) as context:
-                try:
-                    for event in run_stages(context):
-                        tell(event)
-                except CheckFailed as problem:
-                    published = journal.last("published") is not None
-                    tell(Event("run_failed", {"published": published, "checks": [f.code for f in problem.findings]}))
-                    if published:
-                        raise FailedAfterPublishing(root.name, plan, problem) from problem
-                    raise
-                except TranshumeError as problem:
-                    tell(Event("run_stopped", {"error": type(problem).__name__}))
-                    raise
+            with place.held_run(systems, journal, folder, identity, limits, subset, replay) as context:
+                _go(context, tell)
         finally:
             journal.close()
     return result_of(folder)
+
+
+def _go(context: RunContext, tell: Listener) -> None:
+    """Go through the stages; how the run ends is journalled, and the target remembers how far the journal has come."""
+    journal, target = context.journal, context.target
+    try:
+        for event in run_stages(context):
+            tell(event)
+            if event.kind in ANCHORED:
+                target.remember(journal.anchor)
+    except CheckFailed as problem:
+        published = journal.last("published") is not None
+        tell(Event("run_failed", {"published": published, "checks": [f.code for f in problem.findings]}))
+        with suppress(TranshumeError):
+            target.remember(journal.anchor)
+        if published:
+            raise FailedAfterPublishing(context.folder.root.name, context.plan, problem) from problem
+        raise
+    except TranshumeError as problem:
+        tell(Event("run_stopped", {"error": type(problem).__name__}))
+        raise
 
 
 def teller(journal: Journal, listener: Listener | None) -> Listener:

@@ -15,7 +15,7 @@ from transhume.project.running import teller
 from transhume.project.scratch_place import remove_leftovers
 from transhume.project.workplace import Listener, Workplace
 from transhume.report.incident import Incident, incident_notice, post_mortem
-from transhume.stages.binding import changes_since, holder
+from transhume.stages.binding import changes_since, holder, require_known_journal
 from transhume.stages.context import RunFolder
 from transhume.stages.files import write_text
 from transhume.stages.rollback import KEPT_FILE, rollback
@@ -165,13 +165,15 @@ def _open(place: Workplace, run: str | None) -> Iterator[_Open]:
     with place.lock(), ExitStack() as stack:
         journal = Journal(folder.journal)
         stack.callback(journal.close)
+        target = place.target(plan)
+        stack.callback(target.close)
+        if not journal.entries:
+            require_known_journal(folder.journal, target)
         started = journal.last("run_started")
         if started is None or "tables_sha256" not in started.fields:
             message = f"run '{folder.root.name}' never began to write, so there is nothing to take back"
             raise UsageError(message)
         tables = read_tables(folder, started.fields["tables_sha256"])
-        target = place.target(plan)
-        stack.callback(target.close)
         binding = started.fields["binding"]
         if target.identity != binding["target"]:
             message = (
@@ -180,6 +182,7 @@ def _open(place: Workplace, run: str | None) -> Iterator[_Open]:
             )
             raise Refused(message)
         identity = RunIdentity(folder.root.name, binding["plan_hash"], __version__, holder())
+        journal.require(target.anchor(identity.run))
         undo = target.open_undo(identity, tables.tables, tables.references)
         stack.callback(undo.close)
         yield _Open(plan, folder, journal, target, undo)

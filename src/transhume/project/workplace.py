@@ -27,6 +27,7 @@ from transhume.plan.model import Plan
 from transhume.stages.binding import Binding, holder, run_folders, schema_fingerprint, target_fingerprint
 from transhume.stages.context import Limits, RunContext, RunFolder, WorkContext
 from transhume.stages.lookup_systems import LookupSystems
+from transhume.stages.replay import Replay
 from transhume.stages.subset import Subset
 from transhume.systems import open_source, open_target
 from transhume.systems.system import RunIdentity, Source, Target
@@ -210,11 +211,13 @@ class Workplace:
         identity: RunIdentity,
         limits: Limits | None = None,
         subset: Subset | None = None,
+        replay: Replay | None = None,
     ) -> Iterator[RunContext]:
         """Take the target's lock for a run and give it an engine in its folder. Raises: LockHeld, Refused."""
         with ExitStack() as stack:
             target = systems.target.open_run(identity, list(systems.tables.values()))
             stack.callback(target.close)
+            journal.require(systems.target.anchor(identity.run))
             engine = open_engine(folder, systems.plan)
             stack.callback(engine.close)
             engine.start()
@@ -230,6 +233,7 @@ class Workplace:
                 journal=journal,
                 limits=limits or Limits(),
                 subset=subset,
+                replay=replay,
             )
 
     @contextmanager

@@ -49,10 +49,22 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
+class Decidable:
+    """What a person decides about a row of a table: which thing of the plan, and how the plan has it now.
+
+    `thing` is read back by `import-decisions`; `written` is shown beside it.
+    """
+
+    thing: str
+    written: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Grid:
     """A table with its caption. `codes` are the columns (by place) that hold names and statements, not prose.
 
-    `sheet` asks a workbook for a sheet of its own, with `decisions` for columns in which people write what they decide.
+    `sheet` asks a workbook for a sheet of its own; with `decisions`, one a row, it has columns in which people write
+    what they decide, and `state` names the state of the plan that they decide about.
     """
 
     caption: str
@@ -60,7 +72,8 @@ class Grid:
     rows: tuple[tuple[Cell, ...], ...]
     codes: frozenset[int] = frozenset()
     sheet: str = ""
-    decisions: bool = False
+    decisions: tuple[Decidable, ...] = ()
+    state: str = ""
     empty: str = "none"
     """What is said where there is no row."""
 

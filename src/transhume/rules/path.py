@@ -3,7 +3,7 @@
 import functools
 import re
 import string
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -158,21 +158,8 @@ class Path(Rule):
         raw = trees.named(scope, scope.as_text(self.column))
         branches: list[tuple[exp.Expression, exp.Expression]] = []
         for form in self.forms():
-            pattern, groups = _pattern(form)
-            matches = scope.bind(op.RegexMatches(this=raw.value.copy(), pattern=trees.text(pattern)))
-            # bound, because inside a CASE an engine searches once per capture, and beside one another once in all
-            parts = [
-                scope.bind(
-                    op.RegexCapture(
-                        this=raw.value.copy(),
-                        pattern=trees.text(pattern),
-                        group=exp.Literal.number(groups[piece.text]),
-                    )
-                )
-                if piece.capture
-                else trees.text(piece.text)
-                for piece in _pieces(form.to)
-            ]
+            captured, matches = _found(scope, raw.value, form)
+            parts = [captured[piece.text] if piece.capture else trees.text(piece.text) for piece in _pieces(form.to)]
             branches.append((matches, trees.joined(parts or [trees.text("")])))
         no_match = trees.every(
             [trees.is_present(raw.value), *(trees.negated(trees.is_true(matches)) for matches, _ in branches)]
@@ -210,11 +197,58 @@ def _one_form(like: str, to: str) -> Form:
     return Form(like=like, to=to)
 
 
-def _pattern(form: Form) -> tuple[str, dict[str, int]]:
+def _found(scope: SqlScope, value: exp.Expression, form: Form) -> tuple[dict[str, exp.Expression], exp.Expression]:
+    """Return the captures that `to` names, bound, and the condition that the value has the form.
+
+    Bound, because inside a CASE an engine searches once per capture, and beside one another once in all.
+    Where a file's name is cut at its last dot, the search takes the whole name and the cut is made in it: a search
+    that cannot know where a capture ends costs three times as much. A capture holds at least one character, so
+    where there is one, it says whether the value has the form.
+    """
+    pieces = _pieces(form.like)
+    wanted = {piece.text for piece in _pieces(form.to) if piece.capture}
+    file = _file_captures(pieces)
+    pattern, groups = _pattern(pieces[:-2] if file else pieces)
+    asked = [name for name in groups if name in wanted or (file and name == file[0])]
+    found: dict[str, exp.Expression] = {
+        name: scope.bind(
+            op.RegexCapture(this=value.copy(), pattern=trees.text(pattern), group=exp.Literal.number(groups[name]))
+        )
+        for name in asked
+    }
+    if not file:
+        matches = (
+            trees.is_present(next(iter(found.values())))
+            if found
+            else op.RegexMatches(this=value.copy(), pattern=trees.text(pattern))
+        )
+        return found, scope.bind(matches)
+    whole, dot = found[file[0]], trees.text(".")
+    for name, cut in zip(file, (op.TextBeforeLast, op.TextAfterLast), strict=True):
+        found[name] = scope.bind(cut(this=whole.copy(), find=dot.copy()))
+    return found, scope.bind(trees.every(trees.is_present(found[name]) for name in file))
+
+
+def _file_captures(pieces: Sequence[_Piece]) -> tuple[str, str] | None:
+    """Return the names of the two captures that a template ends with if a dot, and nothing else, parts them.
+
+    Only where the first begins at a known place: at the value's first capture, or after a literal with a slash,
+    which no capture before it can reach over. Then both ways of cutting are the same.
+    """
+    if len(pieces) < 3 or not pieces[-3].capture or pieces[-2].text != "." or not pieces[-1].capture:  # noqa: PLR2004
+        return None
+    before = pieces[-4].text if len(pieces) > 3 else ""  # noqa: PLR2004 - two captures, a dot, and one more
+    captured_before = any(piece.capture for piece in pieces[:-3])
+    if before.endswith(".") or (captured_before and "/" not in before):
+        return None
+    return pieces[-3].text, pieces[-1].text
+
+
+def _pattern(pieces: Sequence[_Piece]) -> tuple[str, dict[str, int]]:
     """Return the pattern in the closed subset of RegexMatches, and the group number of each capture."""
     groups: dict[str, int] = {}
     pattern, before = "", ""
-    for piece in _pieces(form.like):
+    for piece in pieces:
         if piece.capture:
             groups[piece.text] = len(groups) + 1
             pattern += "([^/.]+)" if before.endswith(".") else "([^/]+)"

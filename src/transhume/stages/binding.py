@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from transhume.batches import Event, TargetTable
-from transhume.errors import Refused
+from transhume.errors import JournalDamaged, Refused
 from transhume.facts import Catalog
 from transhume.journal import Journal, read_journal
 from transhume.plan.lock import plan_content, plan_diff
 from transhume.plan.model import Plan
+from transhume.systems.system import Target
 
 _PLAN = "plan.json"
-_WHOLE = "all rows"
+WHOLE = "all rows"
+"""The part of a run that brings everything."""
 ENDED = frozenset({"run_finished", "run_failed", "run_abandoned", "run_rolled_back", "run_finalized"})
 """Events after which a run is not resumed."""
 
@@ -34,9 +36,11 @@ class Binding:
     target: str
     source_schema: str
     target_schema: str
-    subset: str = _WHOLE
+    subset: str = WHOLE
     lookups: str = ""
     """The other systems that lookups are read from; their data is no part of it."""
+    replay: str = ""
+    """The earlier run and the repaired rejects that the run goes on from."""
 
     def differences(self, earlier: Mapping[str, Any]) -> list[str]:
         """Return, one sentence each, what is not as it was when the earlier run began."""
@@ -49,13 +53,14 @@ class Binding:
             "target_schema": "the target's tables were changed",
             "subset": "the run is of another part of the source",
             "lookups": "a lookup is read from another system",
+            "replay": "the run replays other repaired rejects",
         }
         mine = self.to_dict()
         return [
             f"{meaning} (then {earlier.get(name)}, now {mine[name]})"
             for name, meaning in words.items()
-            # A journal of an earlier version knows no parts and no lookups of other systems.
-            if earlier.get(name, {"subset": _WHOLE, "lookups": ""}.get(name)) != mine[name]
+            # A journal of an earlier version knows no parts, no lookups of other systems and no replays.
+            if earlier.get(name, {"subset": WHOLE, "lookups": "", "replay": ""}.get(name)) != mine[name]
         ]
 
     def to_dict(self) -> dict[str, str]:
@@ -126,6 +131,30 @@ def has_extract(runs: Path) -> bool:
 def has_unfinished(runs: Path) -> bool:
     """Say whether `open_run` would go on with a run. Raises: JournalDamaged."""
     return _unfinished(runs, damaged_counts=True) is not None
+
+
+def require_journals(runs: Path, target: Target) -> None:
+    """Raise JournalDamaged if the newest run that the target knows has a folder here and no journal in it any more.
+
+    A process that was killed before it wrote its first line leaves a folder, too; the target knows nothing of that.
+    """
+    for folder in reversed(run_folders(runs)):
+        path = folder / "journal.jsonl"
+        if path.exists() and path.stat().st_size:
+            return
+        require_known_journal(path, target)
+
+
+def require_known_journal(path: Path, target: Target) -> None:
+    """Raise JournalDamaged for a journal that is missing or empty although the target knows its run."""
+    run = path.parent.name
+    if not any(known["run"] == run for known in target.runs()):
+        return
+    message = (
+        f"journal '{path}' is gone, and the target's ledger knows run '{run}'; nothing was written. "
+        "Restore the file, or start a new run with --fresh."
+    )
+    raise JournalDamaged(message)
 
 
 def run_folders(runs: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from transhume.stages.lookup_systems import LookupSystems
 from transhume.systems.system import Source, TargetRun
 
 if TYPE_CHECKING:
+    from transhume.stages.replay import Replay
     from transhume.stages.subset import Subset
 
 
@@ -120,6 +121,8 @@ class RunContext(WorkContext):
     target: TargetRun
     subset: "Subset | None" = None
     """The part of the source that the run brings; None: all of it."""
+    replay: "Replay | None" = None
+    """The earlier run whose extract, with repaired rejects, this run goes on from; None: the source is read."""
     chosen: dict[str, pa.Array] = field(default_factory=dict)
     """By mapping: `_row` of the rows of the part."""
     earlier: dict[str, int] = field(default_factory=dict)

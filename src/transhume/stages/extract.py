@@ -5,7 +5,7 @@ Nothing after it reads the source or those systems.
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from transhume.batches import Event, FrozenLookup, Segment, extract_schema
 from transhume.errors import SystemRefused, SystemUnavailable
+from transhume.journal import Entry
 from transhume.schema import LINE, LINE_CLASS, ODD, Table
 from transhume.stages.context import WorkContext
 from transhume.stages.files import sha256_of, write_private_parquet
@@ -33,23 +34,30 @@ def extract(context: WorkContext) -> Iterator[Event]:
     extract_finished - or extract_reused.
     Raises: SystemUnavailable; PlanError if the system of a lookup is not what the plan says.
     """
-    finished = context.journal.last("extract_finished")
-    if finished is not None:
-        segments, lookups = _journalled(context, str(finished.fields["instant"]))
-        if all(
-            _is_sound(context.folder.work / segment.path, segment) for table in segments.values() for segment in table
-        ) and all(is_lookup_sound(context, lookup) for lookup in lookups.values()):
-            context.segments, context.lookups = segments, lookups
-            yield Event("extract_reused", {"instant": finished.fields["instant"], "segments": _count(segments)})
-            return
+    if (event := reused(context)) is not None:
+        yield event
+        return
     yield from _extract_anew(context)
+
+
+def reused(context: WorkContext) -> Event | None:
+    """Take the finished extract of an earlier process, if every file of it is as it was; say so."""
+    instant, segments, lookups = journalled_extract(context.journal.entries, context.source_tables())
+    if instant is None or not all(
+        _is_sound(context.folder.work / segment.path, segment) for table in segments.values() for segment in table
+    ):
+        return None
+    if not all(is_lookup_sound(context, lookup) for lookup in lookups.values()):
+        return None
+    context.segments, context.lookups = segments, lookups
+    return Event("extract_reused", {"instant": instant, "segments": _count(segments)})
 
 
 def recall_segments(context: WorkContext) -> None:
     """Set `context.segments` and `context.lookups` as the journal says of a finished extract; no file is looked at."""
-    finished = context.journal.last("extract_finished")
-    if finished is not None:
-        context.segments, context.lookups = _journalled(context, str(finished.fields["instant"]))
+    instant, segments, lookups = journalled_extract(context.journal.entries, context.source_tables())
+    if instant is not None:
+        context.segments, context.lookups = segments, lookups
 
 
 def tables_fed(context: WorkContext) -> Event:
@@ -89,9 +97,9 @@ def _extract_anew(context: WorkContext) -> Iterator[Event]:
                 pending.append(disk.submit(_write, context.folder.work, path, table, index, first_row, batch))
                 first_row += batch.num_rows
                 if len(pending) > _WRITES_AHEAD_MAX:
-                    yield _written(context, pending.pop(0))
+                    yield _taken(context, pending.pop(0))
             while pending:
-                yield _written(context, pending.pop(0))
+                yield _taken(context, pending.pop(0))
         instant = snapshot.instant
     rows = {name: sum(segment.row_count for segment in segments) for name, segments in context.segments.items()}
     yield Event(
@@ -124,9 +132,14 @@ def _require_lines(batch: pa.RecordBatch, table: Table) -> None:
             raise SystemRefused(message)
 
 
-def _written(context: WorkContext, pending: Future[Segment]) -> Event:
+def _taken(context: WorkContext, pending: Future[Segment]) -> Event:
     segment = pending.result()
     context.segments[segment.table].append(segment)
+    return written(segment)
+
+
+def written(segment: Segment) -> Event:
+    """Return what the journal is told of a segment."""
     fields = {
         "table": segment.table,
         "index": segment.index,
@@ -158,11 +171,12 @@ def _write(work: Path, path: Path, table: Table, index: int, first_row: int, bat
         row_count=batch.num_rows,
         size_bytes=final.stat().st_size,
         sha256=digest,
-        odd_columns=_odd_columns(batch),
+        odd_columns=odd_columns(batch),
     )
 
 
-def _odd_columns(batch: pa.RecordBatch) -> tuple[str, ...]:
+def odd_columns(batch: pa.RecordBatch) -> tuple[str, ...]:
+    """Return the names of the columns in which a batch of an extract has odd values."""
     odd = batch.column(ODD)
     if odd.null_count == len(odd):
         return ()
@@ -170,23 +184,31 @@ def _odd_columns(batch: pa.RecordBatch) -> tuple[str, ...]:
     return tuple(sorted(names.to_pylist()))
 
 
-def _journalled(context: WorkContext, instant: str) -> tuple[dict[str, list[Segment]], dict[str, FrozenLookup]]:
-    segments: dict[str, list[Segment]] = {name: [] for name in context.source_tables()}
+def journalled_extract(
+    entries: Iterable[Entry], tables: Iterable[str]
+) -> tuple[str | None, dict[str, list[Segment]], dict[str, FrozenLookup]]:
+    """Return instant, segments by source table and lookups of the newest extract that a journal tells of.
+
+    The instant is None where no extract was finished.
+    """
+    segments: dict[str, list[Segment]] = {name: [] for name in tables}
     lookups: dict[str, FrozenLookup] = {}
-    current = ""
-    for entry in context.journal.entries:
+    finished: str | None = None
+    for entry in entries:
         fields = entry.event.fields
         if entry.event.kind == "extract_started":
-            # A later extract replaces all files of an earlier, unfinished one.
-            current = str(fields["instant"])
+            # A later extract replaces all files of an earlier one.
+            finished = None
             lookups.clear()
             for table in segments.values():
                 table.clear()
-        elif entry.event.kind == "segment_written" and current == instant:
+        elif entry.event.kind == "segment_written":
             segments[str(fields["table"])].append(_segment(fields))
-        elif entry.event.kind == "lookup_frozen" and current == instant:
+        elif entry.event.kind == "lookup_frozen":
             lookups[str(fields["lookup"])] = journalled_lookup(fields)
-    return segments, lookups
+        elif entry.event.kind == "extract_finished":
+            finished = str(fields["instant"])
+    return finished, segments, lookups
 
 
 def _segment(fields: Any) -> Segment:

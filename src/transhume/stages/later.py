@@ -18,9 +18,10 @@ from transhume.checks.references import orphans
 from transhume.dialects import DIALECTS
 from transhume.plan.model import TableMapping
 from transhume.schema import physical_names
+from transhume.stages.cells import readable
 from transhume.stages.context import RunContext
 from transhume.stages.files import write_private_parquet
-from transhume.stages.rejects import file_word, readable
+from transhume.stages.rejects import file_word
 from transhume.stages.transform import BUCKET, fates_path
 
 _UUID_BYTES = 16

@@ -1,24 +1,84 @@
 """Publish: all staged rows of all tables become visible at one instant; then what is visible is compared again."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
+from typing import Self
 
 from transhume.batches import Event, TargetTable
 from transhume.errors import CheckFailed
 from transhume.stages.context import RunContext
+from transhume.systems.permission import Permission
+from transhume.systems.system import PublishedTable
+
+_AHEAD_SHARE = 0.1
+"""Of a run's rows, how many may be to come yet when the target begins to prepare the publishing.
+
+The open transaction keeps the server from cleaning up behind others, so it is not begun hours before.
+"""
 
 
-def publish(context: RunContext, order: list[TargetTable]) -> Iterator[Event]:
-    """Make the run visible, parents before children, in one transaction of the target.
+class Publishing:
+    """The publishing of a run, prepared by the target while the last tables are staged and everything is checked.
 
-    Yields: publish_started, published. An earlier process may have published already: the ledger says so.
-    Raises: CheckFailed if the target moved in between; nothing was changed then.
+    To be used in a `with` around both: whatever ends it before `finish` ends the preparation without a trace.
     """
-    if context.target.state != "published":
-        yield Event("publish_started", {"tables": [table.mapping for table in order]})
-    started = monotonic()
-    tables = context.target.publish(order)
+
+    def __init__(self, context: RunContext, order: Sequence[TargetTable]) -> None:
+        """Take the tables, parents first; nothing begins yet."""
+        self._context, self._order = context, order
+        self._permission = Permission()
+        self._publisher = ThreadPoolExecutor(1, "publish")
+        self._publishing: Future[Sequence[PublishedTable]] | None = None
+        self._rows = {table.mapping: _rows_of(context, table) for table in order}
+        self._rows_left = sum(self._rows.values())
+
+    def __enter__(self) -> Self:
+        """Begin nothing yet."""
+        return self
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
+        """End what is being prepared."""
+        if problem is not None:
+            self._permission.refuse(problem)
+        self._publisher.shutdown()
+
+    def add_whole(self, mapping: str) -> None:
+        """Say that this mapping is staged; the target begins to prepare once most of the run's rows are."""
+        self._permission.add_whole(mapping)
+        rows = sum(self._rows.values())
+        self._rows_left -= self._rows[mapping]
+        if self._rows_left <= rows * _AHEAD_SHARE:
+            self._begin()
+
+    def finish(self, checks: Iterator[Event]) -> Iterator[Event]:
+        """Make the run visible, parents before children, in one transaction of the target, once `checks` are through.
+
+        Yields: what the checks yield, publish_started, published. An earlier process may have published already: the
+        ledger says so, and nothing is checked. The commit is asked for after publish_started is journalled.
+        Raises: what the checks raise; CheckFailed if the target moved in between; nothing was changed then.
+        """
+        if self._context.target.state != "published":
+            self._begin()
+            yield from checks
+            yield Event("publish_started", {"tables": [table.mapping for table in self._order]})
+        started = monotonic()
+        self._permission.give()
+        yield _published(self._begin().result(), started)
+
+    def _begin(self) -> "Future[Sequence[PublishedTable]]":
+        if self._publishing is None:
+            self._publishing = self._publisher.submit(self._context.target.publish, self._order, self._permission)
+        return self._publishing
+
+
+def _rows_of(context: RunContext, table: TargetTable) -> int:
+    segments = context.segments.get(context.plan.tables[table.mapping].from_, ())
+    return sum(segment.row_count for segment in segments)
+
+
+def _published(tables: Sequence[PublishedTable], started: float) -> Event:
     # Several mappings may fill one table: their rows add up.
     counts: dict[str, Counter[str]] = {}
     for table in tables:
@@ -28,7 +88,7 @@ def publish(context: RunContext, order: list[TargetTable]) -> Iterator[Event]:
         "tables": {name: dict(count) for name, count in counts.items()},
         "duration_s": round(monotonic() - started, 3),
     }
-    yield Event("published", fields)
+    return Event("published", fields)
 
 
 def verify(context: RunContext, order: list[TargetTable]) -> Iterator[Event]:

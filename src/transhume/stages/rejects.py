@@ -12,22 +12,55 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from transhume.batches import Segment
-from transhume.plan.model import TableMapping
+from transhume.plan.model import Plan, TableMapping
 from transhume.rules.rule import ColumnRef
-from transhume.schema import FATE, LINE, LINE_CLASS, ODD, REASONS, ROW, physical_names
+from transhume.schema import FATE, LINE, LINE_CLASS, ODD, REASONS, ROW, Column, Table, physical_names
+from transhume.stages.cells import cell_of, readable
 from transhume.stages.context import RunContext, WorkContext
 from transhume.stages.files import write_private_parquet
 
 CONFLICT_REASON = "conflict"
 _KEPT = ("rejected", "conflict")
 """Buckets whose rows are kept whole for a person to look at."""
-_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
-"""First signs by which a spreadsheet takes a text for a formula. Source: OWASP, CSV Injection."""
+MARK = "transhume_row"
+"""First column of the tables for people: run, mapping and row, by which a repaired row is known again."""
 
 
 def rejects_path(context: WorkContext, mapping: TableMapping, index: int) -> Path:
     """Return where the rejects of one batch stand, relative to the rejects folder."""
-    return _folder(context, mapping) / f"{index:06d}.parquet"
+    return rejects_place(context.plan, mapping.name, index)
+
+
+def rejects_place(plan: Plan, mapping: str, index: int) -> Path:
+    """Return the same for a run of this plan."""
+    return Path(_ordinal(plan, mapping)) / f"{index:06d}.parquet"
+
+
+def mark_of(run: str, plan: Plan, mapping: str, row: int) -> str:
+    """Return the mark of a rejected row."""
+    return f"{run}.{_ordinal(plan, mapping)}.{row}"
+
+
+def header_of(source: Table) -> list[str]:
+    """Return the header of a table of rejects: ours first, then the source's columns under their own names."""
+    ours = [MARK, "reasons", *(["line"] if source.located else [])]
+    return [*ours, *(column.name for column in carried(source))]
+
+
+def carried(source: Table) -> list[Column]:
+    """Return the columns that an extract of the table has."""
+    return [column for column in source.columns if column.type is not None]
+
+
+def cells_of(row: Mapping[str, Any], source: Table) -> list[str]:
+    """Return the source's columns of one rejected row as cells; an odd value is shown with its class."""
+    names = physical_names(column.name for column in source.columns)
+    entries = [each for each in row[ODD] or () if each["class"] != LINE_CLASS or each["value"]]
+    odd = {each["name"]: _odd_text(each) for each in entries}
+    return [
+        readable(odd[column.name]) if column.name in odd else cell_of(row.get(names[column.name]), column)
+        for column in carried(source)
+    ]
 
 
 def write_rejects(
@@ -50,13 +83,12 @@ def write_rejects(
 def write_rejects_for_people(context: RunContext, mapping: TableMapping) -> int:
     """Write one CSV with all rejects of a mapping, if it has any, and return their number.
 
-    Reasons first, then the line where the source is a text file, then the source's columns under their own names; an
-    odd value is shown with its class, a bad line whole in the first of them. A text that a spreadsheet would take for a
-    formula gets a quote before it: this file is for reading, the Parquet for machines.
+    Mark and reasons first, then the line where the source is a text file, then the source's columns under their own
+    names; a bad line stands whole in the first of them. `cells` says what a cell means: repaired rows come back by
+    `run --replay-rejects`.
     """
     source = context.source_catalog.tables[mapping.from_]
-    names = physical_names(column.name for column in source.columns)
-    header = [column.name for column in source.columns if column.type is not None]
+    run = context.folder.root.name
     final = context.folder.rejects / f"{_folder(context, mapping)}-{file_word(mapping.name)}.csv"
     partial = final.with_suffix(".partial")
     count = 0
@@ -64,13 +96,11 @@ def write_rejects_for_people(context: RunContext, mapping: TableMapping) -> int:
         os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="", encoding="utf-8"
     ) as file:
         writer = csv.writer(file)
-        writer.writerow(["reasons", *(["line"] if source.located else []), *header])
+        writer.writerow(header_of(source))
         for row in _rejected(context, mapping):
-            entries = [each for each in row[ODD] or () if each["class"] != LINE_CLASS or each["value"]]
-            odd = {each["name"]: _odd_text(each) for each in entries}
-            values = [odd.get(name, row.get(names[name])) for name in header]
             located = [row[LINE]] if source.located else []
-            writer.writerow([row[REASONS].replace("\n", ", "), *located, *(readable(value) for value in values)])
+            ours = [mark_of(run, context.plan, mapping.name, row[ROW]), row[REASONS].replace("\n", ", "), *located]
+            writer.writerow([*ours, *cells_of(row, source)])
             count += 1
     if count:
         partial.rename(final)
@@ -131,7 +161,11 @@ def _rejected(context: RunContext, mapping: TableMapping) -> Iterator[Mapping[st
 
 
 def _folder(context: WorkContext, mapping: TableMapping) -> Path:
-    return Path(f"m{list(context.plan.tables).index(mapping.name):03d}")
+    return Path(_ordinal(context.plan, mapping.name))
+
+
+def _ordinal(plan: Plan, mapping: str) -> str:
+    return f"m{list(plan.tables).index(mapping):03d}"
 
 
 def file_word(name: str) -> str:
@@ -142,11 +176,3 @@ def file_word(name: str) -> str:
 def _odd_text(odd: Mapping[str, Any]) -> str:
     value: bytes = odd["value"]
     return f"{value.decode(errors='backslashreplace')} ({odd['class']})"
-
-
-def readable(value: Any) -> str:
-    """Return a value as text for people; what a spreadsheet would take for a formula gets a quote before it."""
-    if value is None:
-        return ""
-    text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA_SIGNS) else text

@@ -11,8 +11,9 @@ from transhume.stages.keys import group_keys, parent_keys
 from transhume.stages.later import list_skipped
 from transhume.stages.load import load_mapping
 from transhume.stages.preconditions import require_sound_data
-from transhume.stages.publish import publish, verify
+from transhume.stages.publish import Publishing, verify
 from transhume.stages.rejects import write_rejects_for_people
+from transhume.stages.replay import replayed_extract
 from transhume.stages.subset import choose
 from transhume.stages.validate import validate_staged
 
@@ -23,29 +24,30 @@ def run(context: RunContext) -> Iterator[Event]:
     Raises: CheckFailed (nothing published, or published and named so), Interrupted, SystemUnavailable.
     """
     groups = table_order(context.plan)
-    if context.target.state != "published":
-        yield from extract(context)
+    order: list[TargetTable] = [context.tables[name] for group in groups for name in group]
+    is_published = context.target.state == "published"
+    if is_published:
+        recall_segments(context)
+    else:
+        yield from extract(context) if context.replay is None else replayed_extract(context, context.replay)
         yield from choose(context)
         yield tables_fed(context)
         yield from require_sound_data(context)
-        for group in groups:
+    with Publishing(context, order) as publishing:
+        for group in () if is_published else groups:
             yield from group_keys(context, group)
             for name in group:
                 yield from load_mapping(context, context.plan.tables[name])
+                publishing.add_whole(name)
                 yield from parent_keys(context, context.plan.tables[name])
-    else:
-        recall_segments(context)
-    # What people read is written while the target works; it is there also where a check stops the run.
-    with ThreadPoolExecutor(1, "rejects") as people:
-        written = [
-            people.submit(write_rejects_for_people, context, mapping) for mapping in context.plan.tables.values()
-        ]
-        written += [people.submit(list_skipped, context, mapping) for mapping in context.plan.tables.values()]
-        if context.target.state != "published":
-            yield from validate_staged(context)
-        order: list[TargetTable] = [context.tables[name] for group in groups for name in group]
-        yield from publish(context, order)
-        yield from verify(context, order)
-        for each in written:
-            each.result()
+        # What people read is written while the target works; it is there also where a check stops the run.
+        with ThreadPoolExecutor(1, "rejects") as people:
+            written = [
+                people.submit(write_rejects_for_people, context, mapping) for mapping in context.plan.tables.values()
+            ]
+            written += [people.submit(list_skipped, context, mapping) for mapping in context.plan.tables.values()]
+            yield from publishing.finish(validate_staged(context))
+            yield from verify(context, order)
+            for each in written:
+                each.result()
     yield Event("run_finished")

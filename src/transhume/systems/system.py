@@ -7,9 +7,10 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from transhume.batches import BatchId, StagedBatch, TargetTable
+from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable
 from transhume.facts import Catalog
 from transhume.schema import Table
+from transhume.systems.permission import Permission
 from transhume.systems.undo import TargetUndo, UndoReference
 
 
@@ -117,6 +118,10 @@ class TargetRun(Protocol):
     state: str
     """"open", or "published" where an earlier process published this very run."""
 
+    def remember(self, anchor: JournalAnchor) -> None:
+        """Write down how far the run's journal has come: a cut or older copy of it is found out by that."""
+        ...
+
     def staged(self, table: TargetTable) -> dict[int, StagedBatch]:
         """Return the ledger's lines of this table by batch index: what really is staged."""
         ...
@@ -157,9 +162,12 @@ class TargetRun(Protocol):
         """
         ...
 
-    def publish(self, tables: Sequence[TargetTable]) -> Sequence[PublishedTable]:
+    def publish(self, tables: Sequence[TargetTable], permission: Permission | None = None) -> Sequence[PublishedTable]:
         """Make all staged rows of all tables visible at one instant, parents before children, ledger included.
 
+        Nothing is visible before `permission` is given (None: it is); until then only what is in nobody's way may be
+        prepared, of mappings that are whole. Raises what it is refused for, nothing changed then. May go on beside
+        every other call but `verify`.
         Rows that are replaced are kept whole, as they were, in the same transaction.
         A row whose key somebody inserted since it was staged, or a row to be replaced that somebody changed since it
         was seen, stops the publishing (CheckFailed), nothing changed.
@@ -234,6 +242,10 @@ class Target(Protocol):
 
     def runs(self) -> Sequence[dict[str, object]]:
         """Return the ledger's runs, newest last: run, plan_hash, state, started_at, holder, row counts."""
+        ...
+
+    def anchor(self, run: str) -> JournalAnchor | None:
+        """Return how far a run's journal had come when the ledger last saw it, None where it never did."""
         ...
 
     def close(self) -> None:

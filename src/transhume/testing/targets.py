@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 
-from transhume.batches import BatchId, OnConflict, TargetTable
+from transhume.batches import BatchId, JournalAnchor, OnConflict, TargetTable
 from transhume.errors import CheckFailed, LockHeld, Refused, TranshumeError
 from transhume.schema import (
     BIGINT,
@@ -330,6 +330,17 @@ class TargetSuite:
             wider = TargetTable("people", Table("people", columns, ("id",)), ("id",), create=False)
             assert any("shoe_size" in reason for reason in target.refusals([wider]))
             assert list(target.refusals([pets()])) == []
+
+    def test_the_end_of_a_journal_is_remembered(self, place: Place) -> None:
+        """The newest end of a run's journal is known to whoever asks, also after the run's process is gone."""
+        with _target(place) as target:
+            assert target.anchor("run_1") is None
+        with _run(place, [people()]) as run:
+            run.remember(JournalAnchor(1, "a" * 64))
+            run.remember(JournalAnchor(3, "c" * 64))
+        with _target(place) as target:
+            assert target.anchor("run_1") == JournalAnchor(3, "c" * 64)
+            assert target.anchor("run_2") is None
 
     def test_the_ledger_lists_runs_in_order(self, place: Place) -> None:
         """Every run is listed with plan, holder and state, oldest first; before the first one there is none."""

@@ -83,7 +83,7 @@ CAST("v"."x" AS TEXT);
 ISFINITE("v"."x");
 
 -- IsZeroDate
-REGEXP_FULL_MATCH("v"."x", '[\t-\r ]*0000-00-00(?:[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?)?[\t-\r ]*');
+CASE WHEN "v"."x" < '0001' THEN REGEXP_FULL_MATCH("v"."x", '[\t-\r ]*0000-00-00(?:[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?)?[\t-\r ]*') WHEN NOT "v"."x" IS NULL THEN FALSE END;
 
 -- JoinReasons
 LIST_AGGREGATE(["v"."x", "v"."y"], 'string_agg', CHR(10));
@@ -119,10 +119,10 @@ EPOCH_US("v"."x");
 YEAR("v"."x");
 
 -- OddClass
-STRUCT_EXTRACT(ARRAY_EXTRACT(LIST_FILTER("v"."_odd", LAMBDA "_k odd value" : "_k odd value"."name" = 'size'), 1), 'class');
+CASE WHEN NOT "v"."_odd" IS NULL THEN STRUCT_EXTRACT(ARRAY_EXTRACT(LIST_FILTER("v"."_odd", LAMBDA "_k odd value" : "_k odd value"."name" = 'size'), 1), 'class') END;
 
 -- OddText
-DECODE(STRUCT_EXTRACT(ARRAY_EXTRACT(LIST_FILTER("v"."_odd", LAMBDA "_k odd value" : ("_k odd value"."name" = 'size') AND ("_k odd value"."class" IN ('integer', 'real', 'text'))), 1), 'value'));
+DECODE(CASE WHEN NOT "v"."_odd" IS NULL THEN STRUCT_EXTRACT(ARRAY_EXTRACT(LIST_FILTER("v"."_odd", LAMBDA "_k odd value" : ("_k odd value"."name" = 'size') AND ("_k odd value"."class" IN ('integer', 'real', 'text'))), 1), 'value') END);
 
 -- OpenJson
 CASE WHEN REGEXP_FULL_MATCH("v"."x", '(?:[ \t\n\r]|[\[\]{}:]|true|false|null|"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|[,][ \t\n\r]*(?:[\[{]|true|false|null|"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?))*') AND (NOT REGEXP_MATCHES(CASE WHEN (LEFT(REGEXP_REPLACE(REGEXP_REPLACE("v"."x", '"((?:[^"\\]|\\.)*)"', '"s\1"', 'g') || ' ', '((?:[ \t\n\r\[\]{},:]|true|false|null|"(?:[^"\\]|\\.)*")*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\z)', '\1"n\2"', 'g'), -3) >= '!') AND (ARRAY_EXTRACT(LEFT(REGEXP_REPLACE(REGEXP_REPLACE("v"."x", '"((?:[^"\\]|\\.)*)"', '"s\1"', 'g') || ' ', '((?:[ \t\n\r\[\]{},:]|true|false|null|"(?:[^"\\]|\\.)*")*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\z)', '\1"n\2"', 'g'), -3), -1) >= '!') THEN LEFT(REGEXP_REPLACE(REGEXP_REPLACE("v"."x", '"((?:[^"\\]|\\.)*)"', '"s\1"', 'g') || ' ', '((?:[ \t\n\r\[\]{},:]|true|false|null|"(?:[^"\\]|\\.)*")*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\z)', '\1"n\2"', 'g'), -3) ELSE TRIM(LEFT(REGEXP_REPLACE(REGEXP_REPLACE("v"."x", '"((?:[^"\\]|\\.)*)"', '"s\1"', 'g') || ' ', '((?:[ \t\n\r\[\]{},:]|true|false|null|"(?:[^"\\]|\\.)*")*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\z)', '\1"n\2"', 'g'), -3), CHR(9) || CHR(10) || CHR(11) || CHR(12) || CHR(13) || CHR(32)) END, '[{,][ \t\n\r]*"n[^"]*"[ \t\n\r]*:')) AND JSON_VALID(CASE WHEN (LEFT(REGEXP_REPLACE(REGEXP_REPLACE("v"."x", '"((?:[^"\\]|\\.)*)"', '"s\1"', 'g') || ' ', '((?:[ \t\n\r\[\]{},:]|true|false|null|"(?:[^"\\]|\\.)*")*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\z)', '\1"n\2"', 'g'), -3) >= '!') AND (ARRAY_EXTRACT(LEFT(REGEXP_REPLACE(REGEXP_REPLACE("v"."x", '"((?:[^"\\]|\\.)*)"', '"s\1"', 'g') || ' ', '((?:[ \t\n\r\[\]{},:]|true|false|null|"(?:[^"\\]|\\.)*")*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\z)', '\1"n\2"', 'g'), -3), -1) >= '!') THEN LEFT(REGEXP_REPLACE(REGEXP_REPLACE("v"."x", '"((?:[^"\\]|\\.)*)"', '"s\1"', 'g') || ' ', '((?:[ \t\n\r\[\]{},:]|true|false|null|"(?:[^"\\]|\\.)*")*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\z)', '\1"n\2"', 'g'), -3) ELSE TRIM(LEFT(REGEXP_REPLACE(REGEXP_REPLACE("v"."x", '"((?:[^"\\]|\\.)*)"', '"s\1"', 'g') || ' ', '((?:[ \t\n\r\[\]{},:]|true|false|null|"(?:[^"\\]|\\.)*")*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\z)', '\1"n\2"', 'g'), -3), CHR(9) || CHR(10) || CHR(11) || CHR(12) || CHR(13) || CHR(32)) END) THEN CASE WHEN (LEFT(REGEXP_REPLACE(REGEXP_REPLACE("v"."x", '"((?:[^"\\]|\\.)*)"', '"s\1"', 'g') || ' ', '((?:[ \t\n\r\[\]{},:]|true|false|null|"(?:[^"\\]|\\.)*")*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\z)', '\1"n\2"', 'g'), -3) >= '!') AND (ARRAY_EXTRACT(LEFT(REGEXP_REPLACE(REGEXP_REPLACE("v"."x", '"((?:[^"\\]|\\.)*)"', '"s\1"', 'g') || ' ', '((?:[ \t\n\r\[\]{},:]|true|false|null|"(?:[^"\\]|\\.)*")*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\z)', '\1"n\2"', 'g'), -3), -1) >= '!') THEN LEFT(REGEXP_REPLACE(REGEXP_REPLACE("v"."x", '"((?:[^"\\]|\\.)*)"', '"s\1"', 'g') || ' ', '((?:[ \t\n\r\[\]{},:]|true|false|null|"(?:[^"\\]|\\.)*")*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\z)', '\1"n\2"', 'g'), -3) ELSE TRIM(LEFT(REGEXP_REPLACE(REGEXP_REPLACE("v"."x", '"((?:[^"\\]|\\.)*)"', '"s\1"', 'g') || ' ', '((?:[ \t\n\r\[\]{},:]|true|false|null|"(?:[^"\\]|\\.)*")*)(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\z)', '\1"n\2"', 'g'), -3), CHR(9) || CHR(10) || CHR(11) || CHR(12) || CHR(13) || CHR(32)) END END;
@@ -171,6 +171,12 @@ REPLACE("v"."x", 'aa', 'b');
 
 -- SplitText
 CASE WHEN "v"."x" = '' THEN CAST([] AS TEXT[]) ELSE STRING_SPLIT("v"."x", '.') END;
+
+-- TextAfterLast
+CASE WHEN CONTAINS("v"."x", '.') THEN NULLIF(ARRAY_EXTRACT(STRING_SPLIT("v"."x", '.'), -1), '') END;
+
+-- TextBeforeLast
+CASE WHEN CONTAINS("v"."x", '.') THEN NULLIF(SUBSTRING("v"."x", 1, LENGTH("v"."x") - LENGTH(ARRAY_EXTRACT(STRING_SPLIT("v"."x", '.'), -1)) - 1), '') END;
 
 -- TextLike
 "v"."x" LIKE 'a%_b';

@@ -57,10 +57,32 @@ def _text_like(node: op.Operation) -> exp.Expression:
     return exp.Like(this=operand(node.this), expression=node.args["pattern"].copy())
 
 
+def _text_before_last(node: op.Operation) -> exp.Expression:
+    after = _last_piece(node)
+    kept = exp.Sub(this=exp.Sub(this=call("length", node.this), expression=call("length", after)), expression=number(1))
+    return _where_found(node, call("substring", node.this, number(1), kept))
+
+
+def _text_after_last(node: op.Operation) -> exp.Expression:
+    return _where_found(node, _last_piece(node))
+
+
+def _last_piece(node: op.Operation) -> exp.Expression:
+    pieces = call("string_split", node.this, exp.Literal.string(text_argument(node, "find")))
+    return call("array_extract", pieces, number(-1))
+
+
+def _where_found(node: op.Operation, part: exp.Expression) -> exp.Expression:
+    is_there = call("contains", node.this, exp.Literal.string(text_argument(node, "find")))
+    return when((is_there, exp.Nullif(this=part, expression=exp.Literal.string(""))))
+
+
 LOWERINGS: dict[type[op.Operation], Lowering] = {
     op.TrimAscii: lambda node: trim(node.this),
     op.CodePoints: lambda node: call("length", node.this),
     op.TextPart: lambda node: call("substring", node.this, node.args["start"], node.args["length"]),
+    op.TextBeforeLast: _text_before_last,
+    op.TextAfterLast: _text_after_last,
     op.HasNul: lambda node: call("contains", node.this, call("chr", number(0))),
     op.TextLike: _text_like,
     op.ReplaceText: lambda node: call("replace", node.this, node.args["find"], node.args["by"]),

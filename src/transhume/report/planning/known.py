@@ -1,5 +1,6 @@
 """What a plan document is made of; everything was read or computed elsewhere, nothing here opens a database."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,6 +17,11 @@ from transhume.estimate.simulation import Chances
 from transhume.facts import Catalog
 from transhume.plan.approval import Approved
 from transhume.plan.model import Plan, TableMapping
+from transhume.plan.splicing import flow
+from transhume.report.paper import Decidable
+
+STATE_DIGITS = 16
+"""Of the plan's hash, in a workbook with decisions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,32 @@ class Known:
             and (codes is None or finding.code in codes)
             and (column is None or finding.column == column)
         )
+
+    @property
+    def state(self) -> str:
+        """The plan's state as the decision columns of a workbook name it."""
+        return self.plan_hash[:STATE_DIGITS]
+
+    def decidable(self, kind: str, *path: str) -> Decidable:
+        """Return what `import-decisions` is told about a row of a table: the key that it is about, as it stands."""
+        document = self.plan.origin.document
+        node = document.content if document is not None and kind == "rule" else {}
+        for part in path:
+            node = node.get(part, {})
+        return Decidable(json.dumps([kind, *path], ensure_ascii=False), flow(node) if node else "")
+
+    def decidable_finding(self, finding: Finding) -> Decidable:
+        """Return what is decided about a finding: a spelling's canonical name, or that it is accepted as it is."""
+        if finding.proposal is not None:
+            lookup, spelling, canonical = finding.proposal
+            thing = json.dumps(["spelling", lookup, spelling, canonical], ensure_ascii=False)
+            return Decidable(thing, f"'{spelling}' means {canonical}" if canonical else f"'{spelling}' is unknown")
+        document, place = self.plan.origin.document, finding.position
+        path: list[str | int] = []
+        if document is not None and place is not None:
+            at = (place.line - 1, place.column - 1)
+            path = next((list(key) for key, found in document.key_places.items() if found == at), [])
+        return Decidable(json.dumps(["finding", finding.code, *path], ensure_ascii=False))
 
     def message(self, finding: Finding) -> str:
         """Return a finding's words, without the keys of rows where these look personal."""

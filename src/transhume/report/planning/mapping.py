@@ -99,6 +99,8 @@ def _table_mapping(known: Known, mapping: TableMapping) -> Section:
         said = statement(rule, known.plan)
         rows.append(("\n".join(sources) or "(none)", f"{name} ({_target_type(known, mapping, name)})", f"{verb}{said}"))
     rows += [(_source_field(known, mapping, name), "(none)", "left out on purpose") for name in mapping.drop]
+    decidable = [known.decidable("rule", "tables", mapping.name, "columns", name) for name in mapping.columns]
+    decidable += [known.decidable("drop", "tables", mapping.name, "drop", name) for name in mapping.drop]
     blocks: list[Paragraph | Bullets | Grid] = [
         Grid(
             "Fields",
@@ -106,7 +108,8 @@ def _table_mapping(known: Known, mapping: TableMapping) -> Section:
             tuple(rows),
             frozenset({0, 1}),
             sheet=f"{mapping.from_} > {mapping.target_table}",
-            decisions=True,
+            decisions=tuple(decidable),
+            state=known.state,
         )
     ]
     notes = [*_joins(mapping), *([f"Rows that take part: {mapping.where}."] if mapping.where else [])]

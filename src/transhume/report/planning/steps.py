@@ -38,6 +38,7 @@ def risks(known: Known) -> Section:
 def recommendations(known: Known) -> Section:
     """Return what should be done about the findings, one line a kind, with the cure."""
     rows: list[tuple[Cell, ...]] = []
+    decidable = []
     seen: set[tuple[str, str]] = set()
     order = {"error": 0, "warning": 1, "note": 2}
     for finding in sorted(known.findings, key=lambda each: (order.get(each.severity, 3), -(each.count or 0))):
@@ -51,6 +52,7 @@ def recommendations(known: Known) -> Section:
         rows.append(
             (Mark(finding.severity, tone), finding.table or "", known.message(finding), count, finding.cure, place)
         )
+        decidable.append(known.decidable_finding(finding))
     head = ("severity", "table mapping", "finding", "rows", "recommended", "plan")
     return Section(
         "Recommendations",
@@ -62,7 +64,8 @@ def recommendations(known: Known) -> Section:
                 tuple(rows),
                 frozenset({1, 5}),
                 sheet="findings",
-                decisions=True,
+                decisions=tuple(decidable),
+                state=known.state,
                 empty="none: nothing stands against a run, and no row would be rejected",
             ),
         ),

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from transhume.report.decisions import CHOICES, COLUMNS, STATE, WRITTEN
 from transhume.report.paper import Block, Bullets, Cell, Code, Figure, Grid, Mark, Paper, Paragraph
 from transhume.words import visible
 
@@ -18,8 +19,7 @@ _TEXT_COLUMNS = (30, 44, 36, 36, 24, 24)
 """Widths of the sheet that holds the text; tables with more columns have a sheet of their own."""
 _LINE_HEIGHT = 15.0
 _HEIGHT_MAX = 400.0
-_DECISIONS = ("decision", "decided by", "on", "remark")
-_CHOICES = ("accepted", "to be changed", "open")
+_DECISION_WIDTHS = (40, 16, 40, 16, 16, 40)
 
 
 def workbook(paper: Paper) -> bytes:
@@ -129,7 +129,7 @@ class _Book:
 
     def _own_sheet(self, grid: Grid) -> str:
         sheet = self._sheet(grid.sheet)
-        head = (*grid.head, *(_DECISIONS if grid.decisions else ()))
+        head = (*grid.head, *(COLUMNS if grid.decisions else ()))
         widths = []
         for place, name in enumerate(head):
             self._text(sheet, 0, place, name, "head")
@@ -140,21 +140,34 @@ class _Book:
         for number, row in enumerate(grid.rows, 1):
             for place, cell in enumerate(row):
                 self._cell(sheet, number, place, cell, code=place in grid.codes)
-            sheet.set_row(number, _height(row, widths))
-            for place in range(len(grid.head), len(head)):
-                sheet.write_blank(number, place, None, self._formats["open"])
+            written = grid.decisions[number - 1].written if grid.decisions else ""
+            sheet.set_row(number, _height((*row, written), (*widths[: len(row)], _DECISION_WIDTHS[0])))
         last = len(grid.rows)
         sheet.freeze_panes(1, 1)
-        sheet.autofilter(0, 0, last, len(head) - 1)
         sheet.repeat_rows(0)
         sheet.set_landscape()
         sheet.fit_to_pages(1, 0)
         if grid.decisions:
-            column = len(grid.head)
-            sheet.data_validation(1, column, last, column, {"validate": "list", "source": list(_CHOICES)})
-            sheet.set_column(column, column + 2, 16)
-            sheet.set_column(column + 3, column + 3, 40)
+            self._decisions(sheet, grid)
+        # Within the filter's range, so that who sorts moves each row as a whole.
+        sheet.autofilter(0, 0, last, len(head) - (0 if grid.decisions else 1))
         return str(sheet.get_name())
+
+    def _decisions(self, sheet: Any, grid: Grid) -> None:
+        """Write what `report/decisions.py` reads back: the columns to fill in, and a hidden one that names each row."""
+        first = len(grid.head)
+        hidden = first + len(COLUMNS)
+        for place, width in enumerate(_DECISION_WIDTHS, first):
+            sheet.set_column(place, place, width)
+        sheet.set_column(hidden, hidden, 8, None, {"hidden": True})
+        self._text(sheet, 0, hidden, f"{STATE}{grid.state}", "head")
+        for number, each in enumerate(grid.decisions, 1):
+            self._text(sheet, number, first + COLUMNS.index(WRITTEN), each.written, "code")
+            for place in range(first + 1, hidden):
+                sheet.write_blank(number, place, None, self._formats["open"])
+            self._text(sheet, number, hidden, each.thing, "quiet")
+        choice = {"validate": "list", "source": list(CHOICES)}
+        sheet.data_validation(1, first + 1, len(grid.rows), first + 1, choice)
 
     def _sheet(self, wanted: str) -> Any:
         """Add a sheet. A name has 31 characters at most, none that Excel forbids, and is taken regardless of case."""

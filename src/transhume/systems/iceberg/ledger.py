@@ -240,11 +240,17 @@ class Ledger:
 
         Raises: LockHeld if another holder took the run over; SystemUnavailable if the database fails.
         """
-        with plain_errors(doing), self._engine.begin() as connection:
-            self._fence(connection)
+        with self.noting(doing) as connection:
             yield connection
             reach("lake:before_commit")
         reach("lake:after_commit")
+
+    @contextmanager
+    def noting(self, doing: str) -> Iterator[sql.Connection]:
+        """Open one transaction as `writing` does, for what no rows depend on."""
+        with plain_errors(doing), self._engine.begin() as connection:
+            self._fence(connection)
+            yield connection
 
     def _fence(self, connection: sql.Connection) -> None:
         # The first statement writes, so that SQLite takes its write lock before anything is read.

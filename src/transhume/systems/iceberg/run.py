@@ -8,8 +8,9 @@ from time import monotonic
 import pyarrow as pa
 from pyiceberg.table import Table as IcebergTable
 
-from transhume.batches import BatchId, StagedBatch, TargetTable
+from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable
 from transhume.errors import CheckFailed, Interrupted, Refused, SystemRefused
+from transhume.systems.iceberg import journals
 from transhume.systems.iceberg.compare import (
     MISMATCHES_MAX,
     compare_batch_column,
@@ -34,6 +35,7 @@ from transhume.systems.iceberg.snapshots import (
     scan,
 )
 from transhume.systems.iceberg.types import file_schema
+from transhume.systems.permission import Permission
 from transhume.systems.system import Mismatch, PublishedTable, TimedQuery, Timing
 
 _SEAL_ATTEMPTS_MAX = 20
@@ -50,6 +52,11 @@ class IcebergRun:
         self._states: Mapping[str, TableState] = ledger.tables()
         self._present: dict[str, PresentRows | None] = {}
         self._file_schemas: dict[str, pa.Schema] = {}
+
+    def remember(self, anchor: JournalAnchor) -> None:
+        """Write down how far the run's journal has come; see `TargetRun`."""
+        with self._ledger.noting("remembering the journal's end") as connection:
+            journals.remember(connection, self._ledger.run, anchor)
 
     def staged(self, table: TargetTable) -> dict[int, StagedBatch]:
         """Return the ledger's lines of this table by batch index."""
@@ -160,8 +167,10 @@ class IcebergRun:
                 for batch in self._lake.files.batches(path, columns):
                     yield canonical(batch, table, columns)
 
-    def publish(self, tables: Sequence[TargetTable]) -> Sequence[PublishedTable]:
+    def publish(self, tables: Sequence[TargetTable], permission: Permission | None = None) -> Sequence[PublishedTable]:
         """Make all staged rows of all tables visible in one catalog transaction, ledger included; idempotent."""
+        if permission is not None:
+            permission.wait()
         published = Publisher(self._lake, self._ledger).publish(tables)
         self.state = "published"
         self._states = self._ledger.tables()

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from transhume.batches import TargetTable
+from transhume.batches import JournalAnchor, TargetTable
 from transhume.errors import Refused, SystemProblem, SystemRefused, SystemUnavailable
 from transhume.facts import Catalog
 from transhume.schema import Table
+from transhume.systems.iceberg import journals
 from transhume.systems.iceberg.address import LakeAddress
 from transhume.systems.iceberg.existing import as_table
 from transhume.systems.iceberg.lake import Lake, storage_errors
@@ -73,6 +74,7 @@ class IcebergTarget:
         make_tables(lake.engine)
         lock = LakeLock(lake.engine, self._address, run.run, run.holder)
         try:
+            journals.make_table(lake.engine)
             values = {
                 "run": run.run,
                 "scope": self._address.scope,
@@ -116,6 +118,11 @@ class IcebergTarget:
         """Return the ledger's runs, newest last."""
         lake = self._existing()
         return [] if lake is None else all_runs(lake.engine, self._address.scope)
+
+    def anchor(self, run: str) -> JournalAnchor | None:
+        """Return how far a run's journal had come when the ledger last saw it, None where it never did."""
+        lake = self._existing()
+        return None if lake is None else journals.recall(lake.engine, run)
 
     def scratch(self, number: str) -> LakeScratch:
         """Return the scratch namespace of this number; nothing is made yet."""

@@ -49,6 +49,8 @@ class WatchedConnection(psycopg.Connection[Any]):
 
     watch: Callable[[int], str] | None = None
     silence_s: float = SILENCE_S
+    is_given_up: Callable[[], bool] | None = None
+    """Whether nobody wants the answer any more: the wait then ends, and the connection with it."""
 
     def wait(self, gen: Generator[Any, Any, T], *_: Any, **__: Any) -> T:
         """Run a driver's generator to its end; raises OperationalError if the watch gives the connection up.
@@ -76,6 +78,10 @@ class WatchedConnection(psycopg.Connection[Any]):
                 writable = bool(event & select.POLLOUT)
                 readable = bool(event & ~select.POLLOUT)
                 return (Ready.R if readable else 0) | (Ready.W if writable else 0)
+            if self.is_given_up is not None and self.is_given_up():
+                self._cut()
+                message = "the work of this connection was given up"
+                raise psycopg.OperationalError(message)
             if self.watch is None or time.monotonic() - silent_since < self.silence_s:
                 continue
             silent_since = time.monotonic()

@@ -1,10 +1,12 @@
 """Staged rows become visible: one transaction over all tables, and the proof afterwards. No batch is staged here."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from psycopg import errors, sql
 
 from transhume.errors import CheckFailed, Finding
+from transhume.schema import ForeignKey
 from transhume.systems.postgres import before, ddl, faults, fingerprint, ledger
 from transhume.systems.postgres.connection import WatchedConnection
 from transhume.systems.postgres.ledger import Hold
@@ -28,19 +30,24 @@ class KeysAppeared(Exception):
         super().__init__(stage.table.mapping)
 
 
-def publish(connection: WatchedConnection, hold: Hold, schema: str, stages: Sequence[Stage]) -> list[PublishedTable]:
+def publish(
+    connection: WatchedConnection,
+    hold: Hold,
+    schema: str,
+    stages: Sequence[Stage],
+    wait: Callable[[str | None], None] = lambda _: None,
+) -> list[PublishedTable]:
     """Move every staged row of every table into place, within the transaction under way.
 
     Shape: `stages` stand in reference order, parents first. Readers see none of it before the commit.
+    `wait` returns when this mapping is sealed, or, asked with None, when the whole may be committed.
     Idempotent: a run that the ledger calls published is reported, not repeated.
     Raises: KeysAppeared; CheckFailed for a reference or constraint that does not hold.
     """
     ledger.check_hold(connection, hold)
     if ledger.state(connection, hold.run.run) == "published":
         return recorded(connection, hold.run.run)
-    staged = {stage.table.mapping: _sealed_rows(connection, stage) for stage in stages}
     connection.execute(_MEMORY)
-    _lock(connection, schema, stages, staged)
     # Several mappings may fill one table, which is created once.
     created = list({stage.table.table.name: stage for stage in stages if stage.table.create}.values())
     made_schema = False
@@ -48,14 +55,20 @@ def publish(connection: WatchedConnection, hold: Hold, schema: str, stages: Sequ
         found = connection.execute("SELECT NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", [schema])
         made_schema = found.fetchone() == (True,)
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-    _remember_what_was(connection, stages)
     for stage in created:
         connection.execute(ddl.create_table(schema, stage.table))
-    connection.execute("SET CONSTRAINTS ALL DEFERRED")
-    for stage in stages:
-        _require_same_types(connection, stage)
-        _bring(connection, stage, staged[stage.table.mapping])
-    _constrain(connection, schema, created)
+    if is_alone(stages):
+        staged = _fill_own(connection, schema, stages, wait)
+    else:
+        staged = {stage.table.mapping: _sealed_rows(connection, stage) for stage in stages}
+        _lock(connection, schema, stages, staged)
+        _remember_what_was(connection, stages)
+        connection.execute("SET CONSTRAINTS ALL DEFERRED")
+        for stage in stages:
+            _require_same_types(connection, stage)
+            _bring(connection, stage, staged[stage.table.mapping])
+        _constrain(connection, schema, created)
+    wait(None)
     for stage in stages:
         connection.execute(
             """
@@ -76,6 +89,40 @@ def publish(connection: WatchedConnection, hold: Hold, schema: str, stages: Sequ
         [made_schema, hold.run.run],
     )
     return recorded(connection, hold.run.run)
+
+
+def _fill_own(
+    connection: WatchedConnection, schema: str, stages: Sequence[Stage], wait: Callable[[str | None], None]
+) -> dict[str, int]:
+    """Fill tables that are all the run's own, each as soon as it may be, with keys and references; return their rows.
+
+    The ledger's line of a mapping is not touched before it is sealed: sealing would wait for this transaction.
+    """
+    staged: dict[str, int] = {}
+    left = Counter(stage.table.table.name for stage in stages)
+    waiting: list[tuple[Stage, ForeignKey]] = []
+    for stage in stages:
+        wait(stage.table.mapping)
+        staged[stage.table.mapping] = _sealed_rows(connection, stage)
+        _remember_what_was(connection, [stage])
+        _bring(connection, stage, staged[stage.table.mapping])
+        left[stage.table.table.name] -= 1
+        if not left[stage.table.table.name]:
+            _add_keys(connection, schema, stage)
+            waiting += [(stage, reference) for reference in stage.table.table.foreign_keys]
+            ready = [each for each in waiting if not left[each[1].table]]
+            waiting = [each for each in waiting if each not in ready]
+            _add_references(connection, schema, ready)
+    return staged
+
+
+def is_alone(stages: Sequence[Stage]) -> bool:
+    """Say whether publishing takes no lock that anyone else could wait for: the run makes every table it touches."""
+    made = {stage.table.table.name for stage in stages if stage.table.create}
+    return all(
+        stage.table.create and all(reference.table in made for reference in stage.table.table.foreign_keys)
+        for stage in stages
+    )
 
 
 def _remember_what_was(connection: WatchedConnection, stages: Sequence[Stage]) -> None:
@@ -276,12 +323,26 @@ def _constrain(connection: WatchedConnection, schema: str, created: Sequence[Sta
     """Check what was deferred, then give created tables their keys and, last, their references."""
     try:
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        for stage in created:
-            for statement in ddl.add_keys(schema, stage.table):
-                connection.execute(statement)
-        for stage in created:
-            for reference in stage.table.table.foreign_keys:
-                connection.execute(ddl.add_foreign_key(schema, stage.table, reference))
+    except errors.IntegrityError as problem:
+        raise _failed(problem) from None
+    for stage in created:
+        _add_keys(connection, schema, stage)
+    references = [(stage, reference) for stage in created for reference in stage.table.table.foreign_keys]
+    _add_references(connection, schema, references)
+
+
+def _add_keys(connection: WatchedConnection, schema: str, stage: Stage) -> None:
+    try:
+        for statement in ddl.add_keys(schema, stage.table):
+            connection.execute(statement)
+    except errors.IntegrityError as problem:
+        raise _failed(problem) from None
+
+
+def _add_references(connection: WatchedConnection, schema: str, references: Sequence[tuple[Stage, ForeignKey]]) -> None:
+    try:
+        for stage, reference in references:
+            connection.execute(ddl.add_foreign_key(schema, stage.table, reference))
     except errors.IntegrityError as problem:
         raise _failed(problem) from None
 

@@ -7,10 +7,23 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from transhume.batches import BatchId, StagedBatch, TargetTable, arrow_type
+from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable, arrow_type
 from transhume.errors import CheckFailed, Refused, SystemRefused
 from transhume.facts import Catalog
-from transhume.systems.postgres import ddl, describe, earlier, faults, ledger, publish, refusals, stage, timing, unwire
+from transhume.systems.permission import Permission
+from transhume.systems.postgres import (
+    ddl,
+    describe,
+    earlier,
+    faults,
+    journals,
+    ledger,
+    publish,
+    refusals,
+    stage,
+    timing,
+    unwire,
+)
 from transhume.systems.postgres.address import Address, parse_url
 from transhume.systems.postgres.connection import Session, WatchedConnection, require_writable
 from transhume.systems.postgres.ledger import Hold
@@ -29,6 +42,10 @@ def open_target(url: str, base: Path | None = None) -> "PostgresTarget":  # noqa
     Raises: SystemUnavailable in one line without a password; SystemRefused for a replica, pooler or encoding.
     """
     return PostgresTarget(url, parse_url(url))
+
+
+_STILL_HERE_S = 60.0
+"""How often a transaction that waits for its permission says that it is still wanted."""
 
 
 class PostgresTarget:
@@ -78,6 +95,11 @@ class PostgresTarget:
         with self._session.reading(self.identity) as connection:
             return ledger.read_runs(connection, self._address.schema) if ledger.exists(connection) else []
 
+    def anchor(self, run: str) -> JournalAnchor | None:
+        """Return how far a run's journal had come when the ledger last saw it, None where it never did."""
+        with self._session.reading(self.identity) as connection:
+            return journals.recall(connection, run)
+
     def scratch(self, number: str) -> PostgresScratch:
         """Return the scratch schema of this number; nothing is made yet."""
         return PostgresScratch(self._url, self._address, number)
@@ -90,6 +112,11 @@ class PostgresTarget:
     def close(self) -> None:
         """Release the connection."""
         self._session.close()
+
+
+def _make_ledger(connection: WatchedConnection) -> None:
+    ledger.create(connection)
+    journals.create(connection)
 
 
 class PostgresRun:
@@ -105,6 +132,7 @@ class PostgresRun:
         self._lock = Session(address, f"transhume lock {run.run}")
         self._writer = Session(address, f"transhume write {run.run}")
         self._reader = Session(address, f"transhume read {run.run}")
+        self._publisher = Session(address, f"transhume publish {run.run}")
         try:
             self._enter(run, tables)
         except BaseException:
@@ -113,7 +141,7 @@ class PostgresRun:
 
     def _enter(self, run: RunIdentity, tables: Sequence[TargetTable]) -> None:
         where, scope = self._address.identity, self._address.schema
-        self._writer.transact(ledger.create, where=where)
+        self._writer.transact(_make_ledger, where=where)
         locked = self._lock.connection()
         try:
             if not ledger.take_lock(locked, scope):
@@ -132,6 +160,15 @@ class PostgresRun:
             return hold, state, {one.table.mapping: one for one in stages}
 
         self._hold, self.state, self._stages = self._writer.transact(enter, where=where)
+
+    def remember(self, anchor: JournalAnchor) -> None:
+        """Write down how far the run's journal has come; see `TargetRun`."""
+
+        def work(connection: WatchedConnection) -> None:
+            ledger.check_hold(connection, self._hold)
+            journals.remember(connection, self._hold.run.run, anchor)
+
+        self._writer.transact(work, where=f"the journal's end not remembered in {self._address.identity}")
 
     def staged(self, table: TargetTable) -> dict[int, StagedBatch]:
         """Return the ledger's lines of this table by batch index."""
@@ -223,24 +260,36 @@ class PostgresRun:
         finally:
             session.close()
 
-    def publish(self, tables: Sequence[TargetTable]) -> Sequence[PublishedTable]:
-        """Make all staged rows of all tables visible in one transaction, parents first."""
+    def publish(self, tables: Sequence[TargetTable], permission: Permission | None = None) -> Sequence[PublishedTable]:
+        """Make all staged rows of all tables visible in one transaction, parents first.
+
+        The transaction is open while it waits for its permission if it holds no lock on a table of others.
+        """
         stages = [self._stages[table.mapping] for table in tables]
         where = f"nothing was published to {self._address.identity}"
+        allowed = permission or Permission.given()
+        if not publish.is_alone(stages):
+            allowed.wait()
 
         def work(connection: WatchedConnection) -> list[PublishedTable]:
-            return publish.publish(connection, self._hold, self._address.schema, stages)
+            def wait(whole: str | None = None) -> None:
+                while not allowed.wait(_STILL_HERE_S, whole=whole):
+                    connection.execute("SELECT")  # a session that is idle for long is ended
+
+            connection.is_given_up = lambda: allowed.is_refused
+            return publish.publish(connection, self._hold, self._address.schema, stages, wait)
 
         try:
-            published = self._writer.transact(work, where=where)
+            published = self._publisher.transact(work, where=where)
         except publish.KeysAppeared as problem:
             with self._reader.reading(where) as connection:
                 raise publish.appeared(connection, problem.stage) from None
         self.state = "published"
+        self._publisher.connection().is_given_up = None
         where = f"published, but a sequence of {self._address.identity} still stands behind its column"
         try:
             for one in stages:
-                publish.advance_sequences(self._writer.connection(), one)
+                publish.advance_sequences(self._publisher.connection(), one)
         except psycopg.Error as problem:
             faults.reraise(problem, where)
         return published
@@ -268,6 +317,7 @@ class PostgresRun:
         """Give the lock back; ledger and stage stay, they are the undo log."""
         self._writer.close()
         self._reader.close()
+        self._publisher.close()
         self._lock.close(holds_lock=True)
 
     def _place(self, table: TargetTable) -> str:

@@ -1,0 +1,1 @@
+"""Long forms: every place to die, cut networks, full disks, damaged journals, a state machine, a model, canaries."""

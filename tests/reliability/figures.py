@@ -1,0 +1,82 @@
+"""Figures of a sweep: tests count as they go, in all processes of the session, and the end of the session sums up."""
+
+import json
+import os
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests import servers
+
+_FILE = "figures.jsonl"
+_CLAUSES = {
+    "network_cuts": "{network_cuts} network cuts ({reset} reset, {stalled} stalled, {hidden} acknowledgements hidden), "
+    "{partial_rows} partial rows, {cut_unfinished} runs that cannot be finished",
+    "disk_full": "{disk_full} full disks (extract {disk_full_extract}, journal {disk_full_journal}, "
+    "target {disk_full_target}), {acknowledged_lost} acknowledged rows lost",
+    "corruptions": "{corruptions} corruptions of a journal that change what is read (truncated {truncated}, "
+    "bit flipped {flipped}, older copy {older}, deleted {deleted}), {corruptions_found} detected",
+    "steps": "{steps} steps of the state machine, {violations} violations",
+    "states": "model of the commit protocol: {states} states, {model_violations} violations",
+    "canaries": "{canaries} canaries in {artefacts} artefacts, {canaries_found} found",
+}
+"""By the number that a line is about: the line, told only where something was counted."""
+
+
+def count(**numbers: int) -> None:
+    """Add numbers to the session's figures; each call is one line of a file, written at once."""
+    line = json.dumps(numbers) + "\n"
+    descriptor = os.open(_path(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+
+
+def totals() -> Counter[str]:
+    """Return what was counted so far."""
+    sums: Counter[str] = Counter()
+    if _path().exists():
+        for line in _path().read_text().splitlines():
+            sums.update(json.loads(line))
+    return sums
+
+
+def told(sums: Mapping[str, int]) -> list[str]:
+    """Return the lines that the end of a session prints; only what was counted is told."""
+    lines = [line for system in ("PostgreSQL", "Iceberg") if (line := _kills(sums, system))]
+    lines += [text.format_map(Counter(sums)) for name, text in _CLAUSES.items() if sums.get(name)]
+    return [*lines, _where()] if lines else []
+
+
+def _kills(sums: Mapping[str, int], system: str) -> str:
+    found = {name: sums.get(f"{system}:{name}", 0) for name in ("load", "publish", "rollback", "other")}
+    if not (kills := sum(found.values())):
+        return ""
+    stages = ", ".join(f"{name} {number}" for name, number in found.items() if number)
+    ends = ", ".join(
+        f"{sums.get(f'{system}:{name}', 0)} {words}"
+        for name, words in (
+            ("lost", "rows lost"),
+            ("duplicated", "duplicated"),
+            ("different", "different"),
+            ("unfinished", "runs that cannot be finished"),
+        )
+    )
+    return f"{system}: {kills} kills ({stages}), {ends}"
+
+
+def _where() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+        commit = found.stdout.strip() or "unknown"
+    except OSError:
+        commit = "unknown"
+    return f"commit {commit}, {platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}"
+
+
+def _path() -> Path:
+    return Path(os.environ[servers.FOLDER_VARIABLE]) / _FILE
