@@ -10,7 +10,7 @@
     ├── CheckFailed                exit 1   a check failed, or rejects are over the limit
     ├── Interrupted                exit 5   stopped midway; the same command resumes
     │   └── EngineCrashed          exit 5   the engine's process died; its batch is not done
-    ├── Refused                    exit 6   not approved, drifted, or another run holds the lock
+    ├── Refused                    exit 6   not approved, drifted, behind a shut gate, or another run holds the lock
     │   └── LockHeld               exit 6   names the holder
     ├── RolledBack                 exit 7   a check failed after publishing; the run was taken back by itself
     ├── RollbackStopped            exit 8   a rollback did not come out: a person must act
@@ -142,9 +142,13 @@ class RollbackStopped(TranshumeError):
 
 
 class Refused(TranshumeError):
-    """Not approved, drifted, or bound to another plan, system or version; carries the differences."""
+    """Not approved, drifted, behind a shut gate, or bound to another plan, system or version; carries the reasons."""
 
     exit_code = 6
+
+    def __init__(self, message: str, findings: Sequence[Finding] = ()) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join([message, *(_one_line(finding) for finding in self.findings)]))
 
 
 class LockHeld(Refused):

@@ -13,7 +13,7 @@ from transhume import Project
 from transhume.batches import Event
 from transhume.checks.counts import TableTally
 from transhume.journal import Entry
-from transhume.project.reporting import keep_validation
+from transhume.project.validations import keep_validation
 from transhume.report.outcome import Outcome, junit, outcome_paper, results
 from transhume.report.writers import page
 from transhume.stages.context import RunFolder

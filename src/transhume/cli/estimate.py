@@ -103,6 +103,10 @@ def _machine(output: Output, found: "Estimate") -> None:
     if machine.window_s is not None:
         chance = machine.window_chance or 0.0
         output.result(f"it fits the window of {machine.window_s:,.0f} s with a chance of {chance:.0%}")
+    for name, wave in found.waves.items():
+        told = ", ".join(f"P{percent} {seconds:,.0f} s" for percent, seconds in wave.total.items())
+        fits = f"; fits the window with a chance of {wave.window_chance:.0%}" if wave.window_chance is not None else ""
+        output.result(f"the wave '{name}' takes {told}{fits}")
 
 
 def _risks(output: Output, found: "Estimate") -> None:

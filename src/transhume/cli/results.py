@@ -26,7 +26,8 @@ def print_run(output: Output, result: "RunResult") -> None:
         for t in result.tables
     ]
     header = ["table", "read", *shown, "compared", "seconds"]
-    output.table(f"run {result.run}: {result.state}", header, rows)
+    wave = f" of the phase '{result.phase}'" if result.phase else ""
+    output.table(f"run {result.run}{wave}: {result.state}", header, rows)
     if result.fed:
         title = "rows that only feed joins and gathers"
         output.table(title, ["source table", "fed"], [[name, rows] for name, rows in result.fed.items()])

@@ -11,6 +11,7 @@ from transhume.cli.results import print_run
 
 @click.command("run")
 @click.option("--fresh", is_flag=True, help="Give an unfinished run up and begin a new one.")
+@click.option("--phase", metavar="NAME", help="Bring this wave of a plan that has phases.")
 @click.option("--subset", is_flag=True, help="Bring a part of the source, with all that its rows refer to.")
 @click.option("--rows", type=int, help="With --subset: rows of each table, before those that they refer to.")
 @click.option("--percent", type=float, help="With --subset: percent of each table.")
@@ -27,6 +28,7 @@ from transhume.cli.results import print_run
 def command(
     output: Output,
     fresh: bool,
+    phase: str | None,
     subset: bool,
     rows: int | None,
     percent: float | None,
@@ -34,6 +36,9 @@ def command(
     repaired: tuple[Path, ...],
 ) -> int:
     """Extract, transform, stage, validate, publish; an unfinished run goes on where it stopped.
+
+    A plan with phases is run wave by wave: before a wave those above it are published and its gate's conditions hold,
+    else exit 6 names what does not.
 
     A part that --subset brought is found unchanged by a later run of everything. With --replay-rejects the run goes on
     from the extract of the run whose rejects were repaired; 'transhume rejects' writes them for people.
@@ -52,7 +57,7 @@ def command(
     part = Subset(rows, percent, seed) if subset else None
     project = output.project()
     with Progress(output) as progress:
-        result = project.run(listener=progress, fresh=fresh, subset=part, repaired=repaired)
+        result = project.run(listener=progress, fresh=fresh, subset=part, repaired=repaired, phase=phase)
     print_run(output, result)
     output.emit(result.to_dict())
     return 0

@@ -26,6 +26,8 @@ LEARNING = 0.8
 """Cost of the second piece of work of a kind, as a share of the first; of the fourth as a share of the second .."""
 DECISION_HOURS = 2.0
 """Hours to find who decides, ask, and write the answer into the plan."""
+WAVE_HOURS = 4.0
+"""Hours of one more wave: its gate, its run, its validation. Half a day is our judgement, nobody's measurement."""
 FINDING_HOURS = 1.0
 """Hours to look at one kind of wrong rows in one table and decide what becomes of them."""
 

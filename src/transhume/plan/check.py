@@ -7,6 +7,7 @@ from transhume.errors import Finding
 from transhume.plan.check_columns import column_findings
 from transhume.plan.check_expressions import condition_columns, expression_findings
 from transhume.plan.check_joins import dedupe_columns, dedupe_findings, join_findings, take_findings
+from transhume.plan.check_phases import phase_findings
 from transhume.plan.model import FileLookup, NamesLookup, Plan, RejectLimit, TableMapping
 from transhume.plan.places import at
 from transhume.plan.reasons import REASONS
@@ -32,6 +33,7 @@ def check_plan(plan: Plan) -> list[Finding]:
         findings += expression_findings(plan, mapping)
         findings += _limit_findings(plan, mapping)
     findings += shared_target_findings(plan)
+    findings += phase_findings(plan)
     return sorted(dict.fromkeys(findings), key=lambda each: each.position.line if each.position else 0)
 
 

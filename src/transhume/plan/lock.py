@@ -19,8 +19,8 @@ from transhume.version import __version__
 _SHOWN_MAX = 120
 _NOT_OF_A_RUN = frozenset({"performance", "schedule"})
 """Keys that no run depends on: what a phase took may be written down without making a run another one."""
-_ORDERED = frozenset({"tables", "columns", "join"})
-"""Mappings whose order means something: of work, of columns and reasons, and of joins that use earlier ones."""
+_ORDERED = frozenset({"tables", "columns", "join", "phases"})
+"""Mappings whose order means something: of work and waves, of columns and reasons, of joins that use earlier ones."""
 
 
 def plan_hash(plan: Plan) -> str:
@@ -34,7 +34,9 @@ def plan_content(plan: Plan) -> dict[str, Any]:
 
     The plan as it means, without comments, layout and defaults; the hash of each lookup file; the version of the
     time zone data; major and minor version of transhume. References to secrets stand as `${...}`, never resolved.
+    Of a part, the content of the whole plan.
     """
+    plan = plan.whole
     return {
         "transhume": ".".join(__version__.split(".")[:2]),
         "time zone data": importlib.metadata.version("tzdata"),

@@ -10,6 +10,7 @@ from transhume.errors import Position
 from transhume.plan.environment import Environment
 from transhume.plan.fields import column_spec, flag, lookup_node, names, reject_limit, with_name
 from transhume.plan.origin import Origin
+from transhume.plan.phases import Phase
 from transhume.plan.schedule import Schedule
 from transhume.rules import parse_rule
 from transhume.rules.rule import ColumnRef, Rule
@@ -245,11 +246,14 @@ class Plan(BaseModel):
     risks: Any = ()
     rollback: Rollback = Rollback()
     notify: Any = ()
-    phases: Any = ()
+    phases: dict[str, Phase] = {}
+    """In order: a wave comes after those above it."""
     consistency: Literal["none"] | None = None
     """`none`: the source's tables need not be of one instant (files have none)."""
     performance: tuple[PerformanceCheck, ...] = ()
     _origin: Origin = PrivateAttr(default_factory=Origin)
+    _whole: "Plan | None" = PrivateAttr(default=None)
+    _phase: str = PrivateAttr(default="")
 
     @property
     def origin(self) -> Origin:
@@ -267,6 +271,32 @@ class Plan(BaseModel):
         return self.model_copy(
             update={"source": environment.source or self.source, "target": environment.target or self.target}
         )
+
+    @property
+    def phase(self) -> str:
+        """The wave that this is the part of, "" for a whole plan."""
+        return self._phase
+
+    @property
+    def whole(self) -> "Plan":
+        """The plan that this is a part of; the plan itself where it is whole."""
+        return self._whole or self
+
+    def in_phase(self, name: str) -> "Plan":
+        """Return the part of the plan that a wave brings: its table mappings, and those that they reference.
+
+        A run finds the latter unchanged where an earlier wave brought them. Raises: KeyError for an unknown one.
+        """
+        wanted = dict.fromkeys(self.phases[name].tables)
+        waiting = list(wanted)
+        while waiting:
+            for parent in self.tables[waiting.pop()].parents():
+                if parent not in wanted:
+                    wanted[parent] = None
+                    waiting.append(parent)
+        part = self.model_copy(update={"tables": {key: each for key, each in self.tables.items() if key in wanted}})
+        part._whole, part._phase = self, name  # noqa: SLF001 - its own kind
+        return part
 
     def position(self, *path: str | int) -> Position | None:
         """Return the place of a key such as ('tables', 'ml_models', 'columns', 'created_at'), or of what encloses it.
@@ -286,6 +316,7 @@ __all__ = [
     "Lookup",
     "NamesLookup",
     "PerformanceCheck",
+    "Phase",
     "Pivot",
     "Plan",
     "RejectLimit",

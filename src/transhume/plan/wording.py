@@ -9,6 +9,7 @@ from transhume.errors import Finding
 from transhume.plan.document import Document, Path_
 from transhume.plan.environment import Environment
 from transhume.plan.model import Dedupe, Defaults, FileLookup, Join, Pivot, Plan, Rollback, RowCheck, TableMapping
+from transhume.plan.phases import Phase
 from transhume.plan.schedule import PhaseDays, Schedule
 from transhume.plan.zones import zone_problem
 from transhume.rules.rule import RuleInvalid
@@ -152,7 +153,7 @@ def _model(path: Path_) -> type[BaseModel] | None:
         return Plan
     inside: dict[tuple[str, ...], type[BaseModel]] = {
         ("defaults",): Defaults, ("lookups", "*"): FileLookup, ("tables", "*"): TableMapping,
-        ("environments", "*"): Environment, ("rollback",): Rollback,
+        ("environments", "*"): Environment, ("rollback",): Rollback, ("phases", "*"): Phase,
         ("schedule",): Schedule, ("schedule", "*"): PhaseDays,
         ("tables", "*", "join", "*"): Join, ("tables", "*", "join", "*", "pivot"): Pivot,
         ("tables", "*", "checks", "*"): RowCheck, ("tables", "*", "dedupe"): Dedupe,
@@ -171,8 +172,8 @@ def _place(path: Path_) -> str:
     match path:
         case ():
             return "the plan"
-        case ("lookups", name):
-            return f"the lookup '{name}'"
+        case ("lookups" | "phases" as kind, name):
+            return f"the {kind[:-1]} '{name}'"
         case ("tables", name):
             return f"the mapping '{name}'"
         case ("tables", name, "join", alias, *below) if not below or below == ["pivot"]:

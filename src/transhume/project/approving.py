@@ -36,6 +36,12 @@ def differences(place: Workplace, row_counts: Mapping[str, int]) -> tuple[Approv
     return approved, approved.differences(now), approved.growth(now)
 
 
+def approval_differences(place: Workplace, systems: Systems) -> tuple[Approved | None, list[str]]:
+    """Return what is approved, and what differs from it on these open systems."""
+    approved = read_approvals(place.folder).get(place.environment_name or DEFAULT)
+    return approved, [] if approved is None else approved.differences(_now(systems, {}))
+
+
 def require_approval(place: Workplace, systems: Systems) -> None:
     """Raise Refused with every difference if the environment is protected and plan or schemas are not as approved."""
     name = place.environment_name

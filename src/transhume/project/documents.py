@@ -1,6 +1,5 @@
 """Documents from the front door: the plan document of what is known now, the report of a run; written here."""
 
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +9,14 @@ from transhume.errors import Finding, UsageError
 from transhume.plan.lock import plan_hash
 from transhume.project.approving import differences
 from transhume.project.estimating import estimate
+from transhume.project.gates import runs_of_phases
 from transhume.project.workplace import Listener, Workplace
 from transhume.report.paper import Paper
 from transhume.report.planning import Known, Timing, plan_paper
 from transhume.report.writers import WRITERS
 from transhume.stages.binding import run_folders
 from transhume.stages.check import Prediction
+from transhume.stages.files import write_whole
 from transhume.version import __version__
 from transhume.words import hint
 
@@ -44,17 +45,6 @@ def write_paper(paper: Paper, formats: Iterable[str], folder: Path, name: str) -
         write_whole(path, content)
         written.append(path)
     return written
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that only its owner reads; it is there as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def known(place: Workplace, listener: Listener | None, seed: int) -> Known:
@@ -90,7 +80,14 @@ def known(place: Workplace, listener: Listener | None, seed: int) -> Known:
         rows=rows,
         findings=findings,
         timing=Timing(
-            found.effort, found.chances, found.spans, found.finish, found.machine, found.risks, found.decided
+            effort=found.effort,
+            chances=found.chances,
+            spans=found.spans,
+            finish=found.finish,
+            machine=found.machine,
+            risks=found.risks,
+            decided=found.decided,
+            waves=found.waves,
         ),
         target_name=target_name,
         plan_hash=plan_hash(plan),
@@ -100,4 +97,5 @@ def known(place: Workplace, listener: Listener | None, seed: int) -> Known:
         approved=approved,
         changes=changes,
         runs=[folder.name for folder in run_folders(place.runs)],
+        waves={name: result.run for name, result in runs_of_phases(place).items()},
     )

@@ -1,13 +1,13 @@
 """The estimate from the front door: the plan, its findings, measured rates and the schedule put together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from transhume.errors import Finding, Refused, UsageError
 from transhume.estimate.calendar import Span, elapsed_days, holidays_of, spans
-from transhume.estimate.effort import DECISION_HOURS, FINDING_HOURS, Effort, Item, effort
+from transhume.estimate.effort import DECISION_HOURS, FINDING_HOURS, WAVE_HOURS, Effort, Item, effort
 from transhume.estimate.rates import MachineTime, Rate, fit, predict
 from transhume.estimate.risks import Evidence, Risk, risks
 from transhume.estimate.simulation import Chances, simulate
@@ -42,6 +42,8 @@ class Estimate:
     decided: dict[str, float]
     actuals: dict[str, float]
     checked: bool
+    waves: dict[str, MachineTime]
+    """Machine time of each wave of a plan with phases, as far as it is known."""
 
     @property
     def planned_total(self) -> float:
@@ -84,6 +86,7 @@ class Estimate:
             ],
             "finish": {f"p{key}": day.isoformat() for key, day in self.finish.items()},
             "machine": _machine(self.machine),
+            "waves": {name: _machine(machine) for name, machine in self.waves.items()},
             "rates": [
                 {
                     "stage": rate.stage,
@@ -118,7 +121,7 @@ def estimate(place: Workplace, findings: Sequence[Finding] | None, rows: Mapping
     plan = place.plan()
     schedule = plan.schedule
     decided = schedule.phases.given()
-    days = effort(plan, _items(findings or ()), schedule.hours_per_day)
+    days = effort(plan, [*_waves(plan), *_items(findings or ())], schedule.hours_per_day)
     expected = {name: decided.get(name, model_days) + days.items_days[name] for name, model_days in days.phases.items()}
     chances = simulate(expected, seed=seed)
     team = {name: elapsed_days(each, schedule.team, len(plan.tables)) for name, each in expected.items()}
@@ -138,7 +141,14 @@ def estimate(place: Workplace, findings: Sequence[Finding] | None, rows: Mapping
         decided=decided,
         actuals=schedule.actuals.given(),
         checked=findings is not None,
+        waves={name: each for name in plan.phases if (each := _machine_time(plan.in_phase(name), rates, rows))},
     )
+
+
+def _waves(plan: Plan) -> Iterator[Item]:
+    """Yield each wave after the first as work of its own."""
+    for name in list(plan.phases)[1:]:
+        yield Item("execution", f"the wave '{name}': a gate, a run and a validation of its own", WAVE_HOURS)
 
 
 def _items(findings: Sequence[Finding]) -> list[Item]:

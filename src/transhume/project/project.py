@@ -220,18 +220,29 @@ class Project:
         limits: Limits | None = None,
         subset: Subset | None = None,
         repaired: Sequence[Path] = (),
+        phase: str | None = None,
     ) -> RunResult:
         """Migrate: extract, transform, stage, validate, publish; an unfinished run goes on where it stopped.
 
         `subset`: bring a part of the source only, closed under references; a later run brings the rest.
         `repaired`: CSV or XLSX files of rejects of an earlier run that people repaired; the run goes on from that run's
         extract with these rows as they are now, and reads no row of the source.
+        `phase`: bring one wave of the plan, behind its gate; a plan with phases is run by phase only.
         Effects: the target shows all rows of the plan at once, or nothing new. The source is only read.
-        Raises: PlanError, SystemUnavailable, SystemRefused, CheckFailed, Refused, LockHeld, Interrupted; RolledBack
+        Raises: PlanError, UsageError, SystemUnavailable, SystemRefused, CheckFailed, Refused (a gate is shut: every
+        condition that does not hold is a finding), LockHeld, Interrupted; RolledBack
         where a check failed after publishing and the plan says `rollback: {on_failed_check: automatic}`.
         """
         try:
-            return running.run(self._place, listener, limits or Limits(), fresh=fresh, subset=subset, repaired=repaired)
+            return running.run(
+                self._place,
+                listener,
+                limits or Limits(),
+                fresh=fresh,
+                subset=subset,
+                repaired=repaired,
+                phase=phase,
+            )
         except running.FailedAfterPublishing as problem:
             if not problem.is_automatic:
                 raise

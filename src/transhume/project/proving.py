@@ -8,8 +8,8 @@ from typing import Any
 
 from transhume.checks import CheckResult
 from transhume.errors import Finding, UsageError
-from transhume.project.reporting import keep_validation
 from transhume.project.results import result_of
+from transhume.project.validations import keep_validation
 from transhume.project.workplace import Listener, Workplace
 from transhume.report.worksheet import write_html, write_workbook
 from transhume.stages.before import SourceValidation

@@ -7,21 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from transhume.errors import PlanError
+from transhume.errors import PlanError, Refused
 from transhume.journal import read_journal
 from transhume.plan.lock import plan_hash
 from transhume.plan.model import Plan
-from transhume.project.documents import write_whole
 from transhume.project.results import result_of
+from transhume.project.validations import validation_of
 from transhume.project.workplace import Workplace
 from transhume.report.outcome import Outcome, junit, outcome_paper, results
 from transhume.report.writers import page
 from transhume.stages.context import RunFolder
+from transhume.stages.files import write_whole
 from transhume.version import __version__
-
-_VALIDATION = "validation.json"
-_WITH_VALUES = frozenset({"oracle", "published_rows"})
-"""Checks whose words hold values of the rows that differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ def outcome_of(place: Workplace, run: str | None) -> Outcome:
     found = result_of(folder)
     started = (entry.event.fields["binding"] for entry in entries if entry.event.kind == "run_started")
     bound: Mapping[str, Any] = next(started, {})
-    plan = _plan(place)
+    plan = _plan(place, folder)
     is_same = plan is not None and plan_hash(plan) == bound.get("plan_hash")
     return Outcome(
         run=found.run,
@@ -75,7 +72,7 @@ def outcome_of(place: Workplace, run: str | None) -> Outcome:
         duration_s=found.duration_s,
         published=found.published,
         checks_during=found.checks,
-        validation=_validation(folder),
+        validation=validation_of(folder),
         plan=plan if is_same else None,
         plan_name=plan.name if plan is not None else "unknown: the plan cannot be read",
         version=__version__,
@@ -83,38 +80,8 @@ def outcome_of(place: Workplace, run: str | None) -> Outcome:
     )
 
 
-def keep_validation(folder: RunFolder, found: Mapping[str, Any]) -> None:
-    """Keep what a validation found in the run's folder, for its report: the newest one, without values of rows.
-
-    `found` is what `ValidationResult.to_dict` gives.
-    """
-    checks = [
-        {**check, "detail": _without_values(check)} if check["name"] in _WITH_VALUES else check
-        for check in found["published"]
-    ]
-    at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    content = {"at": at, "checks": checks, "oracle": found["oracle"]}
-    write_whole(folder.root / _VALIDATION, json.dumps(content, ensure_ascii=False).encode())
-
-
-def _without_values(check: Mapping[str, Any]) -> str:
-    """Return the words of a check that compares values, as far as they hold none."""
-    detail = str(check["detail"])
-    if not check["count"]:
-        return detail
-    return "values differ; 'transhume validate' shows which, with the rows"
-
-
-def _validation(folder: RunFolder) -> Mapping[str, Any] | None:
+def _plan(place: Workplace, folder: RunFolder) -> Plan | None:
     try:
-        found: Mapping[str, Any] = json.loads((folder.root / _VALIDATION).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return found
-
-
-def _plan(place: Workplace) -> Plan | None:
-    try:
-        return place.plan()
-    except PlanError:
+        return place.plan_of(folder)
+    except (PlanError, Refused):
         return None

@@ -53,6 +53,8 @@ class RunResult:
     """Whether all source tables were read as of one moment; files cannot be."""
     stages_s: Mapping[str, float] = field(default_factory=dict)
     """Wall seconds by stage, of the stages that are over, as the newest process of the run took them."""
+    phase: str = ""
+    """The wave of the plan that the run brought, "" where it brought the whole plan."""
 
     @property
     def slowest_stage(self) -> str | None:
@@ -76,6 +78,7 @@ class RunResult:
             "one_instant": self.one_instant,
             "stages_s": dict(self.stages_s),
             "slowest_stage": self.slowest_stage,
+            "phase": self.phase,
         }
 
 
@@ -118,6 +121,7 @@ def result_of(folder: RunFolder) -> RunResult:
         fed=dict(fed),
         one_instant=not any(event.fields.get("one_instant") is False for event in events),
         stages_s=_stages_s(entries),
+        phase=next((str(e.fields["binding"].get("phase", "")) for e in events if e.kind == "run_started"), ""),
     )
 
 

@@ -12,6 +12,7 @@ from transhume.journal import ANCHORED, Journal
 from transhume.plan.lock import plan_content
 from transhume.plan.model import Plan
 from transhume.project.approving import require_approval
+from transhume.project.gates import plan_of_phase, require_gate
 from transhume.project.replaying import replay_of
 from transhume.project.results import RunResult, result_of
 from transhume.project.standing_backup import require_backup
@@ -44,9 +45,10 @@ def run(
     fresh: bool,
     subset: Subset | None,
     repaired: Sequence[Path] = (),
+    phase: str | None = None,
 ) -> RunResult:
     """Begin a run or go on with an unfinished one; see `Project.run`."""
-    plan = place.plan()
+    plan = plan_of_phase(place, place.plan(), phase)
     with place.lock(), place.systems(plan) as systems:
         systems.require_sound(lookups=fresh or not has_extract(place.runs))
         if place.needs_approval:
@@ -63,8 +65,10 @@ def run(
             binding = replace(binding, replay=str(replay))
         if not fresh:
             require_journals(place.runs, systems.target)
-        # A run that goes on has a backup behind it or not: what it wrote since is not in any.
-        backup = "" if not fresh and has_unfinished(place.runs) else require_backup(place, systems, listener)
+        # A run that goes on went through its gate and has a backup behind it or not: what it wrote since is in none.
+        goes_on = not fresh and has_unfinished(place.runs)
+        gate = [] if goes_on else require_gate(place, systems)
+        backup = "" if goes_on else require_backup(place, systems, listener)
         root, journal, resumed = open_run(place.runs, binding, plan_content(plan), fresh=fresh)
         try:
             folder = RunFolder(root)
@@ -77,6 +81,9 @@ def run(
                 fields = {"run": identity.run, "holder": identity.holder, "binding": binding.to_dict()}
                 kept = keep_tables(folder, plan, systems.tables)
                 tell(Event("run_started", {**fields, "tables_sha256": kept, "backup": backup}))
+                if plan.phase:
+                    told = [{"condition": each.name, "evidence": each.evidence} for each in gate]
+                    tell(Event("gate_passed", {"phase": plan.phase, "conditions": told}))
             with place.held_run(systems, journal, folder, identity, limits, subset, replay) as context:
                 _go(context, tell)
         finally:

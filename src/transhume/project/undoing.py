@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ from transhume.batches import Event
 from transhume.errors import Refused, RollbackStopped, RolledBack, TranshumeError, UsageError
 from transhume.journal import Journal
 from transhume.plan.model import Plan
+from transhume.project.gates import runs_of_phases
 from transhume.project.running import teller
 from transhume.project.scratch_place import remove_leftovers
 from transhume.project.workplace import Listener, Workplace
 from transhume.report.incident import Incident, incident_notice, post_mortem
-from transhume.stages.binding import changes_since, holder, require_known_journal
+from transhume.stages.binding import changes_since, holder, phase_of, require_known_journal
 from transhume.stages.context import RunFolder
 from transhume.stages.files import write_text
 from transhume.stages.rollback import KEPT_FILE, rollback
@@ -98,12 +99,14 @@ class _Open:
 def preview_rollback(place: Workplace, run: str | None, choice: UndoChoice) -> RollbackPreview:
     """Say what a rollback would do now; see `Project.preview_rollback`."""
     with _open(place, run) as opened:
+        report = opened.undo.preview(choice)
+        waves = _later_waves(place, opened)
         return RollbackPreview(
             run=opened.folder.root.name,
             target=opened.target.identity,
             target_name=opened.target.name,
             choice=choice,
-            report=opened.undo.preview(choice),
+            report=replace(report, later_runs=(*report.later_runs, *waves)),
             plan_differences=tuple(changes_since(opened.folder.root, opened.plan)),
         )
 
@@ -113,6 +116,12 @@ def take_back(
 ) -> RollbackResult:
     """Take a run back and write the papers; see `Project.rollback`."""
     with _open(place, run) as opened:
+        if waves := _later_waves(place, opened):
+            message = (
+                f"run '{opened.folder.root.name}' is not taken back, nothing was changed: {'; '.join(waves)} stands on "
+                "it. Waves go back one after the other, the newest first."
+            )
+            raise Refused(message)
         tell = teller(opened.journal, listener)
         for told in rollback(opened.undo, opened.folder, choice, cause):
             tell(told)
@@ -186,6 +195,16 @@ def _open(place: Workplace, run: str | None) -> Iterator[_Open]:
         undo = target.open_undo(identity, tables.tables, tables.references)
         stack.callback(undo.close)
         yield _Open(plan, folder, journal, target, undo)
+
+
+def _later_waves(place: Workplace, opened: _Open) -> list[str]:
+    """Return the runs of later waves that stand: their rows may refer to those of this run, and lakes do not say so."""
+    phases = list(opened.plan.phases)
+    phase = phase_of(opened.folder)
+    if phase not in phases:
+        return []
+    runs = runs_of_phases(place)
+    return [f"{runs[name].run} (phase '{name}')" for name in phases[phases.index(phase) + 1 :] if name in runs]
 
 
 def _told(event: Event) -> tuple[UndoReport, float]:

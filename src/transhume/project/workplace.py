@@ -5,7 +5,7 @@ Every call of the front door opens what it needs here, in one `with`, and gives 
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +16,7 @@ from transhume.checks.plan_against_catalogs import catalog_findings
 from transhume.compiler import table_order
 from transhume.dialects import DIALECTS
 from transhume.engines.duckdb import DuckDBEngine
-from transhume.errors import Finding, LockHeld, PlanError, UsageError
+from transhume.errors import Finding, LockHeld, PlanError, Refused, UsageError
 from transhume.facts import Catalog
 from transhume.journal import Journal
 from transhume.plan.credentials import SecretUrl
@@ -24,7 +24,14 @@ from transhume.plan.load import FILE_NAME, load, plan_urls
 from transhume.plan.lock import plan_hash
 from transhume.plan.mask_keys import mask_keys
 from transhume.plan.model import Plan
-from transhume.stages.binding import Binding, holder, run_folders, schema_fingerprint, target_fingerprint
+from transhume.stages.binding import (
+    Binding,
+    holder,
+    phase_of,
+    run_folders,
+    schema_fingerprint,
+    target_fingerprint,
+)
 from transhume.stages.context import Limits, RunContext, RunFolder, WorkContext
 from transhume.stages.lookup_systems import LookupSystems
 from transhume.stages.replay import Replay
@@ -52,6 +59,8 @@ class Systems:
     tables: Mapping[str, TargetTable]
     lookups: LookupSystems
     findings: tuple[Finding, ...] = field(default=())
+    whole: "Systems | None" = None
+    """Of a part of a plan: the systems as the whole plan has them, which a run is bound to."""
 
     def in_order(self) -> list[TargetTable]:
         """Return the target tables as a run fills them: what is referenced first."""
@@ -69,6 +78,8 @@ class Systems:
 
     def binding(self) -> Binding:
         """Return what a run of this plan on these systems is bound to."""
+        if self.whole is not None:
+            return replace(self.whole.binding(), phase=self.plan.phase)
         mappings = self.plan.tables.values()
         used = [name for mapping in mappings for name in (mapping.from_, *mapping.feeding())]
         return Binding(
@@ -159,9 +170,11 @@ class Workplace:
     def systems(self, plan: Plan | None = None) -> Iterator[Systems]:
         """Open source and target and look at their tables; nothing is written. Lookups' systems wait to be asked for.
 
+        Of a part of a plan the whole is looked at; tables and plan are those of the part.
         Raises: SystemUnavailable, SystemRefused; findings about the plan are returned, not raised.
         """
-        plan = plan or self.plan()
+        part = plan or self.plan()
+        plan = part.whole
         with ExitStack() as stack:
             resolve = plan.origin.resolver.resolve
             source = open_source(resolve(plan.source, plan.position("source")).reveal(), self.folder)
@@ -172,7 +185,12 @@ class Workplace:
             tables, findings = catalog_findings(plan, source_catalog, target_catalog)
             lookups = LookupSystems(plan, self.folder)
             stack.callback(lookups.close)
-            yield Systems(plan, source, target, source_catalog, target_catalog, tables, lookups, tuple(findings))
+            found = Systems(plan, source, target, source_catalog, target_catalog, tables, lookups, tuple(findings))
+            if part is plan:
+                yield found
+            else:
+                tables = {name: table for name, table in tables.items() if name in part.tables}
+                yield replace(found, plan=part, tables=tables, whole=found)
 
     def target(self, plan: Plan) -> Target:
         """Open the target of the plan; whoever calls closes it. Raises: UsageError, SystemUnavailable."""
@@ -240,12 +258,22 @@ class Workplace:
     def published_run(self, run: str) -> Iterator[tuple[RunContext, Catalog]]:
         """Open a published run once more: its lock, its stage, its journal; and the target's catalog."""
         folder = self.run_folder(run)
-        with self.lock(), self.systems() as systems, ExitStack() as stack:
+        with self.lock(), self.systems(self.plan_of(folder)) as systems, ExitStack() as stack:
             journal = Journal(folder.journal)
             stack.callback(journal.close)
             identity = RunIdentity(run, plan_hash(systems.plan), __version__, holder())
             context = stack.enter_context(self.held_run(systems, journal, folder, identity))
             yield context, systems.target_catalog
+
+    def plan_of(self, folder: RunFolder) -> Plan:
+        """Read the plan, or the part of it that a run brought. Raises: as `plan`; Refused for a phase that is gone."""
+        plan, phase = self.plan(), phase_of(folder)
+        if not phase:
+            return plan
+        if phase not in plan.phases:
+            message = f"run '{folder.root.name}' brought the phase '{phase}', which the plan has no more; put it back"
+            raise Refused(message)
+        return plan.in_phase(phase)
 
     def run_folder(self, run: str | None) -> RunFolder:
         """Return the folder of a run, None: of the newest. Raises: UsageError if there is no such run."""

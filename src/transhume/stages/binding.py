@@ -17,6 +17,7 @@ from transhume.facts import Catalog
 from transhume.journal import Journal, read_journal
 from transhume.plan.lock import plan_content, plan_diff
 from transhume.plan.model import Plan
+from transhume.stages.context import RunFolder
 from transhume.systems.system import Target
 
 _PLAN = "plan.json"
@@ -41,6 +42,8 @@ class Binding:
     """The other systems that lookups are read from; their data is no part of it."""
     replay: str = ""
     """The earlier run and the repaired rejects that the run goes on from."""
+    phase: str = ""
+    """The wave that the run brings, "" where it brings the whole plan."""
 
     def differences(self, earlier: Mapping[str, Any]) -> list[str]:
         """Return, one sentence each, what is not as it was when the earlier run began."""
@@ -54,13 +57,14 @@ class Binding:
             "subset": "the run is of another part of the source",
             "lookups": "a lookup is read from another system",
             "replay": "the run replays other repaired rejects",
+            "phase": "the run is of another phase",
         }
         mine = self.to_dict()
         return [
             f"{meaning} (then {earlier.get(name)}, now {mine[name]})"
             for name, meaning in words.items()
-            # A journal of an earlier version knows no parts, no lookups of other systems and no replays.
-            if earlier.get(name, {"subset": WHOLE, "lookups": "", "replay": ""}.get(name)) != mine[name]
+            # A journal of an earlier version knows no parts, no other lookups, no replays and no phases.
+            if earlier.get(name, {"subset": WHOLE, "lookups": "", "replay": "", "phase": ""}.get(name)) != mine[name]
         ]
 
     def to_dict(self) -> dict[str, str]:
@@ -160,6 +164,13 @@ def require_known_journal(path: Path, target: Target) -> None:
 def run_folders(runs: Path) -> list[Path]:
     """Return the folders of all runs, oldest first."""
     return sorted(folder for folder in runs.iterdir() if folder.is_dir()) if runs.is_dir() else []
+
+
+def phase_of(folder: RunFolder) -> str:
+    """Return the phase that a run brings, "" for a run of a whole plan. Raises: JournalDamaged."""
+    started = (each.event for each in read_journal(folder.journal) if each.event.kind == "run_started")
+    first = next(started, None)
+    return "" if first is None else str(first.fields["binding"].get("phase", ""))
 
 
 def holder() -> str:

@@ -53,6 +53,17 @@ def write_text(path: Path, text: str) -> None:
     partial.rename(path)
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that only its owner reads; it is there as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, "" if there is none."""
     if not path.is_file():

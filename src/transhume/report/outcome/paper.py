@@ -31,6 +31,11 @@ def _sections(outcome: Outcome) -> Iterator[Section]:
     failed = outcome.failed()
     if failed:
         yield Section("Failed checks", (_checks(failed, "Failed checks", with_keys=True),))
+    gate = outcome.last("gate_passed")
+    if gate:
+        rows = tuple((each["condition"], each["evidence"]) for each in gate["conditions"])
+        grid = Grid("What held before the phase", ("condition", "evidence"), rows)
+        yield Section(f"Gate of the phase '{gate['phase']}'", (grid,))
     yield _moved(outcome)
     yield _all_checks(outcome)
     yield _rejects(outcome)
@@ -76,6 +81,7 @@ def _facts(outcome: Outcome) -> tuple[tuple[str, str], ...]:
     instant = str(outcome.last("extract_finished").get("instant", ""))
     facts = {
         "Run": outcome.run,
+        "Phase": str(binding.get("phase") or ""),
         "State": outcome.state,
         "Plan": f"{str(binding.get('plan_hash', ''))[:16]}{'' if outcome.plan else ' (changed since)'}",
         "Run by version": str(binding.get("tool_version", "")),

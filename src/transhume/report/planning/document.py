@@ -125,23 +125,26 @@ def _approach(known: Known) -> Section:
             numbered=True,
         ),
     ]
-    phases = known.plan.phases
-    rows: list[tuple[Cell, ...]] = []
-    if isinstance(phases, dict):
-        rows = [(str(name), _wave(content)) for name, content in phases.items()]
-    elif isinstance(phases, list | tuple):
-        rows = [(str(number), _wave(content)) for number, content in enumerate(phases, 1)]
+    rows = tuple(_wave(known, name) for name in known.plan.phases)
     if rows:
-        blocks.append(Grid("Waves of the plan", ("wave", "holds"), tuple(rows)))
+        head = ("wave", "tables", "rows to read", "before it", "published by run")
+        blocks.append(Grid("Waves of the plan, in order", head, rows, frozenset({1})))
+        left = [
+            name for name in known.plan.tables if not any(name in each.tables for each in known.plan.phases.values())
+        ]
+        if left:
+            blocks.append(Paragraph(f"{', '.join(left)}: no wave brings them.", "In no wave:"))
     else:
         order = ", ".join(mapping.target_table for mapping in known.mappings())
         blocks.append(Paragraph(f"All tables go in one wave: {order}. Tables that others refer to are loaded first."))
     return Section("Approach and phases", tuple(blocks))
 
 
-def _wave(content: object) -> str:
-    if isinstance(content, dict):
-        return "; ".join(f"{key}: {_wave(value)}" for key, value in content.items())
-    if isinstance(content, list | tuple):
-        return ", ".join(str(each) for each in content)
-    return str(content)
+def _wave(known: Known, name: str) -> tuple[Cell, ...]:
+    phase = known.plan.phases[name]
+    counts = [known.rows.get(known.plan.tables[table].from_) for table in phase.tables]
+    rows: Cell = Mark("not counted", "quiet") if None in counts else sum(count or 0 for count in counts)
+    is_first = name == next(iter(known.plan.phases))
+    before = [*([] if is_first else ["every wave above is published"]), *phase.conditions()]
+    run = known.waves.get(name)
+    return (name, ", ".join(phase.tables), rows, "; ".join(before) or "nothing", Mark(run, "good") if run else "")

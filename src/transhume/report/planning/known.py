@@ -35,6 +35,8 @@ class Timing:
     machine: MachineTime | None
     risks: Sequence[Risk]
     decided: Mapping[str, float]
+    waves: Mapping[str, MachineTime] = field(default_factory=dict)
+    """Machine time of each wave, as far as it is known."""
 
     def planned(self, phase: str) -> float:
         """Return the whole working days of a phase, without what was found in the data."""
@@ -69,6 +71,8 @@ class Known:
     approved: Approved | None = None
     changes: Sequence[str] = ()
     runs: Sequence[str] = field(default=())
+    waves: Mapping[str, str] = field(default_factory=dict)
+    """Waves of the plan that are published, each with its run."""
 
     def mappings(self) -> Sequence[TableMapping]:
         """Return the table mappings in the plan's order."""

@@ -124,7 +124,19 @@ def _machine(timing: Timing) -> list[Block]:
     return [
         Paragraph(f"{told}.{window}", "Machine time of a run:"),
         Grid("Machine time by stage", ("stage", "seconds"), rows),
+        *([_waves(timing)] if timing.waves else []),
     ]
+
+
+def _waves(timing: Timing) -> Grid:
+    """Return the machine time of each wave, which reads the tables that it references again."""
+    rows: list[tuple[Cell, ...]] = []
+    for name, wave in timing.waves.items():
+        fits = "" if wave.window_chance is None else f"{wave.window_chance:.0%}"
+        rows.append((name, *(round(seconds, 1) for seconds in wave.total.values()), fits))
+    percents = next(iter(timing.waves.values())).total
+    head = ("wave", *(f"seconds, {percent} % chance" for percent in percents), "fits the window")
+    return Grid("Machine time by wave", head, tuple(rows))
 
 
 def gantt(timing: Timing) -> Figure:
