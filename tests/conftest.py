@@ -46,3 +46,16 @@ def postgres_url(postgres_server: servers.PostgresServer) -> Iterator[str]:
     """The URL of an empty database that only this test uses."""
     with postgres_server.database() as name:
         yield postgres_server.url(name)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> servers.MariadbServer:
+    """A real MariaDB, one for the whole session and all its workers."""
+    return servers.mariadb()
+
+
+@pytest.fixture
+def mariadb_database(mariadb_server: servers.MariadbServer) -> Iterator[str]:
+    """The name of an empty database of MariaDB that only this test uses."""
+    with mariadb_server.database() as name:
+        yield name

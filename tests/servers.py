@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 import uuid
@@ -56,6 +57,53 @@ class PostgresServer:
             connection.execute(statement)
 
 
+_MARIADB_SETTINGS = (
+    "--skip-networking",
+    "--skip-log-bin",
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-log-file-size=8M",
+    "--innodb-buffer-pool-size=64M",
+    "--max-allowed-packet=64M",
+    "--character-set-server=utf8mb4",
+    "--collation-server=utf8mb4_general_ci",  # texts ignore case and trailing blanks, as they do nearly everywhere
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MariadbServer:
+    """A running MariaDB, reached by its socket as root without a password."""
+
+    pid: int
+    socket: Path
+    folder: Path
+
+    def url(self, database: str, user: str = "root", **options: str) -> str:
+        """Return the URL of one of its databases."""
+        extra = "".join(f"&{name}={value}" for name, value in options.items())
+        return f"mysql://{user}@localhost/{database}?socket={self.socket}{extra}"
+
+    def run(self, *statements: str | bytes, database: str | None = None) -> None:
+        """Run statements as a legacy program does: in no strict mode, so that zero dates and the like are taken."""
+        pymysql = pytest.importorskip("pymysql", reason="needs the extra 'mysql'")
+        connection = pymysql.connect(
+            unix_socket=str(self.socket), user="root", database=database, charset="utf8mb4", autocommit=True
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SET sql_mode = '', time_zone = '+00:00'")
+            for statement in statements:
+                cursor.execute(statement)
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """Make a database of its own name and give that name; it is dropped at the end."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        self.run(f"CREATE DATABASE {name}")
+        try:
+            yield name
+        finally:
+            self.run(f"DROP DATABASE {name}")
+
+
 def make_folder() -> Path:
     """Make the session's folder for servers and tell later processes of the session by the environment."""
     folder = Path(tempfile.mkdtemp(prefix="transhume-servers-"))
@@ -87,17 +135,64 @@ def _start_postgres(folder: Path, note: Path) -> PostgresServer:
     return PostgresServer(found.pid, Path(found.socket_dir), folder)
 
 
+def mariadb() -> MariadbServer:
+    """Return the session's MariaDB, starting it if no process of the session has done so."""
+    if shutil.which("mariadbd", path=_programs()) is None:
+        pytest.skip("no MariaDB on this machine: apt-get install mariadb-server-core")
+    folder = Path(os.environ[FOLDER_VARIABLE])
+    with filelock.FileLock(folder / "mariadb.lock"):
+        note = folder / "mariadb.pid"
+        if not note.exists():
+            return _start_mariadb(folder / "my", note)
+        pid, socket = note.read_text().splitlines()
+        return MariadbServer(int(pid), Path(socket), folder / "my")
+
+
+def _start_mariadb(folder: Path, note: Path) -> MariadbServer:
+    folder.mkdir()
+    plain = [f"--datadir={folder / 'data'}", *(["--user=root"] if os.geteuid() == 0 else [])]
+    environment = {**os.environ, "PATH": _programs()}
+    subprocess.run(
+        ["mariadb-install-db", "--no-defaults", *plain, "--auth-root-authentication-method=normal", "--skip-test-db"],
+        check=True, capture_output=True, env=environment,
+    )  # fmt: skip
+    socket = folder / "s"
+    process = subprocess.Popen(
+        ["mariadbd", "--no-defaults", *plain, f"--socket={socket}", f"--pid-file={folder / 'pid'}", *_MARIADB_SETTINGS],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, start_new_session=True,
+    )  # fmt: skip
+    note.write_text(f"{process.pid}\n{socket}\n")
+    server = MariadbServer(process.pid, socket, folder)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            server.run("DO 1")
+        except Exception:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return server
+
+
+def _programs() -> str:
+    """Return the folders of programs; Debian keeps those of servers where only root's PATH looks."""
+    return f"{os.environ.get('PATH', '')}:/usr/sbin"
+
+
 def stop_all(folder: Path) -> None:
     """Stop the servers that were started in this folder, each by its process id, and remove the folder."""
     for note in folder.glob("*.pid"):
-        _stop(int(note.read_text().splitlines()[0]))
+        # PostgreSQL ends at SIGINT without waiting for its clients, MariaDB at SIGTERM.
+        how = signal.SIGINT if note.stem == "postgres" else signal.SIGTERM
+        _stop(int(note.read_text().splitlines()[0]), how)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _stop(pid: int, patience_s: float = 20.0) -> None:
+def _stop(pid: int, how: signal.Signals, patience_s: float = 20.0) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        process.send_signal(signal.SIGINT)  # PostgreSQL: fast shutdown; others: stop
+        process.send_signal(how)
         deadline = time.monotonic() + patience_s
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             if time.monotonic() > deadline:

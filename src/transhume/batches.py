@@ -25,9 +25,9 @@ _PLAIN_ARROW: dict[Kind, pa.DataType] = {
 
 ODD_TYPE = pa.list_(pa.struct([("name", pa.string()), ("class", pa.string()), ("value", pa.binary())]))
 """One entry per odd value: column name; class `integer`, `real`, `text`, `blob`, `invalid` (text that is not
-UTF-8) or `line` (the row's line in a file is no row: all its columns are odd); value as bytes: decimal digits, Python's
-repr of the float, the UTF-8 text, the raw bytes (of a line in the first column alone). A PostgreSQL array that is no
-plain list is odd as `text`."""
+UTF-8), `refused` (the source's own mark for a value that it refused: index 0 of a MySQL ENUM) or `line` (the row's line
+in a file is no row: all its columns are odd); value as bytes: decimal digits, Python's repr of the float, the UTF-8
+text, the raw bytes (of a line in the first column alone). A PostgreSQL array that is no plain list is odd as `text`."""
 
 OddValue = tuple[str, bytes]
 """Class and value as bytes, as ODD_TYPE describes them."""

@@ -1,6 +1,6 @@
 """What stages fetch and pure code receives: catalogs, extracted tables, relations. No I/O here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from transhume.schema import LogicalType, Table
@@ -10,12 +10,18 @@ from transhume.schema import LogicalType, Table
 class Catalog:
     """The tables of one system, by name, and what identifies the system (no credential).
 
-    `one_instant` is False for a source whose tables cannot be read as of one moment (files).
+    `one_instant` is False for a source whose tables cannot be read as of one moment (files). `loose_tables` are those
+    that the moment of all others does not cover, each with its reason (in MySQL the engine, such as MyISAM).
     """
 
     identity: str
     tables: Mapping[str, Table]
     one_instant: bool = True
+    loose_tables: Mapping[str, str] = field(default_factory=dict)
+
+    def are_of_one_instant(self, tables: Iterable[str]) -> bool:
+        """Say whether these tables can be read as of one moment."""
+        return self.one_instant and self.loose_tables.keys().isdisjoint(tables)
 
 
 @dataclass(frozen=True, slots=True)

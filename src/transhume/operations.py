@@ -304,7 +304,7 @@ class OddClass(Operation):
 
 
 class OddText(Operation):
-    """Text of the odd value of column `name`: digits, repr or text; NULL for none, `blob` and `invalid`."""
+    """Text of the odd value of column `name`: digits, repr or text; NULL for none, `blob`, `invalid`, `refused`."""
 
     arg_types = {"this": True, "name": True}
 

@@ -286,6 +286,7 @@ def test_odd_values_are_found_by_the_column_name():
         [{"name": "m", "class": "integer", "value": b"1"}, {"name": "n", "class": "real", "value": b"0.1"}],
         [{"name": "n", "class": "blob", "value": b"\xff"}],
         [{"name": "n", "class": "invalid", "value": b"\xff\xfe"}],
+        [{"name": "n", "class": "refused", "value": b"0"}],
         [{"name": "N", "class": "text", "value": b"x"}],
     ]
     CONNECTION.register("odd_rows", pa.table({"i": range(len(entries)), "_odd": pa.array(entries, ODD_TYPE)}))
@@ -298,6 +299,7 @@ def test_odd_values_are_found_by_the_column_name():
         ("real", "0.1"),
         ("blob", None),
         ("invalid", None),
+        ("refused", None),
         (None, None),
     ]
 

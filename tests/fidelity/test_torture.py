@@ -18,18 +18,21 @@ from tests.fidelity.torture import (
     rejects,
     write_csv,
     write_jsonl,
+    write_mariadb,
     write_plan,
     write_postgres,
     write_sqlite,
 )
+from tests.servers import MariadbServer
 from transhume.errors import PlanError
 from transhume.project import Project, RunResult
 
 SQLITE, POSTGRES = read_groups("sqlite.yaml"), read_groups("postgres.yaml")
+MARIADB = read_groups("mariadb.yaml")
 CSV, JSONL = read_groups("csv.yaml"), read_groups("jsonl.yaml")
 
 
-@pytest.mark.parametrize("groups", [SQLITE, POSTGRES, CSV], ids=["sqlite", "postgres", "csv"])
+@pytest.mark.parametrize("groups", [SQLITE, POSTGRES, MARIADB, CSV], ids=["sqlite", "postgres", "mariadb", "csv"])
 def test_each_source_has_sixty_values_with_one_outcome_each(groups: Sequence[Group]) -> None:
     """At least 60 values a source are written down, each either arriving or rejected, never both."""
     values = [value for group in groups for value in group.values]
@@ -63,6 +66,22 @@ def test_postgres_to_iceberg(tmp_path: Path, postgres_url: str) -> None:
     write_postgres(postgres_url, "old", POSTGRES)
     project = write_plan(tmp_path, POSTGRES, f"{postgres_url}&schema=old", "iceberg:./lake?namespace=ai")
     _hold(POSTGRES, "iceberg", project.run(), read_lake(_lake(project), "ai"))
+
+
+def test_mariadb_to_postgres(
+    tmp_path: Path, postgres_url: str, mariadb_server: MariadbServer, mariadb_database: str
+) -> None:
+    """Values of a MariaDB table in PostgreSQL, as psycopg reads them."""
+    write_mariadb(mariadb_server, mariadb_database, MARIADB)
+    project = write_plan(tmp_path, MARIADB, mariadb_server.url(mariadb_database), f"{postgres_url}&schema=ai")
+    _hold(MARIADB, "postgres", project.run(), [read_postgres(postgres_url, "ai")])
+
+
+def test_mariadb_to_iceberg(tmp_path: Path, mariadb_server: MariadbServer, mariadb_database: str) -> None:
+    """Values of a MariaDB table in a lake, as pyiceberg reads the tables and DuckDB the files."""
+    write_mariadb(mariadb_server, mariadb_database, MARIADB)
+    project = write_plan(tmp_path, MARIADB, mariadb_server.url(mariadb_database), "iceberg:./lake?namespace=ai")
+    _hold(MARIADB, "iceberg", project.run(), read_lake(_lake(project), "ai"))
 
 
 def test_csv_to_postgres(tmp_path: Path, postgres_url: str) -> None:
@@ -104,6 +123,16 @@ def test_types_that_would_bend_are_refused_by_name_from_postgres(
     _hold_refused(tmp_path, refused, f"{postgres_url}&schema=old", target, postgres_url)
 
 
+@pytest.mark.parametrize("target", ["postgres", "iceberg"])
+def test_types_that_would_bend_are_refused_by_name_from_mariadb(
+    tmp_path: Path, postgres_url: str, target: str, mariadb_server: MariadbServer, mariadb_database: str
+) -> None:
+    """Every column without an exact way is told, all at once, and the target is not touched."""
+    refused = read_refused("mariadb")
+    write_mariadb(mariadb_server, mariadb_database, [group for group, _ in refused])
+    _hold_refused(tmp_path, refused, mariadb_server.url(mariadb_database), target, postgres_url)
+
+
 def _hold_refused(
     folder: Path, refused: Sequence[tuple[Group, str]], source: str, target: str, postgres_url: str
 ) -> None:
@@ -136,7 +165,7 @@ def _hold(groups: Sequence[Group], target: str, result: RunResult, readings: Ite
             found = {number: rows[number][group.name] for number in values if number in rows}
             wrong += _differences(group, rejected, told, "rejected")
             wrong += _differences(group, arrived, found, "arrived")
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def _differences(group: Group, expected: dict[int, Any], found: dict[int, Any], what: str) -> list[str]:

@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 from psycopg.types.string import TextLoader
 from ruamel.yaml import YAML
 
+from tests.servers import MariadbServer
 from transhume import Project
 from transhume.project import RunResult
 
@@ -153,6 +154,12 @@ def write_postgres(url: str, schema: str, groups: Sequence[Group]) -> None:
         source.execute("CREATE TYPE pair AS (a integer, b text)")
         for statement in _statements(groups):
             source.execute(statement)
+
+
+def write_mariadb(server: MariadbServer, database: str, groups: Sequence[Group]) -> None:
+    """Make the table in a database; months may have a 31st day there that have none."""
+    statements = list(_statements(groups))
+    server.run("SET sql_mode = 'ALLOW_INVALID_DATES'", *statements, database=database)
 
 
 def rejects(result: RunResult) -> dict[int, str]:

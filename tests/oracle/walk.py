@@ -124,7 +124,7 @@ def _key(row: Row, names: tuple[str, ...]) -> tuple[str, ...] | None:
     parts = []
     for name in names:
         value = row[name]
-        if value is None or (isinstance(value, Odd) and value.storage in {"blob", "invalid"}):
+        if value is None or (isinstance(value, Odd) and value.storage in {"blob", "invalid", "refused"}):
             return None
         parts.append(value.content.decode() if isinstance(value, Odd) else str(value))
     return tuple(parts)

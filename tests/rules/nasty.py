@@ -106,4 +106,5 @@ _ODD = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False).map(lambda number: Odd("real", repr(number).encode())),
     st.binary(max_size=5).map(lambda content: Odd("blob", content)),
     st.just(Odd("invalid", b"a\xff")),
+    st.just(Odd("refused", b"0")),
 )

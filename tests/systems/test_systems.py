@@ -26,16 +26,21 @@ def test_a_source_answers_to_its_scheme(scheme: str):
 
 @pytest.mark.parametrize(
     ("url", "module", "extra"),
-    [("postgresql://u@h/d", "psycopg", "postgres"), ("iceberg:./lake", "pyiceberg", "iceberg")],
+    [
+        ("postgresql://u@h/d", "psycopg", "postgres"),
+        ("iceberg:./lake", "pyiceberg", "iceberg"),
+        ("mysql://u@h/d", "pymysql", "mysql"),
+    ],
 )
 def test_a_missing_driver_names_its_extra(tmp_path: Path, url: str, module: str, extra: str):
     """In a Python that lacks the driver, one line says what to install."""
     code = (
         "import sys; sys.modules[sys.argv[1]] = None\n"
         "from pathlib import Path\n"
-        "from transhume.systems import open_target\n"
+        "from transhume.systems import SYSTEMS, open_source, open_target\n"
         "from transhume.errors import DriverMissing\n"
-        "try:\n    open_target(sys.argv[2], Path('.')).catalog()\n"
+        "opened = open_target if SYSTEMS[sys.argv[2].partition(':')[0]].target else open_source\n"
+        "try:\n    opened(sys.argv[2], Path('.')).catalog()\n"
         "except DriverMissing as problem:\n    print(problem)\n"
     )
     command = [sys.executable, "-c", code, module, url]

@@ -50,18 +50,28 @@ def catalog_findings(
 
 
 def _consistency(plan: Plan, source: Catalog) -> Iterator[Finding]:
-    if source.one_instant:
+    used = _used_tables(plan)
+    if source.are_of_one_instant(used):
         return
     what = f"{source.identity} has no snapshot: its tables are read one after the other"
+    told = "every file is hashed before and after, and a change stops the run"
+    if source.one_instant:
+        loose = ", ".join(f"'{name}' ({why})" for name, why in source.loose_tables.items() if name in used)
+        what = f"the snapshot of {source.identity} does not cover tables of some engines: {loose}"
+        told = "a change of these tables while they are read stops the run; or give them an engine with snapshots"
     if plan.consistency is None:
         message = f"{what}, and the plan does not say that this will do"
-        cure = "write 'consistency: none'; every file is hashed before and after, and a change stops the run"
-        yield at(plan, ("source",), "no_snapshot", message, cure)
+        yield at(plan, ("source",), "no_snapshot", message, f"write 'consistency: none'; {told}")
     else:
         message = (
             f"{what}; what changes between two of them is not seen, what changes while they are read stops the run"
         )
         yield at(plan, ("consistency",), "no_snapshot", message, "", "note")
+
+
+def _used_tables(plan: Plan) -> set[str]:
+    used = {mapping.from_ for mapping in plan.tables.values()}
+    return used | {name for mapping in plan.tables.values() for name in mapping.feeding()}
 
 
 def _line(finding: Finding) -> tuple[str, int, int]:
@@ -70,8 +80,7 @@ def _line(finding: Finding) -> tuple[str, int, int]:
 
 
 def _unused_tables(plan: Plan, source: Catalog) -> Iterator[Finding]:
-    used = {mapping.from_ for mapping in plan.tables.values()}
-    used |= {name for mapping in plan.tables.values() for name in mapping.feeding()}
+    used = _used_tables(plan)
     for name, table in source.tables.items():
         if name not in used and name not in plan.ignored_tables:
             rows = "" if table.row_count is None else f" ({table.row_count:,} rows)"

@@ -9,7 +9,7 @@ from transhume.cli.output import Output
 
 @click.command("init")
 @click.argument("folder", default=".", metavar="[DIR]")
-@click.option("--source", required=True, help="URL of the source: sqlite:///legacy.db, postgresql://user@host/db ...")
+@click.option("--source", required=True, help="URL of the source: sqlite:///legacy.db, mysql://user@host/db ...")
 @click.option("--target", required=True, help="URL of the target: postgresql://user@host/db?schema=x ...")
 @click.option("--name", help="What the migration is called; without it, as the folder is.")
 @click.pass_obj

@@ -241,6 +241,7 @@ class MappingScope:
         reasons = [
             Reason(self.bind(_is(odd_class, "invalid")), f"bad_encoding:{name}"),
             Reason(self.bind(_is(odd_class, "blob")), f"blob:{name}"),
+            Reason(self.bind(_is(odd_class, "refused")), f"bad_value:{name}"),
         ]
         if place.table.table.located:
             reasons.append(Reason(self.bind(_is(odd_class, LINE_CLASS)), f"bad_line:{place.table.table.name}"))

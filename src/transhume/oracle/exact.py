@@ -26,7 +26,7 @@ _EXACT_IN_DOUBLE = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """A value whose class is not its column's: `integer`, `real`, `text`, `blob`, `invalid` or `line`, and its bytes.
+    """A value whose class is not its column's, as `batches.ODD_TYPE` lists them, and its bytes.
 
     The bytes are those of `batches.ODD_TYPE`: digits, repr or text as UTF-8; the raw bytes of the others.
     """

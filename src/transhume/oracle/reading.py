@@ -353,7 +353,7 @@ def _odd(odd: Odd, aim: LogicalType, name: str, table: str) -> Outcome:
         return Outcome(None, (f"bad_line:{table}",))
     if odd.storage == "blob":
         return Outcome(None, (f"blob:{name}",))
-    if not reads_text(aim):
+    if odd.storage == "refused" or not reads_text(aim):
         return Outcome(None, (f"bad_value:{name}",))
     return convert(odd.content.decode(), TEXT, aim, name)
 

@@ -71,7 +71,7 @@ def draft(
     if not target.tables:
         drafts = created_drafts(source, ours, matching.lonely_sources)
         matching = Matching((), matching.scores, (), (), matching.ignored)
-    return Draft(matching, tuple(drafts), source.one_instant)
+    return Draft(matching, tuple(drafts), source.are_of_one_instant(source.tables))
 
 
 def _look(

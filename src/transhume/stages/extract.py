@@ -77,7 +77,7 @@ def _extract_anew(context: WorkContext) -> Iterator[Event]:
             {
                 "instant": snapshot.instant,
                 "tables": context.source_tables(),
-                "one_instant": context.source_catalog.one_instant,
+                "one_instant": context.source_catalog.are_of_one_instant(context.source_tables()),
             },
         )
         # First, because what is wrong there is known before a large source is read.

@@ -20,7 +20,7 @@ from transhume.facts import Catalog
 from transhume.plan.model import Plan
 from transhume.version import __version__
 
-_OWN = {"sqlite": "sqlite", "postgresql": "postgres", "postgres": "postgres", "iceberg": "spark"}
+_OWN = {"sqlite": "sqlite", "postgresql": "postgres", "postgres": "postgres", "mysql": "mysql", "iceberg": "spark"}
 """Scheme of a system to the dialect in which its rows are read by hand; a lake's by Spark."""
 _TIMES_AS_TEXT = frozenset({"sqlite", "mysql", "mariadb"})
 _NAME_MAX = 60

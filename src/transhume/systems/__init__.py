@@ -36,12 +36,15 @@ _POSTGRES = System(
     source_backup="transhume.systems.postgres.backup:open_source_backup",
     target_backup="transhume.systems.postgres.backup:open_target_backup",
 )
+_MYSQL = System("transhume.systems.mysql.source:open_source", None, "mysql")
 SYSTEMS: dict[str, System] = {
     "sqlite": System(
         "transhume.systems.sqlite.source:open_source", None, source_backup="transhume.systems.sqlite.backup:open_backup"
     ),
     "postgresql": _POSTGRES,
     "postgres": _POSTGRES,
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
     "files": System("transhume.systems.files.source:open_source", None),
     "iceberg": System(
         None,

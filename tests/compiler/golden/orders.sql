@@ -24,11 +24,11 @@ SELECT
   "_row",
   "shop" AS "_k0",
   "number" AS "_k1",
-  CASE WHEN "v29" THEN 'filtered' WHEN "v30" THEN 'rejected' ELSE 'loaded' END AS "_fate",
+  CASE WHEN "v30" THEN 'filtered' WHEN "v31" THEN 'rejected' ELSE 'loaded' END AS "_fate",
   CASE
-    WHEN NOT "v29"
+    WHEN NOT "v30"
     THEN CASE
-      WHEN "v30"
+      WHEN "v31"
       THEN JOIN_REASONS(
         CASE WHEN (
           "shop" IS NULL
@@ -38,9 +38,9 @@ SELECT
         ) OR (
           "v9" IS NULL
         ) THEN 'null_key:number' END,
-        CASE WHEN COALESCE("v26", FALSE) THEN 'ambiguous:price' END,
+        CASE WHEN COALESCE("v27", FALSE) THEN 'ambiguous:price' END,
         CASE WHEN (
-          "v27" IS NULL
+          "v28" IS NULL
         ) THEN 'no_match:price' END,
         CASE
           WHEN (
@@ -57,22 +57,24 @@ SELECT
         END,
         CASE WHEN "v14" THEN 'bad_encoding:quantity' END,
         CASE WHEN "v15" THEN 'blob:quantity' END,
+        CASE WHEN "v16" THEN 'bad_value:quantity' END,
         CASE
-          WHEN COALESCE(NOT FITS_INT("quantity"), FALSE) OR COALESCE(NOT FITS_INT("v16"), FALSE)
+          WHEN COALESCE(NOT FITS_INT("quantity"), FALSE) OR COALESCE(NOT FITS_INT("v17"), FALSE)
           THEN 'out_of_range:quantity'
         END,
-        CASE WHEN "v17" THEN 'bad_integer:quantity' END,
+        CASE WHEN "v18" THEN 'bad_integer:quantity' END,
         CASE
           WHEN (
-            "v19" IS NULL
+            "v20" IS NULL
           )
           AND (
             NOT COALESCE(
               "v14"
               OR "v15"
+              OR "v16"
               OR COALESCE(NOT FITS_INT("quantity"), FALSE)
-              OR "v17"
-              OR COALESCE(NOT FITS_INT("v16"), FALSE),
+              OR "v18"
+              OR COALESCE(NOT FITS_INT("v17"), FALSE),
               FALSE
             )
           )
@@ -86,30 +88,30 @@ SELECT
               "client" IS NULL
             )
           ) AND (
-            "v23" IS NULL
+            "v24" IS NULL
           )
           THEN 'orphan:client'
         END,
         CASE WHEN (
-          "v23" = 'rejected'
+          "v24" = 'rejected'
         ) THEN 'parent_rejected:client' END,
         CASE WHEN (
-          "v23" = 'filtered'
+          "v24" = 'filtered'
         ) THEN 'parent_filtered:client' END,
         CASE WHEN (
-          "v23" = 'deduplicated'
+          "v24" = 'deduplicated'
         ) THEN 'parent_deduplicated:client' END,
         CASE WHEN COALESCE(NOT (
-          "v28" > 0
+          "v29" > 0
         ), FALSE) THEN 'check:some' END
       )
     END
   END AS "_reasons",
   "v10" AS "order_uuid",
-  "v19" AS "quantity",
+  "v20" AS "quantity",
   "note",
-  "v21" AS "amount",
-  "v25" AS "client_uuid"
+  "v22" AS "amount",
+  "v26" AS "client_uuid"
 FROM (
   SELECT
     "_row",
@@ -124,14 +126,15 @@ FROM (
     "v15",
     "v16",
     "v17",
-    "v19",
-    "v21",
-    "v23",
-    "v25",
+    "v18",
+    "v20",
+    "v22",
+    "v24",
     "v26",
     "v27",
     "v28",
     "v29",
+    "v30",
     COALESCE(
       (
         "shop" IS NULL
@@ -139,9 +142,9 @@ FROM (
       OR (
         "number" IS NULL
       )
-      OR COALESCE("v26", FALSE)
+      OR COALESCE("v27", FALSE)
       OR (
-        "v27" IS NULL
+        "v28" IS NULL
       )
       OR (
         "v9" IS NULL
@@ -151,11 +154,12 @@ FROM (
       )
       OR "v14"
       OR "v15"
+      OR "v16"
       OR COALESCE(NOT FITS_INT("quantity"), FALSE)
-      OR "v17"
-      OR COALESCE(NOT FITS_INT("v16"), FALSE)
+      OR "v18"
+      OR COALESCE(NOT FITS_INT("v17"), FALSE)
       OR (
-        "v19" IS NULL
+        "v20" IS NULL
       )
       OR COALESCE(HAS_NUL("note"), FALSE)
       OR COALESCE(CODE_POINTS("note") > 20, FALSE)
@@ -165,22 +169,22 @@ FROM (
         )
       )
       AND (
-        "v23" IS NULL
+        "v24" IS NULL
       )
       OR (
-        "v23" = 'rejected'
+        "v24" = 'rejected'
       )
       OR (
-        "v23" = 'filtered'
+        "v24" = 'filtered'
       )
       OR (
-        "v23" = 'deduplicated'
+        "v24" = 'deduplicated'
       )
       OR COALESCE(NOT (
-        "v28" > 0
+        "v29" > 0
       ), FALSE),
       FALSE
-    ) AS "v30"
+    ) AS "v31"
   FROM (
     SELECT
       "_row",
@@ -195,24 +199,26 @@ FROM (
       "v15",
       "v16",
       "v17",
-      "v19",
-      "v21",
-      "v23",
-      "v25",
+      "v18",
+      "v20",
+      "v22",
+      "v24",
       "v26",
       "v27",
+      "v28",
       CASE
         WHEN NOT COALESCE(
           "v14"
           OR "v15"
+          OR "v16"
           OR COALESCE(NOT FITS_INT("quantity"), FALSE)
-          OR "v17"
-          OR COALESCE(NOT FITS_INT("v16"), FALSE),
+          OR "v18"
+          OR COALESCE(NOT FITS_INT("v17"), FALSE),
           FALSE
         )
-        THEN "v19"
-      END AS "v28",
-      "v29"
+        THEN "v20"
+      END AS "v29",
+      "v30"
     FROM (
       SELECT
         "_row",
@@ -227,13 +233,14 @@ FROM (
         "v15",
         "v16",
         "v17",
-        COALESCE("v11", "v18") AS "v19",
-        "v21",
-        "v23",
-        "v25",
+        "v18",
+        COALESCE("v11", "v19") AS "v20",
+        "v22",
+        "v24",
         "v26",
         "v27",
-        "v29"
+        "v28",
+        "v30"
       FROM (
         SELECT
           "_row",
@@ -248,20 +255,21 @@ FROM (
           "v14",
           "v15",
           "v16",
+          "v17",
           (
             NOT (
               "v13" IS NULL
             )
           ) AND (
-            "v16" IS NULL
-          ) AS "v17",
-          CASE WHEN FITS_INT("v16") THEN CAST("v16" AS INT) END AS "v18",
-          "v21",
-          "v23",
-          "v25",
+            "v17" IS NULL
+          ) AS "v18",
+          CASE WHEN FITS_INT("v17") THEN CAST("v17" AS INT) END AS "v19",
+          "v22",
+          "v24",
           "v26",
           "v27",
-          "v29"
+          "v28",
+          "v30"
         FROM (
           SELECT
             "_row",
@@ -279,13 +287,14 @@ FROM (
             "v13",
             COALESCE("v12" = 'invalid', FALSE) AS "v14",
             COALESCE("v12" = 'blob', FALSE) AS "v15",
-            PARSE_INTEGER("v13") AS "v16",
-            "v21",
-            "v23",
-            CASE WHEN "v23" = 'loaded' THEN "v24" ELSE NULL END AS "v25",
-            "v26",
+            COALESCE("v12" = 'refused', FALSE) AS "v16",
+            PARSE_INTEGER("v13") AS "v17",
+            "v22",
+            "v24",
+            CASE WHEN "v24" = 'loaded' THEN "v25" ELSE NULL END AS "v26",
             "v27",
-            "v29"
+            "v28",
+            "v30"
           FROM (
             SELECT
               "l0"."_row",
@@ -298,19 +307,19 @@ FROM (
               CASE WHEN FITS_INT("l0"."quantity") THEN CAST("l0"."quantity" AS INT) END AS "v11",
               ODD_CLASS("l0"."_odd", 'quantity') AS "v12",
               ODD_TEXT("l0"."_odd", 'quantity') AS "v13",
-              NOT COALESCE("l0"."cancelled" = FALSE, FALSE) AS "v29",
-              "r20"."amount" AS "v21",
-              "r20"."_k_many" AS "v26",
-              "r20"."_k0" AS "v27",
-              "r22"."fate" AS "v23",
-              "r22"."uuid" AS "v24"
+              NOT COALESCE("l0"."cancelled" = FALSE, FALSE) AS "v30",
+              "r21"."amount" AS "v22",
+              "r21"."_k_many" AS "v27",
+              "r21"."_k0" AS "v28",
+              "r23"."fate" AS "v24",
+              "r23"."uuid" AS "v25"
             FROM PARQUET_FILES(
               'extract_1_0.parquet'
             ) AS "l0"
             LEFT JOIN PARQUET_FILES(
               'join_price_orders.parquet'
-            ) AS "r20"
-              ON "r20"."_k0" = "l0"."item"
+            ) AS "r21"
+              ON "r21"."_k0" = "l0"."item"
             LEFT JOIN (
               SELECT
                 *,
@@ -318,8 +327,8 @@ FROM (
               FROM PARQUET_FILES(
                 'parents_clients.parquet'
               ) AS "every"
-            ) AS "r22"
-              ON "r22"."k0 as text" = "l0"."client"
+            ) AS "r23"
+              ON "r23"."k0 as text" = "l0"."client"
           ) AS "l1"
         ) AS "l2"
       ) AS "l3"

@@ -10,7 +10,7 @@ from transhume.rules.rule import Rule
 from transhume.schema import Kind, LogicalType
 from transhume.words import counted
 
-_SYSTEMS = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "iceberg": "Apache Iceberg"}
+_SYSTEMS = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL or MariaDB", "iceberg": "Apache Iceberg"}
 _TYPE_NOTES = {
     Kind.UUID: "UUIDs are kept as UUIDs (RFC 9562), made so that the same row always gets the same one.",
     Kind.TIMESTAMPTZ: "Instants are kept in UTC to the microsecond; nothing is rounded.",
