@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transhume.batches import StagedBatch, TargetTable
+from transhume.batches import StagedBatch, TargetTable, row_numbers
 from transhume.checks.references import references
 from transhume.schema import physical_names
 from transhume.stages.context import RunContext
@@ -38,7 +38,7 @@ def write_links(context: RunContext, table: TargetTable, rows: pa.Table, line: S
     kept = rows.select(list(names)).rename_columns(list(names.values()))
     left_out = line.left_out
     if left_out:
-        places = pa.array(range(rows.num_rows))
+        places = row_numbers(0, rows.num_rows)
         kept = kept.filter(pc.invert(pc.is_in(places, value_set=pa.array(left_out, places.type))))
     return write_private_parquet(context.folder.work / links_path(context, table, line.batch.index), kept)
 

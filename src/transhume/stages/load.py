@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transhume.batches import BatchId, Event, Segment, StagedBatch, TargetTable
+from transhume.batches import BatchId, Event, Segment, StagedBatch, TargetTable, row_numbers
 from transhume.checks.counts import BUCKETS
 from transhume.errors import CheckFailed
 from transhume.plan.model import TableMapping
@@ -171,7 +171,7 @@ def _buckets(result: pa.Table, line: StagedBatch) -> pa.Array:
     }
     for name, positions in told.items():
         if positions:
-            rows = pa.array(range(len(buckets)))
+            rows = row_numbers(0, len(buckets))
             here = pc.is_in(rows, value_set=loaded.take(pa.array(positions)).cast(rows.type))
             buckets = pc.if_else(here, name, buckets)
     return buckets

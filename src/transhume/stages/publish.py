@@ -12,10 +12,10 @@ from transhume.stages.context import RunContext
 from transhume.systems.permission import Permission
 from transhume.systems.system import PublishedTable
 
-_AHEAD_SHARE = 0.1
-"""Of a run's rows, how many may be to come yet when the target begins to prepare the publishing.
+_AHEAD_ROWS_MAX = 2_000_000
+"""How many of a run's rows may be to come yet when the target begins to prepare the publishing.
 
-The open transaction keeps the server from cleaning up behind others, so it is not begun hours before.
+The open transaction keeps the server from cleaning up behind others, so it is begun seconds before, not hours.
 """
 
 
@@ -31,8 +31,7 @@ class Publishing:
         self._permission = Permission()
         self._publisher = ThreadPoolExecutor(1, "publish")
         self._publishing: Future[Sequence[PublishedTable]] | None = None
-        self._rows = {table.mapping: _rows_of(context, table) for table in order}
-        self._rows_left = sum(self._rows.values())
+        self._rows_left = {table.mapping: _rows_of(context, table) for table in order}
 
     def __enter__(self) -> Self:
         """Begin nothing yet."""
@@ -44,12 +43,18 @@ class Publishing:
             self._permission.refuse(problem)
         self._publisher.shutdown()
 
-    def add_whole(self, mapping: str) -> None:
-        """Say that this mapping is staged; the target begins to prepare once most of the run's rows are."""
-        self._permission.add_whole(mapping)
-        rows = sum(self._rows.values())
-        self._rows_left -= self._rows[mapping]
-        if self._rows_left <= rows * _AHEAD_SHARE:
+    def tell(self, event: Event) -> None:
+        """Hear what happened while rows are staged; the target begins to prepare once few of them are left."""
+        mapping = str(event.fields.get("mapping"))
+        if event.kind == "batch_compared":
+            self._permission.add_compared(mapping, int(event.fields["batch"]))
+            self._rows_left[mapping] -= int(event.fields["rows"])
+        elif event.kind == "table_staged":
+            self._permission.add_whole(mapping)
+            self._rows_left[mapping] = 0
+        else:
+            return
+        if sum(self._rows_left.values()) <= _AHEAD_ROWS_MAX:
             self._begin()
 
     def finish(self, checks: Iterator[Event]) -> Iterator[Event]:

@@ -37,8 +37,9 @@ def run(context: RunContext) -> Iterator[Event]:
         for group in () if is_published else groups:
             yield from group_keys(context, group)
             for name in group:
-                yield from load_mapping(context, context.plan.tables[name])
-                publishing.add_whole(name)
+                for event in load_mapping(context, context.plan.tables[name]):
+                    yield event
+                    publishing.tell(event)
                 yield from parent_keys(context, context.plan.tables[name])
         # What people read is written while the target works; it is there also where a check stops the run.
         with ThreadPoolExecutor(1, "rejects") as people:

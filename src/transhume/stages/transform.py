@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from transhume import operations as op
-from transhume.batches import Segment
+from transhume.batches import Segment, row_numbers
 from transhume.compiler import compile_transform
 from transhume.dialects import DIALECTS
 from transhume.errors import CheckFailed
@@ -126,7 +126,7 @@ def _in_order(result: pa.Table, made: Transformed) -> pa.Table:
     Raises: CheckFailed unless they are the rows of the segment, each once.
     """
     segment = made.segment
-    expected = pa.array(range(segment.first_row, segment.first_row + segment.row_count), pa.int64())
+    expected = row_numbers(segment.first_row, segment.row_count)
     if result[ROW].combine_chunks() == expected:
         return result
     result = result.take(pc.sort_indices(result[ROW]))

@@ -166,7 +166,7 @@ class TargetRun(Protocol):
         """Make all staged rows of all tables visible at one instant, parents before children, ledger included.
 
         Nothing is visible before `permission` is given (None: it is); until then only what is in nobody's way may be
-        prepared, of mappings that are whole. Raises what it is refused for, nothing changed then. May go on beside
+        prepared, of batches that are ready. Raises what it is refused for, nothing changed then. May go on beside
         every other call but `verify`.
         Rows that are replaced are kept whole, as they were, in the same transaction.
         A row whose key somebody inserted since it was staged, or a row to be replaced that somebody changed since it

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from transhume.batches import OddValue, odd_array
+from transhume.batches import OddValue, odd_array, row_numbers
 
 
 @dataclass(slots=True)
@@ -51,6 +51,6 @@ def _cut(batch: pa.RecordBatch, rows_max: int, bytes_max: int) -> Iterator[pa.Re
 
 
 def _numbered(schema: pa.Schema, waiting: list[pa.RecordBatch], first_row: int, rows: int) -> pa.RecordBatch:
-    numbers = pa.array(range(first_row, first_row + rows), pa.int64())
+    numbers = row_numbers(first_row, rows)
     columns = [pa.concat_arrays([batch.column(place) for batch in waiting]) for place in range(len(schema) - 1)]
     return pa.RecordBatch.from_arrays([numbers, *columns], schema=schema)

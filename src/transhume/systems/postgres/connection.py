@@ -115,9 +115,10 @@ class Session:
         asked until the old transaction has ended, so `work` never meets a ledger that may still change.
         Raises: SystemUnavailable, SystemRefused; whatever `work` raises, after rolling back.
         """
-        begin = sql.SQL("BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = 0").format(
-            sql.Literal(f"{int(lock_timeout_s * 1000)}ms")
-        )
+        # What others commit meanwhile must be seen, whatever the server's default is.
+        begin = sql.SQL(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = 0"
+        ).format(sql.Literal(f"{int(lock_timeout_s * 1000)}ms"))
         with self._in_use:
             for attempt in range(RETRIES_MAX):
                 connection, transaction = self.connection(), None

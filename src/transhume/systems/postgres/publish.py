@@ -1,16 +1,18 @@
 """Staged rows become visible: one transaction over all tables, and the proof afterwards. No batch is staged here."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from psycopg import errors, sql
 
+from transhume.batches import BatchId
 from transhume.errors import CheckFailed, Finding
 from transhume.schema import ForeignKey
+from transhume.systems.permission import Permission
 from transhume.systems.postgres import before, ddl, faults, fingerprint, ledger
 from transhume.systems.postgres.connection import WatchedConnection
 from transhume.systems.postgres.ledger import Hold
-from transhume.systems.postgres.stage import MISMATCHES_MAX, Stage, schema_name
+from transhume.systems.postgres.stage import MISMATCHES_MAX, Stage, schema_name, table_name
 from transhume.systems.system import Mismatch, PublishedTable
 from transhume.systems.undo import Fingerprint
 
@@ -18,6 +20,8 @@ _MEMORY = "SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '256MB'
 """Per statement under way, so that joins of a batch and the building of one key stay in memory."""
 
 
+_STILL_HERE_S = 60.0
+"""How often a transaction that waits says that it is still wanted: a session that is idle for long is ended."""
 _JOINED_MAX = 64
 """Stage tables that one statement reads: each holds a lock, and more joins than needed read the target again."""
 
@@ -35,12 +39,12 @@ def publish(
     hold: Hold,
     schema: str,
     stages: Sequence[Stage],
-    wait: Callable[[str | None], None] = lambda _: None,
+    permission: Permission,
 ) -> list[PublishedTable]:
     """Move every staged row of every table into place, within the transaction under way.
 
     Shape: `stages` stand in reference order, parents first. Readers see none of it before the commit.
-    `wait` returns when this mapping is sealed, or, asked with None, when the whole may be committed.
+    `permission` says what is ready, and when the whole may be committed.
     Idempotent: a run that the ledger calls published is reported, not repeated.
     Raises: KeysAppeared; CheckFailed for a reference or constraint that does not hold.
     """
@@ -58,7 +62,7 @@ def publish(
     for stage in created:
         connection.execute(ddl.create_table(schema, stage.table))
     if is_alone(stages):
-        staged = _fill_own(connection, schema, stages, wait)
+        staged = _fill_own(connection, schema, stages, permission)
     else:
         staged = {stage.table.mapping: _sealed_rows(connection, stage) for stage in stages}
         _lock(connection, schema, stages, staged)
@@ -68,7 +72,8 @@ def publish(
             _require_same_types(connection, stage)
             _bring(connection, stage, staged[stage.table.mapping])
         _constrain(connection, schema, created)
-    wait(None)
+    while not permission.wait(_STILL_HERE_S):
+        connection.execute("SELECT")
     for stage in stages:
         connection.execute(
             """
@@ -92,7 +97,7 @@ def publish(
 
 
 def _fill_own(
-    connection: WatchedConnection, schema: str, stages: Sequence[Stage], wait: Callable[[str | None], None]
+    connection: WatchedConnection, schema: str, stages: Sequence[Stage], permission: Permission
 ) -> dict[str, int]:
     """Fill tables that are all the run's own, each as soon as it may be, with keys and references; return their rows.
 
@@ -102,10 +107,8 @@ def _fill_own(
     left = Counter(stage.table.table.name for stage in stages)
     waiting: list[tuple[Stage, ForeignKey]] = []
     for stage in stages:
-        wait(stage.table.mapping)
-        staged[stage.table.mapping] = _sealed_rows(connection, stage)
+        staged[stage.table.mapping] = _insert_as_ready(connection, stage, permission)
         _remember_what_was(connection, [stage])
-        _bring(connection, stage, staged[stage.table.mapping])
         left[stage.table.table.name] -= 1
         if not left[stage.table.table.name]:
             _add_keys(connection, schema, stage)
@@ -114,6 +117,36 @@ def _fill_own(
             waiting = [each for each in waiting if each not in ready]
             _add_references(connection, schema, ready)
     return staged
+
+
+def _insert_as_ready(connection: WatchedConnection, stage: Stage, permission: Permission) -> int:
+    """Insert the batches of a mapping into a table of the run's own as they become ready; return the rows of all."""
+    mapping, inserted = stage.table.mapping, 0
+    done: list[str] = []
+    is_whole = False
+    while not is_whole:
+        ready, is_whole = permission.wait_for_rows(mapping, len(done), _STILL_HERE_S)
+        for batch in ready:
+            done.append(table_name(BatchId(mapping, batch)))
+            inserted += connection.execute(_insertion(stage, done[-1])).rowcount
+        if not ready:
+            connection.execute("SELECT")
+    rows = _sealed_rows(connection, stage)
+    # Batches of an earlier process are ready, and nobody says so.
+    for name in ledger.stage_tables(connection, stage.run, mapping):
+        if name not in done:
+            inserted += connection.execute(_insertion(stage, name)).rowcount
+    _require_count(stage, rows, inserted, "inserted")
+    return rows
+
+
+def _insertion(stage: Stage, name: str) -> sql.Composed:
+    return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} s").format(
+        ddl.qualified(stage.target_schema, stage.table.table.name),
+        ddl.names(stage.columns),
+        stage.values("s"),
+        ddl.qualified(schema_name(stage.run), name),
+    )
 
 
 def is_alone(stages: Sequence[Stage]) -> bool:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from psycopg import sql
 
-from transhume.batches import OddValue, extract_schema, odd_array
+from transhume.batches import OddValue, extract_schema, odd_array, row_numbers
 from transhume.errors import SystemRefused, SystemUnavailable
 from transhume.facts import Catalog
 from transhume.schema import BYTES, Column, Table
@@ -236,7 +236,7 @@ def _batch(
     if found.num_rows != row_count:
         message = f"the server sent {row_count} rows, {found.num_rows} were read; nothing of them is used; report this"
         raise SystemRefused(message)
-    arrays = [pa.array(range(first_row, first_row + row_count), pa.int64())]
+    arrays = [row_numbers(first_row, row_count)]
     odd: dict[str, dict[int, OddValue]] = {}
     for name, column in zip(names, columns, strict=False):
         array = found.column(name).combine_chunks()

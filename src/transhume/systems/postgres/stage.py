@@ -11,7 +11,7 @@ from psycopg import errors, sql
 from psycopg.pq import ExecStatus
 from psycopg.waiting import Wait
 
-from transhume.batches import BatchId, StagedBatch, TargetTable
+from transhume.batches import BatchId, StagedBatch, TargetTable, row_numbers
 from transhume.facts import Catalog
 from transhume.systems.postgres import ddl, ledger, unwire, wire
 from transhume.systems.postgres.connection import WatchedConnection
@@ -224,7 +224,7 @@ class Stage:
         gone = line.left_out
         sent, digest = self._sent.pop(line.batch.index, (None, ""))
         if gone and rows.num_rows != line.row_count:
-            kept = pc.invert(pc.is_in(pa.array(range(rows.num_rows)), pa.array(gone, pa.int64())))
+            kept = pc.invert(pc.is_in(row_numbers(0, rows.num_rows), pa.array(gone, pa.int64())))
             rows = rows.filter(kept)
         statement = sql.SQL("COPY {} TO STDOUT (FORMAT binary)").format(self.place(line.batch))
         with connection.cursor() as cursor, cursor.copy(statement):

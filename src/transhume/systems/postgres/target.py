@@ -44,10 +44,6 @@ def open_target(url: str, base: Path | None = None) -> "PostgresTarget":  # noqa
     return PostgresTarget(url, parse_url(url))
 
 
-_STILL_HERE_S = 60.0
-"""How often a transaction that waits for its permission says that it is still wanted."""
-
-
 class PostgresTarget:
     """One schema of one database, which need not exist yet."""
 
@@ -272,12 +268,8 @@ class PostgresRun:
             allowed.wait()
 
         def work(connection: WatchedConnection) -> list[PublishedTable]:
-            def wait(whole: str | None = None) -> None:
-                while not allowed.wait(_STILL_HERE_S, whole=whole):
-                    connection.execute("SELECT")  # a session that is idle for long is ended
-
             connection.is_given_up = lambda: allowed.is_refused
-            return publish.publish(connection, self._hold, self._address.schema, stages, wait)
+            return publish.publish(connection, self._hold, self._address.schema, stages, allowed)
 
         try:
             published = self._publisher.transact(work, where=where)

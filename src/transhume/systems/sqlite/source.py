@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from transhume.batches import extract_schema
+from transhume.batches import extract_schema, row_numbers
 from transhume.errors import SystemRefused, UsageError
 from transhume.facts import Catalog
 from transhume.schema import Table
@@ -147,5 +147,5 @@ class SqliteSnapshot:
 
 def _batch(schema: pa.Schema, held: list[Part], first_row: int, row_count: int) -> pa.RecordBatch:
     joined = [pa.concat_arrays([part[index] for part in held]) for index in range(len(held[0]))]
-    numbers = pa.array(range(first_row, first_row + row_count), pa.int64())
+    numbers = row_numbers(first_row, row_count)
     return pa.RecordBatch.from_arrays([numbers, *joined], schema=schema)
