@@ -165,6 +165,9 @@ class TargetTable:
     key: tuple[str, ...]
     create: bool
     on_conflict: OnConflict = "error"
+    replaces: str | None = None
+    """Of a run that truncates and reloads: the fingerprint that the table has in the verified snapshot, and must have
+    when its rows leave. None: the rows that are there stay."""
 
     @property
     def arrow_schema(self) -> pa.Schema:

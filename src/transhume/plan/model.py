@@ -240,6 +240,8 @@ class Plan(BaseModel):
     lookups: dict[str, LookupField] = {}
     tables: Annotated[dict[str, TableMapping], BeforeValidator(with_name), Field(min_length=1)]
     ignored_tables: Names = ()
+    load: Literal["append", "replace"] = "append"
+    """`replace`: every row of the target tables leaves in the transaction in which the run's rows come."""
     environments: dict[str, Environment] = {}
     schedule: Schedule = Schedule()
     people: dict[str, Any] = {}

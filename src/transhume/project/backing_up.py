@@ -142,8 +142,17 @@ def preview_restore(place: Workplace, run: str | None) -> SnapshotPreview:
     return SnapshotPreview(manifest.name, manifest.made_at, manifest.target, name, dict(part.fingerprints), dict(now))
 
 
-def restore_snapshot(place: Workplace, run: str | None, cause: str, listener: Listener | None) -> RestoreResult:
-    """Bring the target's tables back from the snapshot from before a run; see `Project.restore_snapshot`."""
+def restore_snapshot(
+    place: Workplace,
+    run: str | None,
+    cause: str,
+    listener: Listener | None,
+    expected: Mapping[str, str] | None = None,
+) -> RestoreResult:
+    """Bring the target's tables back from the snapshot from before a run; see `Project.restore_snapshot`.
+
+    `expected`: fingerprints that the tables must have now. Raises: Refused where they have others.
+    """
     plan = place.plan()
     with place.lock():
         manifest = _chosen(place, plan, run)
@@ -161,7 +170,7 @@ def restore_snapshot(place: Workplace, run: str | None, cause: str, listener: Li
         started = monotonic()
         identity = RunIdentity(f"restore_{manifest.name}_{secrets.token_hex(3)}", "", __version__, holder())
         try:
-            done = target.restore(folder, part, identity)
+            done = target.restore(folder, part, identity, expected)
         finally:
             target.close()
         duration_s = round(monotonic() - started, 3)

@@ -90,7 +90,12 @@ def go(opened: ScratchPlace, subset: Subset | None, seed: int, listener: Listene
         known = undo_references(systems.plan, systems.tables)
     names = [table.table.name for table in tables]
     rows = subset.rows if subset is not None and subset.rows is not None else ROWS
-    notes = opened.scratch_place.make(names, known, rows, seed)
+    replaces = super(ScratchPlace, opened).plan().load == "replace"
+    notes = list(opened.scratch_place.make(names, known, 0 if replaces else rows, seed))
+    if replaces:
+        notes.append(
+            "load: replace goes into empty tables here; its undo, the return of the snapshot, is tried when it is made"
+        )
     hear(listener, Event("scratch_made", {"scratch": opened.scratch_place.name}))
     practice = Drill(opened.scratch_place, tables, seed)
     practice.remember()

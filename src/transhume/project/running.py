@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from transhume.batches import Event
-from transhume.errors import CheckFailed, Finding, SystemRefused, TranshumeError
+from transhume.errors import CheckFailed, Finding, SystemRefused, TranshumeError, UsageError
 from transhume.faults import reach
 from transhume.journal import ANCHORED, Journal
 from transhume.plan.lock import plan_content
@@ -15,10 +15,11 @@ from transhume.project.approving import require_approval
 from transhume.project.gates import plan_of_phase, require_gate
 from transhume.project.replaying import replay_of
 from transhume.project.results import RunResult, result_of
-from transhume.project.standing_backup import require_backup
-from transhume.project.workplace import Listener, Workplace
-from transhume.stages.binding import has_extract, has_unfinished, holder, open_run, require_journals
+from transhume.project.standing_backup import replacing, require_backup
+from transhume.project.workplace import Listener, Systems, Workplace
+from transhume.stages.binding import Binding, has_extract, has_unfinished, holder, open_run, require_journals
 from transhume.stages.context import Limits, RunContext, RunFolder
+from transhume.stages.replay import Replay
 from transhume.stages.run import run as run_stages
 from transhume.stages.subset import Subset
 from transhume.stages.target_tables import keep_tables
@@ -57,12 +58,8 @@ def run(
             listed = [Finding("refused", "error", sentence) for sentence in refusals]
             message = f"the target cannot take these tables exactly ({len(refusals)} reasons); nothing was written"
             raise SystemRefused(message, listed)
-        binding = systems.binding()
-        if subset is not None:
-            binding = replace(binding, subset=str(subset))
         replay = replay_of(place, systems, repaired) if repaired else None
-        if replay is not None:
-            binding = replace(binding, replay=str(replay))
+        binding = _bound(systems, subset, replay)
         if not fresh:
             require_journals(place.runs, systems.target)
         # A run that goes on went through its gate and has a backup behind it or not: what it wrote since is in none.
@@ -75,16 +72,18 @@ def run(
             folder.make()
             identity = RunIdentity(root.name, binding.plan_hash, __version__, holder())
             tell = teller(journal, listener)
+            behind = str(journal.entries[0].event.fields.get("backup", "")) if resumed else backup
+            held = replacing(place, systems, behind)
             if resumed:
                 tell(Event("run_resumed", {"run": identity.run, "holder": identity.holder}))
             else:
                 fields = {"run": identity.run, "holder": identity.holder, "binding": binding.to_dict()}
-                kept = keep_tables(folder, plan, systems.tables)
+                kept = keep_tables(folder, plan, held.tables)
                 tell(Event("run_started", {**fields, "tables_sha256": kept, "backup": backup}))
                 if plan.phase:
                     told = [{"condition": each.name, "evidence": each.evidence} for each in gate]
                     tell(Event("gate_passed", {"phase": plan.phase, "conditions": told}))
-            with place.held_run(systems, journal, folder, identity, limits, subset, replay) as context:
+            with place.held_run(held, journal, folder, identity, limits, subset, replay) as context:
                 _go(context, tell)
         finally:
             journal.close()
@@ -110,6 +109,17 @@ def _go(context: RunContext, tell: Listener) -> None:
     except TranshumeError as problem:
         tell(Event("run_stopped", {"error": type(problem).__name__}))
         raise
+
+
+def _bound(systems: Systems, subset: Subset | None, replay: Replay | None) -> Binding:
+    """Return what the run is bound to. Raises: UsageError for a part that would replace everything."""
+    binding = systems.binding()
+    if subset is not None:
+        if systems.plan.load == "replace":
+            message = "'load: replace' brings all rows or none: a part would take the place of everything"
+            raise UsageError(message)
+        binding = replace(binding, subset=str(subset))
+    return binding if replay is None else replace(binding, replay=str(replay))
 
 
 def teller(journal: Journal, listener: Listener | None) -> Listener:

@@ -62,11 +62,12 @@ class ScratchPlace(Workplace):
         return False
 
     def plan(self) -> Plan:
-        """Return the plan without limits of rejects."""
+        """Return the plan without limits of rejects; nothing is replaced in a scratch place."""
         plan = super().plan()
         tables = {name: each.model_copy(update={"max_rejects": None}) for name, each in plan.tables.items()}
         defaults = plan.defaults.model_copy(update={"max_rejects": _NO_LIMIT})
-        return plan.model_copy(update={"tables": tables, "defaults": defaults})
+        # The scratch tables are empty then (`drilling.go`), so that both ways of loading are the same.
+        return plan.model_copy(update={"tables": tables, "defaults": defaults, "load": "append"})
 
     def target(self, plan: Plan) -> Target:
         """Open the scratch place."""

@@ -1,6 +1,6 @@
 """Which backup stands behind a run: found among those made, held against what source and target are now."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transhume.batches import Event
@@ -10,6 +10,8 @@ from transhume.project.workplace import Listener, Systems, Workplace
 from transhume.stages.backup import Manifest, backup_folders, damages, read_manifest
 from transhume.systems import open_source_backup, open_target_backup
 from transhume.systems.backup import ABSENT, SIGN, Backup, TargetBackup
+
+REQUIRED = "the plan requires a verified backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,20 @@ def standing_backup(place: Workplace, systems: Systems) -> StandingBackup:
     return StandingBackup(manifest, tuple(why), tuple(moved))
 
 
+def replacing(place: Workplace, systems: Systems, backup: str) -> Systems:
+    """Return the systems with tables that know what they must be when their rows leave (`load: replace`).
+
+    Raises: Refused if the backup that stands behind the run is damaged.
+    """
+    if systems.plan.load != "replace" or not place.needs_backup:
+        return systems
+    kept = read_manifest(backups_root(place) / backup).fingerprints("target")
+    tables = {
+        name: replace(table, replaces=kept.get(table.table.name, ABSENT)) for name, table in systems.tables.items()
+    }
+    return replace(systems, tables=tables)
+
+
 def require_backup(place: Workplace, systems: Systems, listener: Listener | None) -> str:
     """Return the name of the backup that stands behind a new run, "" where there is none and the plan allows that.
 
@@ -97,10 +113,12 @@ def require_backup(place: Workplace, systems: Systems, listener: Listener | None
     if not place.needs_backup:
         return ""
     found = standing_backup(place, systems)
-    if found.why_not and systems.plan.rollback.backup == "required":
+    replaces = systems.plan.load == "replace"
+    if found.why_not and (replaces or systems.plan.rollback.backup == "required"):
         which = f"backup '{found.manifest.name}' cannot stand behind this run" if found.manifest else "no backup"
+        wants = "'load: replace' is undone from a verified backup, and there is none" if replaces else REQUIRED
         message = (
-            f"the plan requires a verified backup ({which}: {'; '.join(found.why_not)}); no row was read, nothing was "
+            f"{wants} ({which}: {'; '.join(found.why_not)}); no row was read, nothing was "
             "written. Make one with 'transhume backup'."
         )
         raise Refused(message)

@@ -11,9 +11,11 @@ from transhume.batches import Event
 from transhume.errors import Refused, RollbackStopped, RolledBack, TranshumeError, UsageError
 from transhume.journal import Journal
 from transhume.plan.model import Plan
+from transhume.project.backing_up import restore_snapshot
 from transhume.project.gates import runs_of_phases
 from transhume.project.running import teller
 from transhume.project.scratch_place import remove_leftovers
+from transhume.project.standing_backup import open_backups
 from transhume.project.workplace import Listener, Workplace
 from transhume.report.incident import Incident, incident_notice, post_mortem
 from transhume.stages.binding import changes_since, holder, phase_of, require_known_journal
@@ -21,8 +23,9 @@ from transhume.stages.context import RunFolder
 from transhume.stages.files import write_text
 from transhume.stages.rollback import KEPT_FILE, rollback
 from transhume.stages.target_tables import read_tables
+from transhume.systems.backup import ABSENT, taken_back_report
 from transhume.systems.system import RunIdentity, Target
-from transhume.systems.undo import TargetUndo, UndoChoice, UndoReport, report_of
+from transhume.systems.undo import TargetUndo, UndoChoice, UndoReport, parse_fingerprint, report_of
 from transhume.version import __version__
 
 
@@ -94,6 +97,9 @@ class _Open:
     journal: Journal
     target: Target
     undo: TargetUndo
+    replaced: bool
+    """Whether the run truncated and reloaded its tables."""
+    backup: str
 
 
 def preview_rollback(place: Workplace, run: str | None, choice: UndoChoice) -> RollbackPreview:
@@ -101,6 +107,8 @@ def preview_rollback(place: Workplace, run: str | None, choice: UndoChoice) -> R
     with _open(place, run) as opened:
         report = opened.undo.preview(choice)
         waves = _later_waves(place, opened)
+        if opened.replaced and opened.undo.state == "published":
+            report = replace(report, notes=(*report.notes, _comes_back(opened)))
         return RollbackPreview(
             run=opened.folder.root.name,
             target=opened.target.identity,
@@ -122,11 +130,71 @@ def take_back(
                 "it. Waves go back one after the other, the newest first."
             )
             raise Refused(message)
+        expected = _only_ours(place, opened, choice) if opened.replaced else None
+        name = opened.folder.root.name
+    if expected is not None:
+        return _put_back(place, name, expected, cause, listener)
+    with _open(place, run) as opened:
         tell = teller(opened.journal, listener)
         for told in rollback(opened.undo, opened.folder, choice, cause):
             tell(told)
         report, duration_s = _told(told)
         return _papers(place, opened, report, cause, duration_s)
+
+
+def _comes_back(opened: _Open) -> str:
+    return (
+        f"the run replaced its tables (load: replace): what stood there before comes back from backup '{opened.backup}'"
+    )
+
+
+def _only_ours(place: Workplace, opened: _Open, choice: UndoChoice) -> dict[str, str] | None:
+    """Return the fingerprints of tables that hold the rows of a replacing run and no other, None if it is not visible.
+
+    Raises: Refused where others wrote since: their rows would be lost with the snapshot's return.
+    """
+    if opened.undo.state != "published":
+        return None
+    _, target = open_backups(place, opened.plan)
+    assert target is not None
+    try:
+        now = dict(target.fingerprints())
+    finally:
+        target.close()
+    report = opened.undo.preview(choice)
+    if report.later_runs:
+        message = f"nothing was changed: {'; '.join(report.later_runs)}"
+        raise Refused(message)
+    told = [str(each) for each in report.referring]
+    for table in report.tables:
+        found = None if now[table.table] == ABSENT else parse_fingerprint(now[table.table])
+        others = (0 if found is None else found.rows) - table.removed - table.kept
+        changed = {"added": others, "edited": table.edited, "removed": table.vanished}
+        told += [f"others {word} {rows} rows of '{table.table}'" for word, rows in changed.items() if rows]
+    if told:
+        message = (
+            f"nothing was changed: {'; '.join(told)} since run '{opened.folder.root.name}' replaced the tables, and "
+            f"these rows would be lost when backup '{opened.backup}' comes back. To lose them: transhume rollback "
+            f"{opened.folder.root.name} --restore-snapshot"
+        )
+        raise Refused(message)
+    return now
+
+
+def _put_back(
+    place: Workplace, run: str, expected: dict[str, str], cause: str, listener: Listener | None
+) -> RollbackResult:
+    """Bring back what stood in the tables of a run that replaced them."""
+    done = restore_snapshot(place, run, cause, listener, expected)
+    return RollbackResult(
+        run=run,
+        target=done.target,
+        report=taken_back_report(run, done.tables, f"backup {done.backup}"),
+        duration_s=done.duration_s,
+        kept_file=None,
+        incident=place.out / f"incident-{run}.md",
+        post_mortem=place.out / f"post-mortem-{run}.md",
+    )
 
 
 def taken_back(place: Workplace, run: str, cause: str, listener: Listener | None) -> RolledBack:
@@ -194,7 +262,8 @@ def _open(place: Workplace, run: str | None) -> Iterator[_Open]:
         journal.require(target.anchor(identity.run))
         undo = target.open_undo(identity, tables.tables, tables.references)
         stack.callback(undo.close)
-        yield _Open(plan, folder, journal, target, undo)
+        replaced = any(table.replaces is not None for table in tables.tables)
+        yield _Open(plan, folder, journal, target, undo, replaced, str(started.fields.get("backup", "")))
 
 
 def _later_waves(place: Workplace, opened: _Open) -> list[str]:

@@ -85,6 +85,7 @@ def _told(table: TargetTable) -> dict[str, Any]:
         "key": list(table.key),
         "create": table.create,
         "primary_key": list(table.table.primary_key),
+        **({} if table.replaces is None else {"replaces": table.replaces}),
         "columns": [[column.name, str(column.type), column.nullable] for column in table.table.columns],
     }
 
@@ -92,4 +93,4 @@ def _told(table: TargetTable) -> dict[str, Any]:
 def _table(told: Mapping[str, Any]) -> TargetTable:
     columns = tuple(Column(name, parse_type(kind), nullable) for name, kind, nullable in told["columns"])
     table = Table(told["table"], columns, primary_key=tuple(told["primary_key"]))
-    return TargetTable(told["mapping"], table, tuple(told["key"]), told["create"])
+    return TargetTable(told["mapping"], table, tuple(told["key"]), told["create"], replaces=told.get("replaces"))

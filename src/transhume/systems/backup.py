@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Literal, Protocol
 
-from transhume.errors import SystemUnavailable
+from transhume.errors import Refused, SystemUnavailable
 from transhume.systems.system import RunIdentity
 from transhume.systems.undo import UndoneTable, UndoReport
 
@@ -99,9 +99,12 @@ class RestoredTable:
 class TargetBackup(Backup, Protocol):
     """A target's affected tables, which can be brought back."""
 
-    def restore(self, folder: Path, part: BackupPart, run: RunIdentity) -> Sequence[RestoredTable]:
+    def restore(
+        self, folder: Path, part: BackupPart, run: RunIdentity, expected: Mapping[str, str] | None = None
+    ) -> Sequence[RestoredTable]:
         """Make the tables what the verified copy holds, in one transaction.
 
+        `expected`: fingerprints that the tables must have before; Refused if they have others.
         `run` says who does it. The copy is restored to a place beside first; only what has its fingerprints is
         swapped in. Runs that are published and that the part's `details` do not name as published then count as
         rolled back. What others wrote into these tables since is lost. Idempotent.
@@ -109,6 +112,15 @@ class TargetBackup(Backup, Protocol):
         RollbackStopped (a fingerprint does not come out): nothing was changed then; SystemUnavailable.
         """
         ...
+
+
+def require_expected(found: Mapping[str, str], expected: Mapping[str, str] | None) -> None:
+    """Raise Refused if tables are not what they were when it was decided to restore them."""
+    changed = [] if expected is None else sorted(name for name, value in expected.items() if found.get(name) != value)
+    if changed:
+        listed = ", ".join(f"'{name}'" for name in changed)
+        message = f"others changed {listed} meanwhile; nothing was changed. Run the same command again, it looks anew."
+        raise Refused(message)
 
 
 def taken_back_report(run: str, done: Sequence[RestoredTable], by: str) -> UndoReport:

@@ -21,6 +21,7 @@ from transhume.systems.backup import (
     RestoredTable,
     Watch,
     compared,
+    require_expected,
     sha256_of,
     taken_back_report,
 )
@@ -107,7 +108,9 @@ class IcebergBackup:
             details={**known, SIGN: _sign({name: kept["metadata"] for name, kept in told.items()})},
         )
 
-    def restore(self, folder: Path, part: BackupPart, run: RunIdentity) -> Sequence[RestoredTable]:
+    def restore(
+        self, folder: Path, part: BackupPart, run: RunIdentity, expected: Mapping[str, str] | None = None
+    ) -> Sequence[RestoredTable]:
         """Point the tables to what was tagged, all in one transaction; see `TargetBackup.restore`."""
         told = json.loads((folder / part.path).read_text(encoding="utf-8")) if part.path else {}
         lake = self._existing()
@@ -119,6 +122,7 @@ class IcebergBackup:
             ledger = Ledger(lake.catalog, self._address.scope, self._address.namespace, run.run, lock.epoch)
             for _ in range(_ATTEMPTS_MAX):
                 pointers, done = self._prepared(lake, told, part.fingerprints)
+                require_expected({each.table: each.fingerprint_at_start for each in done}, expected)
 
                 def report(taken_back: str, done: Sequence[RestoredTable] = done) -> str:
                     return json.dumps(taken_back_report(taken_back, done, run.run).to_dict(), ensure_ascii=False)

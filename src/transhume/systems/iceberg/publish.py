@@ -15,6 +15,7 @@ from transhume.systems.iceberg.ledger import Ledger, Line, Pointer, PointerMoved
 from transhume.systems.iceberg.present import PresentRows, StagedKeys
 from transhume.systems.iceberg.refusals import drift
 from transhume.systems.iceberg.replace import replaced
+from transhume.systems.iceberg.replace_all import require_snapshot
 from transhume.systems.iceberg.snapshots import (
     MAIN,
     Replaced,
@@ -131,7 +132,10 @@ class Publisher:
         appends = [self._staged_files(table) for table in tables]
         for table, staged in zip(tables, appends, strict=True):
             require_no_drift(self._lake, table, found, staged)
-        if all(staged.is_empty for staged in appends):
+        for table in tables:
+            require_snapshot(found, state, table)
+        empties = any(table.replaces is not None for table in tables)
+        if all(staged.is_empty for staged in appends) and not empties:
             if head_of(found, MAIN) != state.base_snapshot:
                 self._check_base(found, state, tables)
             return None, head_of(found, MAIN)

@@ -25,6 +25,7 @@ from transhume.systems.iceberg.lock import LakeLock
 from transhume.systems.iceberg.present import PresentRows
 from transhume.systems.iceberg.publish import Publisher, require_no_drift, staged_files
 from transhume.systems.iceberg.replace import replaced
+from transhume.systems.iceberg.replace_all import leaving_files
 from transhume.systems.iceberg.snapshots import (
     MAIN,
     StagedFiles,
@@ -311,8 +312,12 @@ class IcebergRun:
         after, replacements = None, dict(state.replaced)
         if not is_sealed(found, staged):
             with storage_errors(f"sealing table '{name}'"):
-                made = replaced(self._lake.files, table, staged, found, state.base_snapshot)
-                after = append_to_branch(found, self._lake.files, staged, made.files if made else None)
+                if table.replaces is not None:
+                    made, leaving = None, leaving_files(found, state, table)
+                else:
+                    made = replaced(self._lake.files, table, staged, found, state.base_snapshot)
+                    leaving = made.files if made else None
+                after = append_to_branch(found, self._lake.files, staged, leaving)
             if made is not None:
                 replacements[staged.mapping] = made.to_dict()
         pointer = Pointer(name, found.metadata_location, after) if after else None
@@ -368,7 +373,7 @@ class IcebergRun:
     def _build_index(self, table: TargetTable) -> PresentRows | None:
         name = table.table.name
         state = self._states[name]
-        if state.created or state.base_snapshot is None or not table.key:
+        if state.created or state.base_snapshot is None or not table.key or table.replaces is not None:
             return None
         columns = [column.name for column in table.table.columns]
         index = PresentRows(table.key, columns)

@@ -137,13 +137,16 @@ class PostgresTargetBackup:
             part, live = _dumped(connection, self._address, tools, scope, folder / _TABLES, side="target")
         yield replace(part, fingerprints=self._all(live), details=known)
 
-    def restore(self, folder: Path, part: BackupPart, run: RunIdentity) -> Sequence[RestoredTable]:
+    def restore(
+        self, folder: Path, part: BackupPart, run: RunIdentity, expected: Mapping[str, str] | None = None
+    ) -> Sequence[RestoredTable]:
         """Make the tables what the dump holds; see `TargetBackup.restore`."""
         if not part.path:
-            return restore(self._address, None, dict(part.fingerprints), run, part.details[PUBLISHED])
+            return restore(self._address, None, dict(part.fingerprints), run, part.details[PUBLISHED], expected)
         tools = find_tools(self._session.connection().info.server_version // 10000)
         with restored(tools, folder / part.path, self._address.schema) as scratch:
-            return restore(self._address, scratch.address, dict(part.fingerprints), run, part.details[PUBLISHED])
+            known = part.details[PUBLISHED]
+            return restore(self._address, scratch.address, dict(part.fingerprints), run, known, expected)
 
     def close(self) -> None:
         """Close the connection."""

@@ -9,7 +9,7 @@ from transhume.batches import BatchId
 from transhume.errors import CheckFailed, Finding
 from transhume.schema import ForeignKey
 from transhume.systems.permission import Permission
-from transhume.systems.postgres import before, ddl, faults, fingerprint, ledger
+from transhume.systems.postgres import before, ddl, faults, fingerprint, ledger, replace_all
 from transhume.systems.postgres.connection import WatchedConnection
 from transhume.systems.postgres.ledger import Hold
 from transhume.systems.postgres.stage import MISMATCHES_MAX, Stage, schema_name, table_name
@@ -68,6 +68,7 @@ def publish(
         _lock(connection, schema, stages, staged)
         _remember_what_was(connection, stages)
         connection.execute("SET CONSTRAINTS ALL DEFERRED")
+        replace_all.empty(connection, schema, stages)
         for stage in stages:
             _require_same_types(connection, stage)
             _bring(connection, stage, staged[stage.table.mapping])
@@ -248,6 +249,8 @@ def _lock(connection: WatchedConnection, schema: str, stages: Sequence[Stage], s
     for stage in stages:
         if not stage.table.create and staged[stage.table.mapping]:
             modes.setdefault(stage.table.table.name, "ROW EXCLUSIVE")
+        if not stage.table.create and stage.table.replaces is not None:
+            modes[stage.table.table.name] = "SHARE ROW EXCLUSIVE"
         for reference in stage.table.table.foreign_keys if stage.table.create else ():
             if reference.table not in made:
                 modes[reference.table] = "SHARE ROW EXCLUSIVE"

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from transhume.errors import Refused, RollbackStopped
 from transhume.faults import reach
-from transhume.systems.backup import ABSENT, RestoredTable, taken_back_report
+from transhume.systems.backup import ABSENT, RestoredTable, require_expected, taken_back_report
 from transhume.systems.postgres import faults, ledger
 from transhume.systems.postgres.address import Address
 from transhume.systems.postgres.connection import Session, WatchedConnection
@@ -31,12 +31,19 @@ JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace n ON n.oid = c.relnames
 WHERE k.contype = 'f' AND k.conrelid <> k.confrelid AND n.nspname = %s AND p.relnamespace = c.relnamespace
   AND c.relname = ANY(%s) AND p.relname = ANY(%s)
 """
-_KEYS_THAT_CHANGE_OTHERS = """
+KEYS_THAT_CHANGE_OTHERS = """
 SELECT DISTINCT k.conrelid::regclass::text, p.relname::text FROM pg_constraint k
 JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace n ON n.oid = p.relnamespace
 JOIN pg_class c ON c.oid = k.conrelid
 WHERE k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd') AND n.nspname = %s AND p.relname = ANY(%s)
   AND NOT (c.relnamespace = p.relnamespace AND c.relname = ANY(%s))
+"""
+_KEYS_THAT_CANNOT_WAIT = """
+SELECT n.nspname::text, c.relname::text, k.conname::text FROM pg_constraint k
+JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
+WHERE k.contype = 'f' AND NOT k.condeferrable AND k.conparentid = 0 AND pn.nspname = %s AND p.relname = ANY(%s)
+ORDER BY 1, 2, 3
 """
 _NUMBERED = (
     "SELECT x.ctid AS place, md5(record_send(x.*)) AS content,"
@@ -45,10 +52,16 @@ _NUMBERED = (
 
 
 def restore(
-    address: Address, restored: Address | None, wanted: Mapping[str, str], run: RunIdentity, known: Sequence[str]
+    address: Address,
+    restored: Address | None,
+    wanted: Mapping[str, str],
+    run: RunIdentity,
+    known: Sequence[str],
+    expected: Mapping[str, str] | None = None,
 ) -> Sequence[RestoredTable]:
     """Make the tables of `wanted` have these fingerprints; `restored` is where their rows are, None: there are none.
 
+    `expected`: what their fingerprints must be before.
     Effects: one transaction. Published runs that are not among `known` count as rolled back from then on.
     Raises: LockHeld; Refused, RollbackStopped: nothing was changed.
     """
@@ -67,7 +80,7 @@ def restore(
 
         def work(connection: WatchedConnection) -> list[RestoredTable]:
             ledger.enter_undo(connection, run, address.schema, backend)
-            return _Swap(connection, address.schema, wanted).done(rows, run, known)
+            return _Swap(connection, address.schema, wanted).done(rows, run, known, expected)
 
         return writer.transact(work, where=f"{address.identity} not restored; nothing was changed")
     finally:
@@ -86,7 +99,9 @@ class _Swap:
         self._filled = [name for name, value in wanted.items() if value != ABSENT]
         self._there = {name for name in wanted if self._columns(name)}
 
-    def done(self, rows: Session | None, run: RunIdentity, known: Sequence[str]) -> list[RestoredTable]:
+    def done(
+        self, rows: Session | None, run: RunIdentity, known: Sequence[str], expected: Mapping[str, str] | None
+    ) -> list[RestoredTable]:
         """Do it and return what was done; raises Refused, RollbackStopped."""
         missing = [name for name in self._filled if name not in self._there]
         if missing:
@@ -99,6 +114,7 @@ class _Swap:
         for name in sorted(self._there):
             self._execute("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", self._place(name))
         before = self._fingerprints()
+        require_expected(before, expected)
         try:
             self._fill(rows)
             self._require_own_rows()
@@ -106,11 +122,15 @@ class _Swap:
             if gone:
                 self._execute("DROP TABLE {}", sql.SQL(", ").join(map(self._place, gone)))
             order = self._order()
+            waiting = self._let_keys_wait()
+            self._connection.execute("SET CONSTRAINTS ALL DEFERRED")
             for name in reversed(order):
                 self._remove(name)
             for name in order:
                 self._bring(name)
             self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            for place, key in waiting:
+                self._execute("ALTER TABLE {} ALTER CONSTRAINT {} NOT DEFERRABLE", place, key)
         except (psycopg.errors.IntegrityError, psycopg.errors.DependentObjectsStillExist) as problem:
             table = problem.diag.table_name or "another table"
             message = f"'{table}' refers to rows or tables that would go; nothing was changed. Take those away first."
@@ -154,7 +174,7 @@ class _Swap:
         """Raise Refused where deleting a row would change a table that is none of these."""
         names = list(self._wanted)
         for table, parent in self._connection.execute(
-            _KEYS_THAT_CHANGE_OTHERS, [self._schema, self._filled, names]
+            KEYS_THAT_CHANGE_OTHERS, [self._schema, self._filled, names]
         ).fetchall():
             message = (
                 f"'{table}' refers to '{parent}' by a key that deletes or changes its rows along; nothing was changed. "
@@ -172,8 +192,27 @@ class _Swap:
             return list(TopologicalSorter(parents).static_order())
         except CycleError:
             # Only keys that may wait can hold such rows.
-            self._connection.execute("SET CONSTRAINTS ALL DEFERRED")
             return list(self._filled)
+
+    def _let_keys_wait(self) -> list[tuple[sql.Identifier, sql.Identifier]]:
+        """Have references to the tables checked at the end, for this transaction; return those that are to be set back.
+
+        A row with another content leaves before it comes, and rows that stay may refer to it. Without the right to
+        alter a table its keys stay as they are.
+        """
+        waiting = []
+        found = self._connection.execute(_KEYS_THAT_CANNOT_WAIT, [self._schema, self._filled]).fetchall()
+        for schema, table, name in found:
+            place, key = sql.Identifier(schema, table), sql.Identifier(name)
+            self._connection.execute("SAVEPOINT key")
+            try:
+                self._execute("ALTER TABLE {} ALTER CONSTRAINT {} DEFERRABLE INITIALLY DEFERRED", place, key)
+            except psycopg.errors.InsufficientPrivilege:
+                self._connection.execute("ROLLBACK TO SAVEPOINT key")
+            else:
+                waiting.append((place, key))
+            self._connection.execute("RELEASE SAVEPOINT key")
+        return waiting
 
     def _remove(self, name: str) -> None:
         numbered = sql.SQL(_NUMBERED)

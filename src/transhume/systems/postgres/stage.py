@@ -104,7 +104,7 @@ class Stage:
         return digest.hexdigest()
 
     def _target_is_occupied(self, connection: WatchedConnection) -> bool:
-        if self.table.create or not self.table.key:
+        if self.table.create or not self.table.key or self.table.replaces is not None:
             return False
         target = ddl.qualified(self.target_schema, self.table.table.name)
         return connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(target)).fetchone() == (True,)
