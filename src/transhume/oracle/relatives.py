@@ -24,9 +24,10 @@ _PASSED = Outcome(True)
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A row that may be joined; `doubtful` where its `where` cannot be read."""
+    """A row that may be joined, with its place among all of its table; `doubtful` where its `where` cannot be read."""
 
     row: Row
+    place: int
     doubtful: bool
 
 
@@ -39,6 +40,7 @@ class Relatives:
         self._readers: dict[str, Oracle] = {}
         self._candidates: dict[tuple[str, str], dict[Key, list[_Candidate]]] = {}
         self._all: dict[str, Rows] = {}
+        self._columns: dict[str, ColumnRef] = {}
         self._children: dict[tuple[str, tuple[str, ...]], dict[Key, list[Row]]] = {}
 
     def joined(self, mapping: TableMapping, row: Row) -> dict[str, JoinedRow]:
@@ -60,7 +62,7 @@ class Relatives:
         found: list[dict[str, JoinedRow]] = [nothing] * len(rows)
         for alias, join in mapping.join.items():
             index = self._of(mapping, alias)
-            keys = _keys(rows, tuple(join.on.values())) if index else ()
+            keys = rows.key_values(tuple(join.on.values())) if index else ()
             for place, key in enumerate(keys):
                 candidates = index.get(key) if key is not None else None
                 if candidates:
@@ -113,22 +115,26 @@ class Relatives:
             child = self._child(join.from_)
             rows = self._near(join.from_)
             passed = [_PASSED] * len(rows) if join.where is None else child.conditions(join.where, rows)
-            for row, key, outcome in zip(rows.rows, _keys(rows, tuple(join.on)), passed, strict=True):
-                if key is not None and (outcome.reasons or outcome.value is True):
-                    index[key].append(_Candidate(row, bool(outcome.reasons)))
+            places = [at for at, outcome in enumerate(passed) if outcome.reasons or outcome.value is True]
+            near = rows.take(places) if len(places) < len(rows) else rows
+            keys = near.key_values(tuple(join.on))
+            for at, key in zip(places, keys, strict=True):
+                if key is not None:
+                    index[key].append(_Candidate(rows.rows[at], at, bool(passed[at].reasons)))
         return self._candidates[place]
 
     def _chosen(self, join: Join, candidates: Sequence[_Candidate]) -> JoinedRow:
-        left = list(candidates)
+        near, left = self._near(join.from_), list(candidates)
         for column, order in (join.first or {}).items():
-            left = [each for each in left if self._text(join, each, column) in order]
+            texts = {each.place: self._text(near, each, column) for each in left}
+            left = [each for each in left if texts[each.place] in order]
             if not any(each.doubtful for each in left):
-                best = min((order.index(str(self._text(join, each, column))) for each in left), default=0)
-                left = [each for each in left if self._text(join, each, column) == order[best]]
+                best = min((order.index(str(texts[each.place])) for each in left), default=0)
+                left = [each for each in left if texts[each.place] == order[best]]
         if any(each.doubtful for each in left):
             return AMBIGUOUS
         if join.latest is not None and len(left) > 1:
-            latest = [self._child(join.from_).read(each.row).argument(ColumnRef(join.latest)) for each in left]
+            latest = [near.scopes[each.place].argument(self._column(join.latest)) for each in left]
             if any(outcome.reasons for outcome in latest):
                 return AMBIGUOUS
             values = [outcome.value for outcome in latest if outcome.value is not None]
@@ -144,8 +150,9 @@ class Relatives:
         if not candidates:
             return None
         by_name: dict[str | None, list[_Candidate]] = defaultdict(list)
+        near = self._near(join.from_)
         for each in candidates:
-            by_name[self._text(join, each, pivot.name)].append(each)
+            by_name[self._text(near, each, pivot.name)].append(each)
         values: dict[str, Any] = {}
         for column, name in pivot.take.items():
             beside = by_name.get(name, [])
@@ -154,9 +161,15 @@ class Relatives:
             values[column] = beside[0].row[pivot.value] if beside else None
         return values
 
-    def _text(self, join: Join, candidate: _Candidate, column: str) -> str | None:
-        text: str | None = self._child(join.from_).read(candidate.row).as_text(ColumnRef(column)).value
+    def _text(self, near: Rows, candidate: _Candidate, column: str) -> str | None:
+        text: str | None = near.scopes[candidate.place].as_text(self._column(column)).value
         return text
+
+    def _column(self, name: str) -> ColumnRef:
+        """Return the one reference to a column: the oracle knows what reads it by its identity."""
+        if name not in self._columns:
+            self._columns[name] = ColumnRef(name)
+        return self._columns[name]
 
     def _near(self, table: str) -> Rows:
         """Return all rows of a table, side by side."""
@@ -199,15 +212,6 @@ def _winners(dedupe: Dedupe, members: Sequence[tuple[int, RowScope]]) -> set[int
             top = max(values) if values else None
             left = [(place, scope) for place, scope in left if latest[place].value == top]
     return {place for place, _ in left}
-
-
-def _keys(rows: Rows, names: Sequence[str]) -> list[Key | None]:
-    """Return `_key` of each of many rows."""
-    columns = [rows.key_parts(name) for name in names]
-    return [
-        None if any(part.reasons or part.value is None for part in parts) else tuple([part.value for part in parts])
-        for parts in zip(*columns, strict=True)
-    ]
 
 
 def _key(scope: RowScope, names: Sequence[str]) -> Key | None:

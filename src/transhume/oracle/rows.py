@@ -17,7 +17,7 @@ _NOTHING: Mapping[str, JoinedRow] = {}
 class Rows:
     """Some rows, each as `Oracle.expected_row` takes it. What is asked of a column is read once for all of them."""
 
-    __slots__ = ("_columns", "_key_parts", "_scopes", "joined", "oracle", "rows")
+    __slots__ = ("_columns", "_key_parts", "_key_values", "_scopes", "joined", "oracle", "rows")
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class Rows:
         self.joined = joined if joined is not None else [_NOTHING] * len(rows)
         self._columns = columns if columns is not None else {}
         self._key_parts = key_parts if key_parts is not None else {}
+        self._key_values: dict[tuple[str, ...], list[tuple[Any, ...] | None]] = {}
         self._scopes: list[RowScope] | None = None
 
     def __len__(self) -> int:
@@ -88,6 +89,15 @@ class Rows:
             parts = self._key_parts[name] = list(map(read, self.scopes))
         return parts
 
+    def key_values(self, names: Sequence[str]) -> list[tuple[Any, ...] | None]:
+        """Return the values by which columns identify each row, None where one is NULL or cannot be read."""
+        found = self._key_values.get(tuple(names))
+        if found is None:
+            columns = [self.key_parts(name) for name in names]
+            found = [_values(parts) for parts in zip(*columns, strict=True)]
+            self._key_values[tuple(names)] = found
+        return found
+
     def keys(self, arguments: Sequence[Argument]) -> list[Key | None]:
         """Return the key that arguments (of `key`, `on`, a reference) make of each row, None where a part has none."""
         columns = [
@@ -104,6 +114,15 @@ class Rows:
 
 def _at(values: Sequence[Any], places: Sequence[int]) -> list[Any]:
     return [values[place] for place in places]
+
+
+def _values(parts: tuple[Outcome, ...]) -> tuple[Any, ...] | None:
+    found = []
+    for value, reasons in parts:
+        if value is None or reasons:
+            return None
+        found.append(value)
+    return tuple(found)
 
 
 def _key(parts: tuple[Outcome, ...]) -> Key | None:

@@ -64,7 +64,7 @@ class Evidence:
         table = self.sources[name]
         names = physical_names(column.name for column in table.columns)
         kept = [names[column.name] for column in table.columns if column.name in columns and column.type is not None]
-        filters = {names[column]: texts for column, texts in wanted.items()}
+        filters = {names[column]: Texts(texts) for column, texts in wanted.items()}
         for segment in self.segments[name]:
             odd = ODD if segment.odd_columns else ""
             picked = read_among(self.work / segment.path, [ROW, *kept, ODD], filters, odd)
@@ -95,14 +95,29 @@ def as_rows(read: pa.Table, table: Table, *, with_row: bool = False) -> list[Row
     return rows
 
 
-def read_among(path: Path, columns: Sequence[str], wanted: Mapping[str, Collection[str]], odd: str = "") -> pa.Table:
+class Texts:
+    """Texts that are looked for in several files, made into values of a column's type once."""
+
+    def __init__(self, texts: Collection[str]) -> None:
+        """Take the texts."""
+        self._texts = texts
+        self._typed: dict[pa.DataType, pa.Array] = {}
+
+    def typed(self, held: pa.DataType) -> pa.Array:
+        """Return the values of a type that have these texts, and perhaps others; see `typed_texts`."""
+        if held not in self._typed:
+            self._typed[held] = typed_texts(self._texts, held)
+        return self._typed[held]
+
+
+def read_among(path: Path, columns: Sequence[str], wanted: Mapping[str, Texts], odd: str = "") -> pa.Table:
     """Return the rows of a file whose `wanted` columns may have one of these texts, and those with a value in `odd`.
 
     What the file says of its least and greatest integers is believed; then the wanted columns are read, and the others
     only if some row is looked for.
     """
     with pq.ParquetFile(path, memory_map=True) as file:
-        sets = {name: typed_texts(texts, file.schema_arrow.field(name).type) for name, texts in wanted.items()}
+        sets = {name: texts.typed(file.schema_arrow.field(name).type) for name, texts in wanted.items()}
         if not odd and any(_is_beyond(file.metadata, name, values) for name, values in sets.items()):
             return file.schema_arrow.empty_table().select(columns)
         looked_at = file.read([*sets, *([odd] if odd else [])])

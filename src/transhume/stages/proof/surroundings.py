@@ -15,7 +15,7 @@ from transhume.oracle import Key, Oracle, Relatives, Rows
 from transhume.plan.model import Join, TableMapping
 from transhume.rules.rule import Argument, ColumnRef, Rule
 from transhume.schema import FATE, ROW
-from transhume.stages.proof.evidence import Evidence, Row, read_among
+from transhume.stages.proof.evidence import Evidence, Row, Texts, read_among
 from transhume.stages.proof.lookups import prepare_lookups
 
 _FATES_MAX = 100_000
@@ -38,11 +38,15 @@ def joined_rows(evidence: Evidence, rows: Rows) -> Rows:
     mapping = rows.oracle.mapping
     near: dict[str, list[Row]] = defaultdict(list)
     seen: dict[str, set[int]] = defaultdict(set)
+    asked: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
     found = rows
     for place, join in enumerate(mapping.join.values()):
         if any("." in name for name in join.on.values()):
             # The key is a column of an earlier alias, which has to be known first.
             found = _joined(evidence, _with_joins(mapping, place), near, rows)
+        elif (join.from_, tuple(join.on.items())) in asked:
+            continue
+        asked.add((join.from_, tuple(join.on.items())))
         wanted = {key for key in found.keys([ColumnRef(name) for name in join.on.values()]) if key is not None}
         if not wanted:
             continue
@@ -153,7 +157,7 @@ class ParentFates:
         known = self._known[parent]
         known.update(dict.fromkeys(keys))
         columns = [f"_k{place}" for place in range(len(next(iter(keys))))]
-        texts = {column: {key[place] for key in keys} for place, column in enumerate(columns)}
+        texts = {column: Texts({key[place] for key in keys}) for place, column in enumerate(columns)}
         for path in self._evidence.parent_fates[parent]:
             read = read_among(self._evidence.work / path, [*columns, FATE], texts)
             for *parts, fate in zip(*(column.to_pylist() for column in read.columns), strict=True):
