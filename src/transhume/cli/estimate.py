@@ -30,6 +30,7 @@ def command(output: Output, offline: bool, seed: int) -> int:
         found = project.estimate(offline=offline, seed=seed, listener=progress)
     _effort(output, found)
     _phases(output, found)
+    _comparison(output, found)
     _curve(output, found)
     _machine(output, found)
     _risks(output, found)
@@ -77,6 +78,26 @@ def _phases(output: Output, found: "Estimate") -> None:
         output.table("calendar of the team, as planned", ["phase", "first day", "last day", "working days"], dates)
         for percent, day in found.finish.items():
             output.result(f"done by {day:%A, %Y-%m-%d} with a chance of {percent} %")
+
+
+def _comparison(output: Output, found: "Estimate") -> None:
+    from transhume.estimate.comparison import pace, remaining
+
+    over = [each for each in found.compared if each.actual is not None]
+    rate = pace(found.compared)
+    if rate is None:
+        return
+    rows = [
+        [each.phase, f"{each.planned:.1f}", f"{each.expected:.1f}", _shown(each.actual),
+         f"{(each.actual or 0) - each.expected:+.1f}", each.verdict()]
+        for each in over
+    ]  # fmt: skip
+    header = ["phase", "planned", "with findings", "actual", "difference", ""]
+    output.table("planned against actual, days of the team", header, rows)
+    if len(over) < len(found.compared):
+        output.result(f"at this pace ({rate:.2f} days a day) the rest takes {remaining(found.compared):.1f} days")
+    else:
+        output.result("all phases are over: 'transhume report --closing' writes the closing report")
 
 
 def _curve(output: Output, found: "Estimate") -> None:

@@ -59,6 +59,14 @@ def _duration_s(node: Any) -> float | None:
     raise ValueError(message)
 
 
+def _texts(node: Any) -> tuple[str, ...]:
+    found = [node] if isinstance(node, str) else node
+    if not isinstance(found, list | tuple) or not all(isinstance(each, str) and each.strip() for each in found):
+        message = f"expected a list of texts, found {kind_of(node)}; write ['what was learned']"
+        raise ValueError(message)
+    return tuple(str(each) for each in found)
+
+
 Days = Annotated[
     float | None,
     BeforeValidator(lambda node: None if node is None else _number(node, _DAYS_MAX, "number of working days")),
@@ -94,3 +102,5 @@ class Schedule(BaseModel):
     window: Annotated[float | None, BeforeValidator(_duration_s)] = None
     phases: PhaseDays = PhaseDays()
     actuals: PhaseDays = PhaseDays()
+    lessons: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
+    """What the team learned, for the closing report."""

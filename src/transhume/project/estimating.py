@@ -7,6 +7,7 @@ from typing import Any
 
 from transhume.errors import Finding, Refused, UsageError
 from transhume.estimate.calendar import Span, elapsed_days, holidays_of, spans
+from transhume.estimate.comparison import Compared, compare, pace, remaining
 from transhume.estimate.effort import DECISION_HOURS, FINDING_HOURS, WAVE_HOURS, Effort, Item, effort
 from transhume.estimate.rates import MachineTime, Rate, fit, predict
 from transhume.estimate.risks import Evidence, Risk, risks
@@ -42,6 +43,8 @@ class Estimate:
     decided: dict[str, float]
     actuals: dict[str, float]
     checked: bool
+    compared: tuple[Compared, ...]
+    """Phases as planned against what they took, in days of the team."""
     waves: dict[str, MachineTime]
     """Machine time of each wave of a plan with phases, as far as it is known."""
 
@@ -74,6 +77,7 @@ class Estimate:
                 }
                 for name, days in self.effort.phases.items()
             },
+            "comparison": _comparison(self.compared),
             "items": [{"phase": item.phase, "what": item.what, "hours": item.hours} for item in self.effort.items],
             "planned_total_days": self.planned_total,
             "total": {f"p{key}": round(value, 1) for key, value in self.chances.total.items()},
@@ -126,6 +130,8 @@ def estimate(place: Workplace, findings: Sequence[Finding] | None, rows: Mapping
     chances = simulate(expected, seed=seed)
     team = {name: elapsed_days(each, schedule.team, len(plan.tables)) for name, each in expected.items()}
     calendar, finish = _calendar(plan, team, chances)
+    planned = {name: decided.get(name, float(whole)) for name, whole in days.planned.items()}
+    gain = 1 / elapsed_days(1.0, schedule.team, len(plan.tables))
     rehearsed = rehearsal_journals(place, plan)
     rates = fit(measured([*rehearsed, *(RunFolder(folder).journal for folder in run_folders(place.runs))]))
     machine = _machine_time(plan, rates, rows)
@@ -141,6 +147,7 @@ def estimate(place: Workplace, findings: Sequence[Finding] | None, rows: Mapping
         decided=decided,
         actuals=schedule.actuals.given(),
         checked=findings is not None,
+        compared=tuple(compare(planned, expected, chances.phases, schedule.actuals.given(), gain)),
         waves={name: each for name in plan.phases if (each := _machine_time(plan.in_phase(name), rates, rows))},
     )
 
@@ -242,6 +249,25 @@ def _newest_backup(place: Workplace) -> Manifest | None:
         return read_manifest(folders[-1]) if folders else None
     except Refused:
         return None
+
+
+def _comparison(compared: Sequence[Compared]) -> dict[str, Any]:
+    over = [each for each in compared if each.actual is not None]
+    found = pace(compared)
+    return {
+        "phases": {
+            each.phase: {
+                "planned_days": round(each.planned, 2),
+                "expected_days": round(each.expected, 2),
+                "actual_days": each.actual,
+                "ratio": None if each.ratio is None else round(each.ratio, 3),
+                "within_percent": each.within,
+            }
+            for each in over
+        },
+        "pace": None if found is None else round(found, 3),
+        "remaining_days": round(remaining(compared), 1) if over else None,
+    }
 
 
 def _machine(machine: MachineTime | None) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from transhume.plan.model import Plan
 from transhume.project import (
     approving,
     backing_up,
+    closing,
     deciding,
     documents,
     drilling,
@@ -167,6 +168,24 @@ class Project:
             return estimating.estimate(self._place, None, {}, seed)
         report = self.check(listener=listener)
         return estimating.estimate(self._place, report.findings, report.row_counts, seed)
+
+    def write_closing_report(
+        self,
+        formats: Sequence[str] = ("html", "md"),
+        folder: Path | None = None,
+        *,
+        offline: bool = False,
+        seed: int = 1,
+        listener: Listener | None = None,
+    ) -> list[Path]:
+        """Write what was planned against what it took, with lessons, and return the files; default folder: out/.
+
+        Made of `schedule: actuals:` and `lessons:`, the estimate, the runs and rehearsals of this project.
+        Effects: writes the files; looks at both databases as `estimate` does, unless `offline`.
+        Raises: UsageError for another format; PlanError, SystemUnavailable, JournalDamaged.
+        """
+        found = self.estimate(offline=offline, seed=seed, listener=listener)
+        return closing.write_closing(self._place, found, formats, self.folder / "out" if folder is None else folder)
 
     def profile(
         self,
