@@ -162,9 +162,8 @@ def test_a_killed_replay_goes_on_by_the_same_command_and_by_no_other(lake):
     file = _edited(_file(lake), ("7", "kind", "tree"))
     file = file.rename(file.with_name("mine.csv"))
     other = _edited(_file(lake), ("17", "kind", "tree"))
-    more = f"repaired=[__import__('pathlib').Path({str(file)!r})], "
     for fault in ("after:segment_written:2:kill", "before:rejects_replayed:1:kill", "after:batch_staged:2:kill"):
-        assert small_project.run(lake.folder, fault, more).returncode == -signal.SIGKILL
+        assert small_project.run(lake.folder, fault, repaired=[file]).returncode == -signal.SIGKILL
     with pytest.raises(Refused, match="other repaired rejects"):
         lake.run(limits=SMALL)
     with pytest.raises(Refused, match="other repaired rejects"):

@@ -31,6 +31,7 @@ COMMANDS = {
     "report": "Write the page of a run that people sign, with results.json and junit.xml.",
     "rejects": "Rejected rows as tables for people to repair; 'run --replay-rejects' takes them back.",
     "rollback": "Take a run back: shows what goes and what stays, asks, does it, proves it.",
+    "unfreeze": "Give back what 'freeze: enforce' has forbidden at the source, after a run that died.",
     "finalize": "Drop what a rollback needs: the point of no return.",
 }
 """Command to its one line of help: `--help` loads no command."""

@@ -78,6 +78,21 @@ class Progress:
     def _on_rejects_replayed(self, fields: Any) -> None:
         self._line(f"{fields['rows']:,} repaired rows stand in the extract of run {fields['run']}")
 
+    def _on_freeze_planned(self, fields: Any) -> None:
+        self._line("the source is frozen by these statements:")
+        for statement in fields["statements"]:
+            self._line(f"  {statement};")
+        for note in fields["notes"]:
+            self._line(f"  {note}")
+
+    def _on_freeze_left(self, fields: Any) -> None:
+        self._line(f"{fields['source']} is frozen since {fields['at']}: 'transhume unfreeze' gives it back", "yellow")
+
+    def _on_source_unfrozen(self, fields: Any) -> None:
+        self._line("the source can be written to again")
+        for sentence in fields["differing"]:
+            self._line(f"rights are not as before, because others changed them: {sentence}", "yellow")
+
     def _on_table_read(self, fields: Any) -> None:
         self._line(f"read {fields['table']}: {fields['rows']:,} rows")
 

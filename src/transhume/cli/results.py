@@ -43,6 +43,7 @@ def print_run(output: Output, result: "RunResult") -> None:
         output.result(
             "the source has no snapshot: its tables were read one after the other, unchanged while they were read"
         )
+    _print_source_changes(output, result)
     failed = [check for check in result.checks if not check["passed"]]
     output.result(f"{len(result.checks) - len(failed)} checks passed, {len(failed)} failed")
     if any(table.rejected for table in result.tables):
@@ -55,6 +56,15 @@ def print_run(output: Output, result: "RunResult") -> None:
         parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.stages_s.items())
         output.result(f"slowest stage: {result.slowest_stage} ({parts})")
     output.result(_next_step(result))
+
+
+def _print_source_changes(output: Output, result: "RunResult") -> None:
+    for found in result.source_changes:
+        for table, words in found["changed"].items():
+            told = f"the source changed since the extract ({found['when']}): '{table}': {words}"
+            output.result(f"{told}; a later run brings it", "yellow")
+    if result.source_changes and (unknown := result.source_changes[-1]["unknown"]):
+        output.result(f"whether the source changed meanwhile is not known: {unknown}")
 
 
 def _next_step(result: "RunResult") -> str:

@@ -247,6 +247,8 @@ class Plan(BaseModel):
     people: dict[str, Any] = {}
     risks: Any = ()
     rollback: Rollback = Rollback()
+    freeze: Literal["detect", "enforce", "off"] = "detect"
+    """Whether a change of the source during a run is reported, prevented, or not looked for."""
     notify: Any = ()
     phases: dict[str, Phase] = {}
     """In order: a wave comes after those above it."""

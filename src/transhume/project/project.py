@@ -20,6 +20,7 @@ from transhume.project import (
     documents,
     drilling,
     estimating,
+    freezing,
     outlook,
     rehearsing,
     running,
@@ -29,6 +30,7 @@ from transhume.project.backing_up import BackupResult, RestoreResult, SnapshotPr
 from transhume.project.deciding import Decisions
 from transhume.project.drilling import ROWS, DrillResult
 from transhume.project.estimating import Estimate
+from transhume.project.freezing import FreezeRecord, UnfreezeResult
 from transhume.project.outlook import Outlook
 from transhume.project.profiling import profile_system
 from transhume.project.proving import SourceReport, ValidationResult, validate_after, validate_before
@@ -48,6 +50,7 @@ from transhume.stages.published import Depth
 from transhume.stages.scripts import ScriptFile
 from transhume.stages.statements import Statement, statements
 from transhume.stages.subset import Subset
+from transhume.systems.changes import Freezing
 from transhume.systems.undo import UndoChoice
 
 
@@ -352,6 +355,24 @@ class Project:
         Raises: Refused for a run that is not finished; LockHeld; SystemUnavailable.
         """
         return undoing.finalize(self._place, run, listener)
+
+    def freeze_statements(self) -> Freezing:
+        """Return the exact statements of `freeze: enforce`, and those that give the rights back; nothing is changed.
+
+        Raises: PlanError, SystemUnavailable; Refused where this kind of source, or this role, cannot be frozen.
+        """
+        return freezing.statements(self._place)
+
+    def standing_freeze(self) -> FreezeRecord | None:
+        """Return what a run of this project has forbidden at the source and not given back, None where nothing is."""
+        return freezing.standing_freeze(self._place)
+
+    def unfreeze(self) -> UnfreezeResult:
+        """Give back what `freeze: enforce` has forbidden, after a run that died; a run does it itself at its end.
+
+        Raises: LockHeld while a run goes on; Refused if the plan names another source; SystemUnavailable.
+        """
+        return freezing.unfreeze(self._place)
 
     def result(self, run: str | None = None) -> RunResult:
         """Return what a run (default: the newest) has done so far, from its journal.

@@ -56,6 +56,9 @@ class RunResult:
     phase: str = ""
     """The wave of the plan that the run brought, "" where it brought the whole plan."""
 
+    source_changes: tuple[Mapping[str, Any], ...] = ()
+    """What was found of the source since the extract: `when`, `changed` (words by table), `unknown` (why)."""
+
     @property
     def slowest_stage(self) -> str | None:
         """The stage that took longest, None before the first is over."""
@@ -78,6 +81,7 @@ class RunResult:
             "one_instant": self.one_instant,
             "stages_s": dict(self.stages_s),
             "slowest_stage": self.slowest_stage,
+            "source_changes": [dict(each) for each in self.source_changes],
             "phase": self.phase,
         }
 
@@ -121,6 +125,7 @@ def result_of(folder: RunFolder) -> RunResult:
         fed=dict(fed),
         one_instant=not any(event.fields.get("one_instant") is False for event in events),
         stages_s=_stages_s(entries),
+        source_changes=tuple(event.fields for event in events if event.kind == "source_watched"),
         phase=next((str(e.fields["binding"].get("phase", "")) for e in events if e.kind == "run_started"), ""),
     )
 

@@ -12,6 +12,7 @@ from transhume.journal import ANCHORED, Journal
 from transhume.plan.lock import plan_content
 from transhume.plan.model import Plan
 from transhume.project.approving import require_approval
+from transhume.project.freezing import frozen
 from transhume.project.gates import plan_of_phase, require_gate
 from transhume.project.replaying import replay_of
 from transhume.project.results import RunResult, result_of
@@ -83,7 +84,10 @@ def run(
                 if plan.phase:
                     told = [{"condition": each.name, "evidence": each.evidence} for each in gate]
                     tell(Event("gate_passed", {"phase": plan.phase, "conditions": told}))
-            with place.held_run(held, journal, folder, identity, limits, subset, replay) as context:
+            with (
+                frozen(place, plan, tell),
+                place.held_run(held, journal, folder, identity, limits, subset, replay) as context,
+            ):
                 _go(context, tell)
         finally:
             journal.close()

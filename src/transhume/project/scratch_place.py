@@ -67,7 +67,7 @@ class ScratchPlace(Workplace):
         tables = {name: each.model_copy(update={"max_rejects": None}) for name, each in plan.tables.items()}
         defaults = plan.defaults.model_copy(update={"max_rejects": _NO_LIMIT})
         # The scratch tables are empty then (`drilling.go`), so that both ways of loading are the same.
-        return plan.model_copy(update={"tables": tables, "defaults": defaults, "load": "append"})
+        return plan.model_copy(update={"tables": tables, "defaults": defaults, "load": "append", "freeze": "off"})
 
     def target(self, plan: Plan) -> Target:
         """Open the scratch place."""

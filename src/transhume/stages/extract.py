@@ -78,6 +78,7 @@ def _extract_anew(context: WorkContext) -> Iterator[Event]:
                 "instant": snapshot.instant,
                 "tables": context.source_tables(),
                 "one_instant": context.source_catalog.are_of_one_instant(context.source_tables()),
+                "mark": getattr(snapshot, "mark", ""),
             },
         )
         # First, because what is wrong there is known before a large source is read.

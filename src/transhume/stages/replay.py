@@ -260,7 +260,7 @@ def replayed_extract(context: RunContext, replay: Replay) -> Iterator[Event]:
     started = time.monotonic()
     work = context.folder.work
     shutil.rmtree(work / "extract", ignore_errors=True)
-    one_instant = context.source_catalog.one_instant
+    one_instant = context.source_catalog.are_of_one_instant(context.source_tables())
     fields = {"instant": replay.instant, "tables": list(replay.segments), "one_instant": one_instant}
     yield Event("extract_started", {**fields, "replay_of": replay.base.root.name})
     context.lookups = dict(replay.lookups)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 from transhume.batches import Event, TargetTable
 from transhume.compiler import table_order
 from transhume.stages.context import RunContext
 from transhume.stages.extract import extract, recall_segments, tables_fed
+from transhume.stages.freeze import AT_END, BEFORE_PUBLISH, watch
 from transhume.stages.keys import group_keys, parent_keys
 from transhume.stages.later import list_skipped
 from transhume.stages.load import load_mapping
@@ -47,8 +49,9 @@ def run(context: RunContext) -> Iterator[Event]:
                 people.submit(write_rejects_for_people, context, mapping) for mapping in context.plan.tables.values()
             ]
             written += [people.submit(list_skipped, context, mapping) for mapping in context.plan.tables.values()]
-            yield from publishing.finish(validate_staged(context))
+            yield from publishing.finish(chain(validate_staged(context), watch(context, BEFORE_PUBLISH)))
             yield from verify(context, order)
             for each in written:
                 each.result()
+    yield from watch(context, AT_END)
     yield Event("run_finished")

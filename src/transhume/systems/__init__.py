@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from transhume.errors import DriverMissing, UsageError
 from transhume.systems.backup import Backup, TargetBackup
+from transhume.systems.changes import Freezer
 from transhume.systems.system import Source, Target
 
 
@@ -27,6 +28,8 @@ class System:
     extra: str = ""
     source_backup: str | None = None
     target_backup: str | None = None
+    freezer: str | None = None
+    """How writing to a source of this kind is forbidden for a time (`systems.changes.Freezer`)."""
 
 
 _POSTGRES = System(
@@ -35,6 +38,7 @@ _POSTGRES = System(
     "postgres",
     source_backup="transhume.systems.postgres.backup:open_source_backup",
     target_backup="transhume.systems.postgres.backup:open_target_backup",
+    freezer="transhume.systems.postgres.freeze:open_freezer",
 )
 _MYSQL = System("transhume.systems.mysql.source:open_source", None, "mysql")
 SYSTEMS: dict[str, System] = {
@@ -84,6 +88,12 @@ def open_target_backup(url: str, base: Path, tables: Sequence[str]) -> TargetBac
     """Return the backup of these tables of the target behind a URL; see open_source_backup."""
     function = _function(url, "target_backup", needed=False)
     return function and cast("TargetBackup", function(url, base, tables))
+
+
+def open_freezer(url: str, base: Path) -> Freezer | None:
+    """Return what freezes the source behind a URL, None where transhume has no way to freeze that system."""
+    function = _function(url, "freezer", needed=False)
+    return function and cast("Freezer", function(url, base))
 
 
 def _function(url: str, side: str, *, needed: bool = True) -> Callable[..., Any] | None:

@@ -1,7 +1,8 @@
 """Files as a source: a folder becomes a catalog and, hashed before and after, batches of Arrow."""
 
 import contextlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -55,7 +56,7 @@ class FilesSource:
         """
         files = table_files(self.address)
         before = hashes(files)
-        yield FilesSnapshot(self.address, files, combined(before))
+        yield FilesSnapshot(self.address, files, before)
         after = hashes(table_files(self.address))
         changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
         if changed:
@@ -65,6 +66,22 @@ class FilesSource:
                 "are not used; nothing is published. Run the same command again when nobody writes there"
             )
             raise SystemUnavailable(message)
+
+    def changed(
+        self,
+        mark: str,
+        tables: Sequence[Table],
+        row_counts: Mapping[str, int],  # noqa: ARG002 - bytes tell it
+    ) -> Mapping[str, str]:
+        """Return the tables whose files have other bytes than then, or are gone; see systems.changes.Watched."""
+        then = json.loads(mark)
+        files = table_files(self.address)
+        now = hashes({table.name: files[table.name] for table in tables if table.name in files})
+        return {
+            table.name: "its file has other bytes" if table.name in now else "its file is gone"
+            for table in tables
+            if now.get(table.name) != then.get(table.name)
+        }
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
@@ -84,11 +101,12 @@ class FilesSource:
 class FilesSnapshot:
     """The files while they are read; whether they stayed what they were is known at the end."""
 
-    def __init__(self, address: Address, files: dict[str, TableFile], digest: str) -> None:
+    def __init__(self, address: Address, files: dict[str, TableFile], found: dict[str, str]) -> None:
         self._address = address
         self._files = files
         taken = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.instant = f"{taken} no snapshot; {len(files)} files sha256 {digest}"
+        self.instant = f"{taken} no snapshot; {len(files)} files sha256 {combined(found)}"
+        self.mark = json.dumps(found, sort_keys=True)
 
     def read(self, table: Table, rows_max: int, bytes_max: int) -> Iterator[pa.RecordBatch]:
         """Yield a file's rows in its order, with their lines; see systems.system.Snapshot.read."""

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from transhume.schema import BYTES, Column, Table
 from transhume.systems.postgres import describe, faults
 from transhume.systems.postgres.address import Address, parse_url
 from transhume.systems.postgres.arrays import to_lists
+from transhume.systems.postgres.changes import changed
 from transhume.systems.postgres.connection import WatchedConnection, connect
 from transhume.systems.postgres.types import NativeType, source_type
 
@@ -96,6 +97,11 @@ class PostgresSource:
         with self._transaction() as connection:
             yield PostgresSnapshot(connection, self.address)
 
+    def changed(self, mark: str, tables: Sequence[Table], row_counts: Mapping[str, int]) -> Mapping[str, str]:
+        """Return the tables that changed since a snapshot's mark; see systems.changes.Watched."""
+        with self._transaction() as connection:
+            return changed(connection, self.address.schema, mark, tables, row_counts)
+
     def close(self) -> None:
         """Close connections; the server ends their transactions."""
         while self._open:
@@ -128,6 +134,7 @@ class PostgresSnapshot:
         row = connection.execute("SELECT clock_timestamp()::text, pg_current_snapshot()::text").fetchone()
         assert row is not None
         self.instant = f"{row[0]} snapshot {row[1]}"
+        self.mark = str(row[1])
 
     def read(self, table: Table, rows_max: int, bytes_max: int) -> Iterator[pa.RecordBatch]:
         """Yield a table's rows in physical order; see systems.system.Snapshot.read.

@@ -259,3 +259,15 @@ def _settled_state(path: Path) -> _State:
             break
         time.sleep(_CLOCK_TICK_NS / 1e9)
     return state
+
+
+def sign_of(path: Path) -> str:
+    """Return number, size and time of a file and of its write-ahead log: other whenever somebody has written."""
+    signs = []
+    for suffix in ("", "-wal"):
+        try:
+            found = Path(f"{path}{suffix}").stat()
+        except OSError:
+            continue
+        signs.append(f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}")
+    return " ".join(signs)

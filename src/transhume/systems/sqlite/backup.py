@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transhume.systems.backup import BackupPart, Outcome, Watch, compared, require_room, sha256_of
 from transhume.systems.sqlite import dump, fingerprint
-from transhume.systems.sqlite.access import Access, explain, open_file
+from transhume.systems.sqlite.access import Access, explain, open_file, sign_of
 from transhume.systems.sqlite.source import open_source
 
 _COPIES = 5
@@ -30,14 +30,7 @@ class SqliteBackup:
 
     def sign(self) -> str:
         """Return number, size and time of the file and of its write-ahead log."""
-        signs = []
-        for suffix in ("", "-wal"):
-            try:
-                found = Path(f"{self._path}{suffix}").stat()
-            except OSError:
-                continue
-            signs.append(f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}")
-        return " ".join(signs)
+        return sign_of(self._path)
 
     def fingerprints(self) -> Mapping[str, str]:
         """Return the fingerprint of each table as it is now."""

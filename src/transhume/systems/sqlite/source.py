@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from transhume.errors import SystemRefused, UsageError
 from transhume.facts import Catalog
 from transhume.schema import Table
 from transhume.systems.sqlite import catalog, fetch, ranges
-from transhume.systems.sqlite.access import Access, explain, open_file
+from transhume.systems.sqlite.access import Access, explain, open_file, sign_of
 from transhume.systems.sqlite.columns import converter_name
 from transhume.systems.sqlite.fetch import Part, Reading
 
@@ -61,15 +61,26 @@ class SqliteSource:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator["SqliteSnapshot"]:
         """Open one read transaction over the file; see systems.system.Source.snapshot."""
+        # Before the transaction: a write in between is reported as a change that may be none, never missed.
+        mark = sign_of(self.path)
         access = self._opened()
         try:
             fetch.prepare(access.connection)
-            yield SqliteSnapshot(access)
+            yield SqliteSnapshot(access, mark)
             access.confirm()
         except sqlite3.Error as problem:
             raise explain(problem, self.path) from None
         finally:
             self._closed(access)
+
+    def changed(
+        self,
+        mark: str,
+        tables: Sequence[Table],
+        row_counts: Mapping[str, int],  # noqa: ARG002 - the file has one sign for all its tables
+    ) -> Mapping[str, str]:
+        """Return all tables if the file was written since, as to be read; see systems.changes.Watched."""
+        return {} if sign_of(self.path) == mark else {table.name: "" for table in tables}
 
     def close(self) -> None:
         """Close what is open and remove private copies."""
@@ -90,8 +101,9 @@ class SqliteSource:
 class SqliteSnapshot:
     """All tables of a file inside one read transaction."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, mark: str) -> None:
         self._access = access
+        self.mark = mark
         found = access.path.stat()
         taken = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.instant = f"{taken} file {found.st_dev}:{found.st_ino} of {found.st_size} bytes"

@@ -1,0 +1,64 @@
+"""What a source can say about its rows since an extract, and how writing to it is forbidden for a time. Protocols."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from transhume.schema import Table
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A source whose snapshots have a `mark`, a text by which it can tell later what has changed since."""
+
+    def changed(self, mark: str, tables: Sequence[Table], row_counts: Mapping[str, int]) -> Mapping[str, str]:
+        """Return the tables whose rows may be others than at the instant of the mark, by the cheapest reliable sign.
+
+        `row_counts`: rows of each table at that instant. The value says what is known, in words and without values;
+        "" where only reading the rows can tell whether they changed. Nothing is written.
+        Raises: SystemUnavailable.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Freezing:
+    """Statements that forbid writing to some tables, and those that give it back; `state` is what rights are now.
+
+    `notes` say who can write all the same.
+    """
+
+    freeze: tuple[str, ...]
+    unfreeze: tuple[str, ...]
+    state: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {name: list(getattr(self, name)) for name in self.__slots__}
+
+
+class Freezer(Protocol):
+    """How writing to a source's tables is forbidden. It changes rights, and never a row."""
+
+    identity: str
+
+    def plan(self, tables: Sequence[str]) -> Freezing:
+        """Return the exact statements; nothing is changed. Raises: Refused without the right to run them."""
+        ...
+
+    def freeze(self, tables: Sequence[str], freezing: Freezing) -> None:
+        """Run the statements in one transaction, after every transaction that writes to the tables has ended.
+
+        Raises: SystemUnavailable if one does not end in time, Refused if rights changed since they were looked at:
+        nothing was changed then.
+        """
+        ...
+
+    def unfreeze(self, tables: Sequence[str], freezing: Freezing) -> Sequence[str]:
+        """Give the rights back in one transaction; return what is not as it was before all the same. Idempotent."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...
