@@ -25,9 +25,9 @@ bench: $(READY)  ## the whole job beside psql's COPY of the same finished rows
 sweep: $(READY) programs  ## long forms of the tests: every zone, every kill point
 	$(BIN)/python -m pytest -n 2 -m sweep
 
-# MariaDB runs the scripts that are printed for it, a browser opens the pages. Where they cannot be installed the tests
-# that need them say so and are skipped, which .ci/run does not take.
-PROGRAMS := mariadbd:mariadb-server-core mariadb:mariadb-client-core chromium:chromium
+# MariaDB is a source and runs the scripts that are printed for it, a browser opens the pages. Where they cannot be
+# installed the tests that need them say so and are skipped, which .ci/run does not take.
+PROGRAMS := mariadbd:mariadb-server-core mariadb-dump:mariadb-client mariadb-backup:mariadb-backup chromium:chromium
 programs:
 	@missing=; for each in $(PROGRAMS); do \
 		PATH="$$PATH:/usr/sbin" command -v $${each%%:*} >/dev/null || missing="$$missing $${each#*:}"; done; \

@@ -62,6 +62,7 @@ _MARIADB_SETTINGS = (
     "--skip-log-bin",
     "--innodb-flush-log-at-trx-commit=0",
     "--innodb-log-file-size=8M",
+    "--innodb-flush-method=nosync",
     "--innodb-buffer-pool-size=64M",
     "--max-allowed-packet=64M",
     "--character-set-server=utf8mb4",
@@ -153,7 +154,8 @@ def _start_mariadb(folder: Path, note: Path) -> MariadbServer:
     plain = [f"--datadir={folder / 'data'}", *(["--user=root"] if os.geteuid() == 0 else [])]
     environment = {**os.environ, "PATH": _programs()}
     subprocess.run(
-        ["mariadb-install-db", "--no-defaults", *plain, "--auth-root-authentication-method=normal", "--skip-test-db"],
+        ["mariadb-install-db", "--no-defaults", *plain, "--innodb-log-file-size=8M", "--innodb-flush-method=nosync",
+         "--auth-root-authentication-method=normal", "--skip-test-db"],
         check=True, capture_output=True, env=environment,
     )  # fmt: skip
     socket = folder / "s"

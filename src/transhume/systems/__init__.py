@@ -40,7 +40,12 @@ _POSTGRES = System(
     target_backup="transhume.systems.postgres.backup:open_target_backup",
     freezer="transhume.systems.postgres.freeze:open_freezer",
 )
-_MYSQL = System("transhume.systems.mysql.source:open_source", None, "mysql")
+_MYSQL = System(
+    "transhume.systems.mysql.source:open_source",
+    None,
+    "mysql",
+    source_backup="transhume.systems.mysql.backup:open_backup",
+)
 SYSTEMS: dict[str, System] = {
     "sqlite": System(
         "transhume.systems.sqlite.source:open_source", None, source_backup="transhume.systems.sqlite.backup:open_backup"

@@ -41,6 +41,10 @@ from transhume.schema import (
 )
 
 _INT_BITS_MAX = 31
+_SPATIAL = frozenset(
+    {"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon"}
+    | {"geometrycollection", "geomcollection"}
+)
 _PLAIN: dict[str, tuple[LogicalType, Carrier]] = {
     "tinyint": (INT, Carrier.NATIVE),
     "smallint": (INT, Carrier.NATIVE),
@@ -107,3 +111,13 @@ def source_type(native: NativeType) -> tuple[LogicalType, Carrier] | None:
 def exceeds_bigint(native: NativeType) -> bool:
     """Say whether the type has whole numbers beyond 64 bits with a sign."""
     return (native.name == "bigint" and native.unsigned) or (native.name == "bit" and native.precision == 64)  # noqa: PLR2004
+
+
+def is_float(kind: str) -> bool:
+    """Say whether the DATA_TYPE is a binary floating point number."""
+    return kind in {"float", "double"}
+
+
+def is_spatial(kind: str) -> bool:
+    """Say whether the DATA_TYPE is one of shapes."""
+    return kind in _SPATIAL
