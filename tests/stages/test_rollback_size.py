@@ -81,41 +81,46 @@ def test_postgres_is_what_it_was_apart_from_edited_rows(sizes, tmp_path, postgre
 @pytest.mark.parametrize("is_rewritten", [False, True])
 @pytest.mark.parametrize("sizes", SIZES)
 def test_a_lake_is_what_it_was_apart_from_edited_rows(sizes, is_rewritten, tmp_path):
-    """The same in a lake, whose runs only insert; also after another engine wrote all files anew."""
-    foreign, _, edited, new = sizes
-    project = _write(tmp_path / "p", "iceberg:./lake?namespace=ai", foreign // 5)
+    """The same in a lake, which has no update; also after another engine wrote all files anew."""
+    foreign, changed, edited, new = sizes
+    project = _write(tmp_path / "p", "iceberg:./lake?namespace=ai", foreign // 5, "    on_conflict: update\n")
     (project.folder / "lake").mkdir()
     catalog = small_project.catalog(project.folder)
     catalog.create_namespace("ai")
     table = catalog.create_table(("ai", "items"), _foreign(0, 0, "").schema)
-    table.append(_foreign(0, foreign, "theirs"))
-    before = _content(project)
     project.run()
+    project.finalize()
+    # Of the keys of the run `changed` stand in rows of others.
+    table = catalog.load_table(("ai", "items"))
+    keys = table.scan().to_arrow().sort_by("original_source_id").slice(0, changed)["item_id"].combine_chunks()
+    theirs = _foreign(0, foreign, "theirs")
+    own = pa.concat_arrays([keys.cast(theirs.schema.field(0).type), theirs["item_id"].combine_chunks().slice(changed)])
+    table.overwrite(theirs.set_column(0, theirs.schema.field(0), own))
+    before = _content(project)
+    assert len(before) == foreign
+    run = project.run()
+    assert run.tables[0].updated == changed
     table = catalog.load_table(("ai", "items"))
     everything = table.scan().to_arrow()
-    is_edited = pc.and_(pc.less(everything["original_source_id"], edited), pc.starts_with(everything["name"], "item "))
-    ours = everything.filter(is_edited)
+    number = everything["original_source_id"]
+    is_edited = pc.and_(pc.less(number, changed + edited), pc.greater_equal(number, changed))
+    ours = everything.filter(pc.and_(is_edited, pc.starts_with(everything["name"], "item ")))
     assert ours.num_rows == edited
-    table.delete(_of_ours(edited))
-    table.append(
-        ours.set_column(3, ours.schema.field("note"), pa.array(["edited"] * edited, ours.schema.field(3).type))
-    )
+    table.delete(f"name IN ({', '.join(repr(name) for name in ours['name'].to_pylist())})")
+    place, field = ours.column_names.index("note"), ours.schema.field("note")
+    table.append(ours.set_column(place, field, pa.array(["edited"] * edited, field.type)))
     table.append(_foreign(foreign, new, "new"))
     if is_rewritten:
         table.overwrite(table.scan().to_arrow().combine_chunks())
     result = project.rollback()
     (items,) = result.report.tables
-    assert (items.edited, items.removed, items.vanished) == (edited, foreign // 5 - edited, 0)
+    gone = foreign // 5 - changed - edited
+    assert (items.restored, items.edited, items.removed, items.vanished) == (changed, edited, gone, 0)
     assert [row for row in _content(project) if "'edited'" not in row and "'new " not in row] == before
     assert len(_content(project)) == foreign + edited + new
     assert len(undone.kept(project.folder)) == edited
     assert items.proof == "equal_apart_from_others"
     _tell(f"lake {sizes} rewritten={is_rewritten}", result.duration_s)
-
-
-def _of_ours(edited: int) -> str:
-    names = ", ".join(f"'item {n}'" for n in range(edited))
-    return f"name IN ({names})"
 
 
 def _foreign(first: int, count: int, name: str) -> pa.Table:
