@@ -93,6 +93,9 @@ class Progress:
         for sentence in fields["differing"]:
             self._line(f"rights are not as before, because others changed them: {sentence}", "yellow")
 
+    def _on_notice_failed(self, fields: Any) -> None:
+        self._line(f"notice {fields['to']} of 'notify:' was not sent: {fields['why']}", "yellow")
+
     def _on_table_read(self, fields: Any) -> None:
         self._line(f"read {fields['table']}: {fields['rows']:,} rows")
 

@@ -28,6 +28,20 @@ def names(node: Any) -> Any:
     return tuple(str(name) for name in found)
 
 
+def notices(node: Any) -> Any:
+    """Return a list of notices; an address alone stands for one that tells of everything."""
+    found = list(node) if isinstance(node, list | tuple) else [node]
+    for each in found:
+        to = each.get("to") if isinstance(each, Mapping) else each
+        if isinstance(to, str) and not re.fullmatch(r"\$\{[^{}]+\}", to):
+            message = (
+                "an address stands in the environment only, because it lets everybody write there; write '${NAME}' and "
+                "put NAME=... into the file '.env'"
+            )
+            raise ValueError(message)
+    return tuple({"to": str(each)} if isinstance(each, str) else each for each in found)
+
+
 def flag(node: Any) -> bool:
     """Return true or false as bool; no other word (yes, on, 1) is one."""
     if isinstance(node, bool):

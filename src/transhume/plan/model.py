@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from transhume.batches import OnConflict
 from transhume.errors import Position
 from transhume.plan.environment import Environment
-from transhume.plan.fields import column_spec, flag, lookup_node, names, reject_limit, with_name
+from transhume.plan.fields import column_spec, flag, lookup_node, names, notices, reject_limit, with_name
 from transhume.plan.origin import Origin
 from transhume.plan.phases import Phase
 from transhume.plan.schedule import Schedule
@@ -20,6 +20,8 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 """A list of names; one name alone may stand without brackets."""
+Occasion = Literal["finished", "failed", "rolled_back", "incident"]
+"""What a notice tells of; an incident is a run that failed when its rows were visible, or a rollback that stopped."""
 Flag = Annotated[bool, BeforeValidator(flag)]
 
 
@@ -216,6 +218,14 @@ class Defaults(BaseModel):
     max_rejects: LimitField = RejectLimit(count=0)
 
 
+class Notice(BaseModel):
+    """Where notices go, as apprise writes addresses; `to` is a reference to the environment and nothing else."""
+
+    model_config = _STRICT
+    to: Annotated[str, Field(pattern=r"^\$\{[^{}]+\}$")]
+    on: Annotated[tuple[Occasion, ...], BeforeValidator(names)] = ("finished", "failed", "rolled_back", "incident")
+
+
 class Rollback(BaseModel):
     """What is asked for before a run, and what a check that fails after publishing does."""
 
@@ -249,7 +259,8 @@ class Plan(BaseModel):
     rollback: Rollback = Rollback()
     freeze: Literal["detect", "enforce", "off"] = "detect"
     """Whether a change of the source during a run is reported, prevented, or not looked for."""
-    notify: Any = ()
+    notify: Annotated[tuple[Notice, ...], BeforeValidator(notices)] = ()
+    """Where notices about runs and rollbacks go."""
     phases: dict[str, Phase] = {}
     """In order: a wave comes after those above it."""
     consistency: Literal["none"] | None = None

@@ -21,6 +21,7 @@ from transhume.project import (
     drilling,
     estimating,
     freezing,
+    notifying,
     outlook,
     rehearsing,
     running,
@@ -255,20 +256,23 @@ class Project:
         condition that does not hold is a finding), LockHeld, Interrupted; RolledBack
         where a check failed after publishing and the plan says `rollback: {on_failed_check: automatic}`.
         """
-        try:
-            return running.run(
-                self._place,
-                listener,
-                limits or Limits(),
-                fresh=fresh,
-                subset=subset,
-                repaired=repaired,
-                phase=phase,
-            )
-        except running.FailedAfterPublishing as problem:
-            if not problem.is_automatic:
-                raise
-            raise undoing.taken_back(self._place, problem.run, problem.cause, listener) from problem
+        with notifying.told_of_a_run(self._place, listener) as done:
+            try:
+                result = running.run(
+                    self._place,
+                    listener,
+                    limits or Limits(),
+                    fresh=fresh,
+                    subset=subset,
+                    repaired=repaired,
+                    phase=phase,
+                )
+            except running.FailedAfterPublishing as problem:
+                if not problem.is_automatic:
+                    raise
+                raise undoing.taken_back(self._place, problem.run, problem.cause, listener) from problem
+            done.append(result)
+        return result
 
     def write_rejects(self, run: str | None = None, folder: Path | None = None, form: str = "xlsx") -> list[Path]:
         """Write the rejects of a run (default: the newest) for people to repair, one file a mapping; default: out/.
@@ -309,7 +313,10 @@ class Project:
         Raises: Refused (a later run builds on it, it is finalized), RollbackStopped (a count or fingerprint does not
         come out): nothing is changed then; LockHeld; SystemUnavailable.
         """
-        return undoing.take_back(self._place, run, UndoChoice(edited, referenced), listener, cause)
+        with notifying.told_of_a_rollback(self._place, listener) as done:
+            result = undoing.take_back(self._place, run, UndoChoice(edited, referenced), listener, cause)
+            done.append(result)
+        return result
 
     def drill(
         self,
