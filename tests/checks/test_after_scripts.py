@@ -224,3 +224,53 @@ def test_what_a_business_rule_covers_is_said(tmp_path):
         "domainlax": "lax is one of 2 values of the plan",
         "artefact_formuri": "uri is scheme://place/name",
     }
+
+
+def test_names_are_quoted_whatever_they_hold(tmp_path):
+    """Blanks and words of SQL in the names of tables and columns, in every check."""
+    text = """\
+  p:
+    from: people
+    key: id
+    into: or der
+    create: true
+    types: {u u: uuid primary key}
+    columns:
+      u u: {uuid: id}
+      i d: id
+      group: {codes: code, to: {B: Beta, A: Alpha}}
+      ur i: {path: path, any: [{like: "/x/{n}", to: "s3://b/{n}"}, {like: "{n}", to: "gs://b/{n}"}]}
+      lo cal: {path: path, any: [{like: "/x/{n}", to: "s3://b/{n}"}, {like: "{n}", to: "/y/{n}"}]}
+      bo ss: {ref: boss, table: p}
+    checks:
+      - {name: c, sql: group <> 'Beta'}
+"""
+    scripts, tables = _scripts(tmp_path, text)
+    rows = [
+        (U[0], 1, "Alpha", "s3://b/x", "x", None),
+        (U[1], 1, "Beta", "s3:///x", "x", U[0]),
+        (U[1], 2, "B", "s3://b/x/", "x", U[2]),
+        (U[3], 3, None, "s://b?x/a", "x", U[2]),
+    ]
+    found = answers(scripts, {"or der": (tables["p"].table, rows)})
+    assert {key[0]: [tuple(map(str, row)) for row in each] for key, each in found.items()} == {
+        "row_counts": [("4",)],
+        "unique_key": [(U[1],)],
+        "unique_source_key": [("1",)],
+        "check:c": [(U[1],)],
+        "domain": [(U[1],)],
+        "artefact_form": [(U[1],), (U[1],), (U[3],)],
+        "references": [(U[1], "2", U[2]), (U[3], "3", U[2])],
+    }
+    named = {each.name: each for each in scripts}
+    assert named["row_counts"].select.named_selects == ["found_rows"]
+    assert "IN ('Alpha', 'Beta')" in named["domain"].select.sql()
+    assert "whose bo ss is no u u of 'or der'" in named["references"].purpose
+
+
+def test_nothing_left_over_is_no_negative_number(tmp_path):
+    """The rows in no bucket are 0 there, and each script's column has its name as it is written."""
+    scripts, tables = _scripts(tmp_path, tallies={name: TableTally(name, read=2, loaded=2) for name in ("p", "v")})
+    assert "-" not in scripts[0].select.sql()
+    assert scripts[0].select.sql().startswith('SELECT COUNT(*) AS "found_rows", 2 AS "expected_rows"')
+    assert answers(scripts[:1], {"p": (tables["p"].table, [])}) == {("row_counts", "p", ""): [(0, 2, 2, 2, 0)]}

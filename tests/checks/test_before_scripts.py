@@ -251,3 +251,47 @@ def test_a_text_that_fits_is_not_measured(tmp_path):
     text = _ONE.format(columns, ", types: {a: text(50), b: text(4), c: text(3), d: bigint, e: text(3)}")
     scripts = written(_said(tmp_path, text, (people, VISITS)))
     assert [each[2] for each in told(scripts) if each[0] == "too_long"] == ["free", "short"]
+
+
+def test_names_are_quoted_whatever_they_hold(tmp_path):
+    """Blanks and words of SQL in the names of tables and columns, in every check."""
+    orders = _table("or der", **{"i d": "bigint", "group": "text(9)", "wh en": "timestamp via text", "w ho": "bigint"})
+    text = """\
+  p:
+    from: or der
+    key: i d
+    create: true
+    types: {u: uuid primary key, name: text(3) not null}
+    columns:
+      u: {uuid: i d}
+      name: group
+      state: {codes: group, to: {A: B}}
+      n: {codes: i d, to: {"1": B}}
+      at: {utc: wh en}
+      r: {ref: w ho, table: p}
+    where: "group <> 'gone'"
+"""
+    rows = [
+        (1, "A", "2024-01-01 00:00:00", 1),
+        (2, "long", "2024-01-32 00:00:00", 9),
+        (2, None, "0000-00-00", None),
+        (3, "", "x", None),
+        (None, "gone", "x", 9),
+    ]
+    found = answers(written(_said(tmp_path, text, (orders,))), {"or der": (orders, rows)})
+    assert {name: rows for (name, _, column), rows in found.items() if (name, column) != ("spellings", "i d")} == {
+        "row_count": [(5,)],
+        "null_key": [],
+        "duplicate_key": [(2,)],
+        "null": [],
+        "too_long": [(2, "long")],
+        "spellings": [("", 1), ("A", 1), ("gone", 1), ("long", 1), (None, 1)],
+        "unmapped": [(2,), (3,)],
+        "zero_date": [],
+        "impossible_date": [(2, "2024-01-32 00:00:00")],
+        "time_form": [(3, "x")],
+        "orphan": [(2, 9)],
+    }
+    named = {each.name: each.select.named_selects for each in written(_said(tmp_path, text, (orders,)))}
+    assert named["row_count"] == ["row_count"]
+    assert named["spellings"] == ["i d", "row_count"]

@@ -29,18 +29,23 @@ def _file(name: str, **columns) -> str:
 @pytest.fixture
 def files(ask):
     """Two batches of a run with keys (a, b), and the rows that the target shows with keys (x, y)."""
-    own = [_file("o1.parquet", a=[1, 2], b=["p", "q"]), _file("o2.parquet", a=[3, 3], b=["r", "s"])]
+    own = [
+        _file("o1.parquet", **{"a a": [1, 2], "group": ["p", "q"]}),
+        _file("o2.parquet", **{"a a": [3, 3], "group": ["r", "s"]}),
+    ]
     present = _file(
         "present.parquet",
-        x=[1, 2, 3, 9, 8, 7],
-        y=["p", "z", "s", "t", "u", "v"],
-        original=[1, 2, 3, 2, 3, 4],
-        part=["1", "2", "3", "2", "4", "4"],
+        **{
+            "x x": [1, 2, 3, 9, 8, 7],
+            "order": ["p", "z", "s", "t", "u", "v"],
+            "original id": [1, 2, 3, 2, 3, 4],
+            "part": ["1", "2", "3", "2", "4", "4"],
+        },
     )
     return own, present
 
 
-KEY = {"a": "x", "b": "y"}
+KEY = {"a a": "x x", "group": "order"}
 
 
 def test_rows_that_the_target_does_not_show_are_missing(ask, files):
@@ -54,25 +59,24 @@ def test_rows_that_no_batch_holds_are_others(ask, files):
     own, present = files
     select = other_rows(own, present, KEY)
     assert ask(select) == [(2, "z"), (7, "v"), (8, "u"), (9, "t")]
-    assert select.named_selects == ["x", "y"]
+    assert select.named_selects == ["x x", "order"]
 
 
 def test_a_row_of_others_that_holds_a_source_key_of_this_run_claims_it(ask, files):
-    """Whatever the types of the key on both sides; only of rows in the buckets that are asked for."""
+    """Whatever the types of the key on both sides; of rows in the buckets that are asked for."""
     own, present = files
-    fates = _file(
-        "fates.parquet", _k0=["2", "3", "2"], _k1=[2, 4, 9], _fate=["rejected", "loaded", "filtered"]
-    )  # fmt: skip
-    select = claiming_rows(own, present, KEY, [fates], ["original", "part"], ["rejected", "filtered"], "_fate")
+    buckets = ["rejected", "loaded", "filtered"]
+    fates = _file("fates.parquet", _k0=["2", "3", "2"], _k1=[2, 4, 9], **{"fa te": buckets})
+    select = claiming_rows(own, present, KEY, [fates], ["original id", "part"], ["rejected", "filtered"], "fa te")
     assert ask(select) == [(2, "z"), (9, "t")]
-    select = claiming_rows(own, present, KEY, [fates], ["original", "part"], ["loaded"], "_fate")
+    select = claiming_rows(own, present, KEY, [fates], ["original id", "part"], ["loaded"], "fa te")
     assert ask(select) == [(8, "u")]
 
 
 def test_the_parents_of_chosen_rows_are_chosen_once(ask):
     """Every part of the reference counts; a parent of two chosen rows is one row."""
-    children = _file("c.parquet", _row=[0, 1, 2, 3], r=[1, 1, 2, 3], s=["a", "a", "b", "c"])
-    parents = _file("p.parquet", _row=[10, 11, 12, 13], k=[1, 2, 3, 1], l=["a", "x", "c", "z"])
+    children = _file("c.parquet", _row=[0, 1, 2, 3], **{"r r": [1, 1, 2, 3], "group": ["a", "a", "b", "c"]})
+    parents = _file("p.parquet", _row=[10, 11, 12, 13], **{"k k": [1, 2, 3, 1], "order": ["a", "x", "c", "z"]})
     chosen = _file("n.parquet", _row=[0, 1, 2])
-    assert ask(chosen_parents([children], ["r", "s"], [parents], ["k", "l"], chosen)) == [(10,)]
-    assert ask(chosen_parents([children], ["r"], [parents], ["k"], chosen)) == [(10,), (11,), (13,)]
+    assert ask(chosen_parents([children], ["r r", "group"], [parents], ["k k", "order"], chosen)) == [(10,)]
+    assert ask(chosen_parents([children], ["r r"], [parents], ["k k"], chosen)) == [(10,), (11,), (13,)]

@@ -129,11 +129,11 @@ _PERSONAL_NAMES = {
         "first name", "last name", "given name", "family name", "surname", "maiden name", "middle name", "full name",
     ),
     "birth": ("birth date", "date of birth", "dob", "birthday", "birth", "birthplace"),
+    "network address": ("ip address", "ip"),
     "postal address": ("address", "street", "postal code", "postcode", "zip", "zip code", "city"),
     "official number": ("ssn", "social security", "passport", "national id", "tax id", "drivers", "licence number"),
     "bank account": ("iban", "account number", "card number", "credit card"),
     "pay": ("salary", "wage", "income"),
     "sensitive trait": ("gender", "sex", "religion", "ethnicity", "race", "marital", "disability", "nationality"),
-    "network address": ("ip address", "ip"),
 }  # fmt: skip
 """Words of names, after the kinds of personal data of the GDPR (articles 4 and 9) and of vCard (RFC 6350)."""
