@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench sweep programs lock clean
+.PHONY: demo test lint bench sweep mutate programs lock clean
 
 demo: $(READY)  ## the brief's migration, SQLite to an Iceberg lake, counts against the answer key
 	rm -rf demo
@@ -24,6 +24,9 @@ bench: $(READY)  ## the whole job beside psql's COPY of the same finished rows
 
 sweep: $(READY) programs  ## long forms of the tests: every zone, every kill point
 	$(BIN)/python -m pytest -n 2 -m sweep
+
+mutate: $(READY)  ## plants faults, one at a time: the tests must notice them (about an hour; tests/mutation/README.md)
+	$(BIN)/python -m tests.mutation
 
 # MariaDB is a source and runs the scripts that are printed for it, a browser opens the pages. Where they cannot be
 # installed the tests that need them say so and are skipped, which .ci/run does not take.
