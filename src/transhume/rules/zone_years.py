@@ -23,6 +23,9 @@ _DAY = 86_400
 _YEAR = 31_556_952
 """Seconds of a mean Gregorian year."""
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
+_CYCLE_YEARS = 400
+_CYCLE = 146_097 * 86_400
+"""Seconds of 400 years: a whole number of weeks."""
 _YEAR_MAX = 9999
 
 
@@ -127,13 +130,22 @@ class _Rule:
     end: str = ""
 
     def points(self, year: int) -> list[tuple[int, int]]:
-        """Return (instant, offset from then on) of the changes that this rule makes in a year."""
-        if self.daylight is None:
-            return []
-        return [
-            (_local_second(self.start, year) - self.standard, self.daylight),
-            (_local_second(self.end, year) - self.daylight, self.standard),
-        ]
+        """Return (instant, offset from then on) of the changes that this rule makes in a year.
+
+        The calendar, its weekdays included, comes again every 400 years.
+        """
+        cycle, year_in_cycle = divmod(year - 1, _CYCLE_YEARS)
+        return [(instant + cycle * _CYCLE, offset) for instant, offset in _points(self, year_in_cycle + 1)]
+
+
+@functools.cache
+def _points(rule: _Rule, year: int) -> list[tuple[int, int]]:
+    if rule.daylight is None:
+        return []
+    return [
+        (_local_second(rule.start, year) - rule.standard, rule.daylight),
+        (_local_second(rule.end, year) - rule.daylight, rule.standard),
+    ]
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """What the stages of one run share: the plan, the systems, the folder, what an earlier process has done."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +81,8 @@ class WorkContext:
     lookups: dict[str, FrozenLookup] = field(default_factory=dict)
     """By name: the lookups from tables of other systems, as they were frozen with the extract."""
     relations: dict[str, Relation] = field(default_factory=dict)
+    file_numbers: Iterator[int] = field(default_factory=itertools.count)
+    """Of relations' files, which may be made in two threads."""
     unknown_names: dict[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
     """By mapping and names lookup: spellings that the lookup does not know, with their number of rows."""
 

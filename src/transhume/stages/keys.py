@@ -1,7 +1,9 @@
 """Keys: what must be known of whole tables before a batch is transformed: relations, fates of parents."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 from sqlglot import exp
@@ -40,9 +42,49 @@ _SHARE_ROWS = 1_000_000
 """Rows whose keys are searched for duplicates at one time, so that memory does not grow with a table's rows."""
 
 
-def group_keys(context: WorkContext, group: tuple[str, ...]) -> Iterator[Event]:
+class RelationsAhead:
+    """Builds what the mappings need of the extract alone while other tables are staged, and the engine has time.
+
+    To be used in a `with`. What cannot be built here is left to whoever needs it, who then hears why.
+    """
+
+    def __init__(self, context: WorkContext, groups: Sequence[tuple[str, ...]]) -> None:
+        """Begin with the first group's relations."""
+        self._context = context
+        self._thread = ThreadPoolExecutor(1, "relations")
+        self._futures: dict[str, Future[Relation]] = {}
+        for mapping in (context.plan.tables[name] for group in groups for name in group):
+            for need in needs(mapping):
+                if need.kind != "parents" and str(need) not in self._futures | context.relations:
+                    self._futures[str(need)] = self._thread.submit(self._built, mapping, need)
+
+    def __enter__(self) -> Self:
+        """Do nothing: it has begun."""
+        return self
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
+        """End it; where something went wrong, with the statement under way."""
+        self._thread.shutdown(wait=problem is None, cancel_futures=True)
+        if problem is not None:
+            self._context.engine.cancel()
+            self._thread.shutdown()
+
+    def taken(self, need: Need) -> Relation | None:
+        """Return a relation the first time it is asked for, once it is built; None where it is not built here."""
+        future = self._futures.pop(str(need), None)
+        return None if future is None or future.exception() is not None else future.result()
+
+    def _built(self, mapping: TableMapping, need: Need) -> Relation:
+        relation = _build(self._context, mapping, need)
+        # Those after it may be made of it.
+        self._context.relations[str(need)] = relation
+        return relation
+
+
+def group_keys(context: WorkContext, group: tuple[str, ...], ahead: RelationsAhead | None = None) -> Iterator[Event]:
     """Build every relation that the mappings of one group need; in a cycle of references, the fates of its keys too.
 
+    `ahead` may have built some of them.
     Effects: files under work/relations; `context.relations` grows.
     Yields: relation_built, one each; fixpoint_done for a cycle.
     """
@@ -50,9 +92,11 @@ def group_keys(context: WorkContext, group: tuple[str, ...]) -> Iterator[Event]:
     mappings = [context.plan.tables[name] for name in group]
     for mapping in mappings:
         for need in needs(mapping):
-            if str(need) in context.relations or (need.kind == "parents" and need.subject in deferred):
-                continue
-            relation = _build(context, mapping, need)
+            relation = ahead.taken(need) if ahead is not None else None
+            if relation is None:
+                if str(need) in context.relations or (need.kind == "parents" and need.subject in deferred):
+                    continue
+                relation = _build(context, mapping, need)
             context.relations[str(need)] = relation
             yield Event("relation_built", {"need": f"{need.kind}:{need.subject}", "rows": relation.row_count})
     if deferred:
@@ -177,7 +221,7 @@ def _write(
 
 def _path(context: WorkContext, need: Need) -> Path:
     """Return a file name that holds no text of the plan."""
-    return _FOLDER / f"{need.kind}-{len(context.relations):04d}.parquet"
+    return _FOLDER / f"{need.kind}-{next(context.file_numbers):04d}.parquet"
 
 
 def _numbered(context: WorkContext, kind: str, mapping: TableMapping) -> Path:

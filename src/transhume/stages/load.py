@@ -20,7 +20,6 @@ from transhume.stages.files import sha256_of
 from transhume.stages.later import keep_earlier_keys, keys_path, list_vanished, write_keys
 from transhume.stages.links import links_path, write_links
 from transhume.stages.rejects import (
-    join_manifest,
     rejects_path,
     write_manifest,
     write_rejects,
@@ -63,7 +62,6 @@ def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
         if before is not None:
             yield from before.finish()
     context.target.seal(target, len(segments))
-    join_manifest(context, mapping)
     yield from list_vanished(context, mapping)
     yield Event("table_staged", {"mapping": mapping.name, "batches": len(segments)})
 

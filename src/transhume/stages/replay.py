@@ -215,7 +215,7 @@ class _Reading:
     ) -> None:
         source = self.catalog.tables[mapping.from_]
         columns = carried(source)
-        before = cells_of(original, source)
+        before = cells_of(source)(original)
         edited = [not is_same(cell, was) for cell, was in zip(cells, before, strict=True)]
         if not any(edited):
             return

@@ -1,7 +1,7 @@
 """The road of a run, from the extract to what readers see; each step is a stage that tells what it did as events."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 
 from transhume.batches import Event, TargetTable
@@ -9,12 +9,12 @@ from transhume.compiler import table_order
 from transhume.stages.context import RunContext
 from transhume.stages.extract import extract, recall_segments, tables_fed
 from transhume.stages.freeze import AT_END, BEFORE_PUBLISH, watch
-from transhume.stages.keys import group_keys, parent_keys
+from transhume.stages.keys import RelationsAhead, group_keys, parent_keys
 from transhume.stages.later import list_skipped
 from transhume.stages.load import load_mapping
 from transhume.stages.preconditions import require_sound_data
 from transhume.stages.publish import Publishing, verify
-from transhume.stages.rejects import write_rejects_for_people
+from transhume.stages.rejects import join_manifest, write_rejects_for_people
 from transhume.stages.replay import replayed_extract
 from transhume.stages.subset import choose
 from transhume.stages.validate import validate_staged
@@ -35,23 +35,30 @@ def run(context: RunContext) -> Iterator[Event]:
         yield from choose(context)
         yield tables_fed(context)
         yield from require_sound_data(context)
-    with Publishing(context, order) as publishing:
-        for group in () if is_published else groups:
-            yield from group_keys(context, group)
+    todo = [] if is_published else groups
+    with (
+        ThreadPoolExecutor(1, "people") as people,
+        Publishing(context, order) as publishing,
+        RelationsAhead(context, todo) as ahead,
+    ):
+        written = _write_for_people(context, people, context.plan.tables if is_published else ())
+        for group in todo:
+            yield from group_keys(context, group, ahead)
             for name in group:
                 for event in load_mapping(context, context.plan.tables[name]):
                     yield event
                     publishing.tell(event)
+                written += _write_for_people(context, people, [name])
                 yield from parent_keys(context, context.plan.tables[name])
-        # What people read is written while the target works; it is there also where a check stops the run.
-        with ThreadPoolExecutor(1, "rejects") as people:
-            written = [
-                people.submit(write_rejects_for_people, context, mapping) for mapping in context.plan.tables.values()
-            ]
-            written += [people.submit(list_skipped, context, mapping) for mapping in context.plan.tables.values()]
-            yield from publishing.finish(chain(validate_staged(context), watch(context, BEFORE_PUBLISH)))
-            yield from verify(context, order)
-            for each in written:
-                each.result()
+        yield from publishing.finish(chain(validate_staged(context), watch(context, BEFORE_PUBLISH)))
+        yield from verify(context, order)
+        for each in written:
+            each.result()
     yield from watch(context, AT_END)
     yield Event("run_finished")
+
+
+def _write_for_people(context: RunContext, people: ThreadPoolExecutor, names: Iterable[str]) -> list[Future[int]]:
+    """Write what people read of staged mappings while the next ones are staged; also where a check stops the run."""
+    tasks = (join_manifest, write_rejects_for_people, list_skipped)
+    return [people.submit(task, context, context.plan.tables[name]) for name in names for task in tasks]
