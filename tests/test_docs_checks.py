@@ -19,7 +19,8 @@ def _names_in_code() -> set[str]:
             if isinstance(name, ast.Constant):
                 found.add(str(name.value))
             elif isinstance(name, ast.JoinedStr):
-                found.add("check:NAME")
+                kind = name.values[0]
+                found.add(f"{kind.value}NAME" if isinstance(kind, ast.Constant) else "")
     return found
 
 

@@ -1,7 +1,9 @@
 """What stages fetch and pure code receives: catalogs, extracted tables, relations. No I/O here."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from transhume.schema import LogicalType, Table
 
@@ -159,3 +161,39 @@ class Profile:
     identity: str
     instant: str
     tables: Mapping[str, TableProfile]
+
+
+Cell = int | Decimal | float | str | None
+"""A value that a query gave: a number or a text; anything else stands as its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query of the plan gave: `count` rows in all (None: not counted), and its first `rows`."""
+
+    count: int | None
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def to_json(self) -> str:
+        """Return the answer as a text that `from_json` reads back, every number exactly."""
+        rows = [[None if cell is None else [type(cell).__name__, str(cell)] for cell in row] for row in self.rows]
+        return json.dumps({"count": self.count, "rows": rows}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Answer":
+        """Return the answer that `to_json` wrote."""
+        content = json.loads(text)
+        kinds: dict[str, Callable[[str], Cell]] = {"int": int, "Decimal": Decimal, "float": float, "str": str}
+        rows = tuple(
+            tuple(None if cell is None else kinds[cell[0]](cell[1]) for cell in row) for row in content["rows"]
+        )
+        return cls(content["count"], rows)
+
+
+def cell(value: object) -> Cell:
+    """Return a driver's value as a cell; texts that are bytes are read as UTF-8."""
+    if value is None or type(value) in {int, float, str, Decimal}:
+        return value  # type: ignore[return-value]
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode("utf-8", "replace")
+    return str(value)

@@ -239,6 +239,15 @@ class ApproximateDistinct(Operation):
     arg_types = {"this": True}
 
 
+class Total(Operation):
+    """Aggregate: the sum of numbers, exact for integers and decimals; NULL is left out, no value gives NULL.
+
+    The sum of doubles depends on the order of adding. What does not fit the engine's widest type is an error.
+    """
+
+    arg_types = {"this": True}
+
+
 class HashShare(Operation):
     """Which of `shares` (literal) shares the values `expressions` fall into, BIGINT from 0 up; no NULL for NULL.
 

@@ -53,6 +53,7 @@ def _golden_nodes() -> dict[str, exp.Expression]:
     nodes["OddClass"] = op.OddClass(this=column("_odd"), name=text("size"))
     nodes["OddText"] = op.OddText(this=column("_odd"), name=text("size"))
     nodes["ApproximateDistinct"] = op.ApproximateDistinct(this=x)
+    nodes["Total"] = op.Total(this=x)
     nodes["HashShare"] = op.HashShare(expressions=[x, y], shares=number(3))
     nodes["JoinReasons"] = op.JoinReasons(expressions=[x, y])
     nodes["GatheredObject"] = op.GatheredObject(this=x, expression=y)

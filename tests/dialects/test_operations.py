@@ -16,6 +16,7 @@ TABLES = list(tables())
 ELSEWHERE = {
     *(op.ParquetFiles, op.OddClass, op.OddText, op.JoinReasons, op.GatheredObject, op.ApproximateDistinct),
     op.HashShare,
+    op.Total,
     *(op.OpenJson, op.JsonMember, op.HasJsonKeyTwice, op.Element, op.ListMap, op.ListAny, op.HmacSha256),
 }
 """Operations over tables, lists and forms of a dialect's own: test_duckdb.py, test_values_inside.py."""

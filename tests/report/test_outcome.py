@@ -30,7 +30,7 @@ def reported(tmp_path_factory) -> tuple[Project, dict, dict]:
     project = Project(folder)
     project.run()
     before = json.loads(project.report().results.read_text())
-    project.validate(sample=3)
+    project.validate(sample=3, worksheets=folder / "out")
     after = json.loads(project.report().results.read_text())
     return project, before, after
 
@@ -74,11 +74,58 @@ def test_page_says_everything_and_no_value_of_a_reject(reported):
         assert words in text
     assert len(text) < 1_000_000
     assert "<script" not in text
-    assert not re.search(r'(?:src|href)="(?!#)', text)
+    sheet = f"worksheet-{after['run']}.html"
+    assert set(re.findall(r'(?:src|href)="([^#"][^"]*)"', text)) == {sheet}
+    assert (project.folder / "out" / sheet).is_file()
     for path in (project.folder / "out").iterdir():
         if path.name.startswith(("report", "results", "junit")):
             assert "weed" not in path.read_text()
             assert path.stat().st_mode & 0o077 == 0
+
+
+def test_linked_fields_have_the_numbers_of_both_sides(reported):
+    """Counted by the formulas of the project's maker: of 130 plants every fourth has no parent, kinds are four."""
+    project, before, after = reported
+    assert (before["profile"], before["worksheet"]) == ({}, None)
+    plants = after["profile"]["plants"]
+    loaded = [n for n in range(small_project.PLANTS) if n % 13 and n % 10 != 7]
+    assert (plants["source"]["rows"], plants["target"]["rows"]) == (small_project.PLANTS, len(loaded))
+    nulls, differ = plants["source"]["fields"]["parent_id"]
+    assert nulls == len(range(0, small_project.PLANTS, 4))
+    assert 59 <= differ <= 71  # 65 by the formula; the engine estimates
+    assert plants["source"]["fields"]["kind"] == [0, 4]
+    assert plants["target"]["fields"]["kind"] == [0, 2]
+    assert plants["source"]["fields"]["gone"] == [0, 2]
+    text = (project.folder / "out" / f"report-{after['run']}.html").read_text()
+    assert f">25.4 % NULL, {differ} differ<" in text
+    assert "has counted them" not in text
+
+
+def test_failed_check_comes_with_its_place_in_the_plan_and_the_sql_that_shows_its_rows(reported, tmp_path):
+    """The line of the plan that decides, counted here; the statement as text; a hostile one is inert."""
+    project, _, after = reported
+    lines = (project.folder / "transhume.yaml").read_text().splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if text.startswith("      kind:"))
+    checks = [
+        {"name": name, "table": "plants", "count": 1, "covered": covered, "severity": "error", "sql": sql}
+        for name, covered, sql in (
+            ("domain", "kind is one of 2 values of the plan", f"SELECT '{HOSTILE}'"),
+            ("unique_key", "key (plant_id)", ""),
+            ("performance", "by key", "SELECT 1"),
+        )
+    ]
+    validation = {"at": "2027-01-01T01:00:00Z", "checks": checks, "oracle": {}}
+    outcome = _failed(plan=project.plan(), validation=validation, worksheet="worksheet-x.html")
+    places = {check.name: check.plan for check in outcome.failed()}
+    assert places["domain"] == f"transhume.yaml:{line}:7"
+    assert lines[int(places["unique_key"].split(":")[1]) - 1] == "    key: id"
+    text = page(outcome_paper(outcome)).decode()
+    assert f"on plants: kind is one of 2 values of the plan, decided in transhume.yaml:{line}:7" in text
+    assert "<code>SELECT &#x27;&lt;script&gt;x&lt;/script&gt;" in text
+    assert "<script" not in text
+    # Each check of the real run that the plan decides about has a place in it, and none that passed has a statement.
+    assert {check["name"] for check in after["checks"] if not check["plan"]} == set()
+    assert {check["sql"] for check in after["checks"] if check["state"] == "passed"} == {""}
 
 
 def test_junit_has_a_case_for_each_check(reported):

@@ -53,7 +53,14 @@ def _paper(text: str = HOSTILE) -> Paper:
     grid = Grid(text, (text, "n"), rows, frozenset({0}), text, decisions=decided, state="ab")
     drawn = (Bar(0, 0, 5, 5), Label(0, 9, text), Line(((0, 0), (9, 9))))
     figure = Figure(text, text, 100, 50, drawn, Grid(text, (text,), ((text,),)), {"a": text})
-    blocks = (Paragraph(text, text), Bullets((text, text), numbered=True), Bullets((text,)), Code(text), grid, figure)
+    blocks = (
+        Paragraph(text, text, text),
+        Bullets((text, text), numbered=True),
+        Bullets((text,)),
+        Code(text),
+        grid,
+        figure,
+    )
     inner = Section(f"inner {text}", (Paragraph("below"),))
     return Paper(text, text, ((text, text),), (Section(text, blocks, (inner,)), Section("second")), Mark(text, "good"))
 
@@ -88,6 +95,25 @@ def test_page_has_no_tag_attribute_or_address_that_a_text_made():
     assert not [name for name in names if name.startswith("on") or name in {"src", "style", "action"}]
     assert all((attributes["href"] or "").startswith("#") for attributes in read.of("a"))
     assert "<script>document.title='owned'</script>" in "".join(read.words)
+
+
+@pytest.mark.parametrize(
+    ("name", "linked"),
+    [
+        ("worksheet-20270101t000000_abcdef.html", True),
+        ("../secret.html", False),
+        ("javascript:alert(1).html", False),
+        ("//evil.example/x.html", False),
+        ("a b.html", False),
+        ("x.html\n", False),
+        ("", False),
+    ],
+)
+def test_page_links_a_file_beside_it_and_no_other_place(name, linked):
+    """A name with a folder, a scheme or a sign of its own is shown and leads nowhere."""
+    paper = Paper("p", "", (), (Section("s", (Paragraph("see", file=name),)),))
+    links = [each["href"] for each in _Tags(WRITERS["html"](paper).decode()).of("a") if each["href"][:1] != "#"]
+    assert links == ([name] if linked else [])
 
 
 def test_page_allows_its_own_style_and_nothing_else():

@@ -3,6 +3,7 @@
 import random
 import struct
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 from tests.servers import MariadbServer
 from transhume.batches import extract_schema
 from transhume.errors import SystemProblem, SystemRefused, SystemUnavailable, UsageError
+from transhume.facts import Answer
 from transhume.schema import BIGINT, TEXT, Carrier, Column, ForeignKey, Kind, LogicalType
 from transhume.systems import open_source, open_target
 from transhume.systems.mysql.address import parse_url
@@ -353,3 +355,20 @@ def test_mysqls_own_spelling_of_types_is_read():
 def test_the_private_parts_of_the_driver_are_there():
     """Rows are cut out of the driver's own stream, by names that no manual promises."""
     assert {"_execute_command", "_read_packet", "_read_bytes", "thread_id"} <= set(dir(pymysql.connections.Connection))
+
+
+def test_a_query_of_the_plan_is_asked_inside_the_snapshot_and_gives_numbers_as_numbers(run: Run, source: MysqlSource):
+    """Rows that come later are not counted; two statements are refused, and so is one that writes."""
+    run("CREATE TABLE t (id int PRIMARY KEY, d decimal(6,2), x double, name text)",
+        "INSERT INTO t VALUES (1, 1.10, 0.5, 'a'), (2, 2.20, NULL, NULL)")  # fmt: skip
+    with source.snapshot() as snapshot:
+        run("INSERT INTO t VALUES (3, 9, 9, 'z')")
+        totals = snapshot.ask(
+            "SELECT count(*), sum(d) AS s, sum(x) AS x, min(name) AS n, NULL AS e FROM t", counts=False
+        )
+        assert totals.rows == ((2, Decimal("3.30"), 0.5, "a", None),)
+        assert snapshot.ask("SELECT id FROM t WHERE d > 1;", counts=True) == Answer(2, ((1,), (2,)))
+        for wrong in ("SELECT no_such FROM t", "SELECT 1) AS a; DELETE FROM t; SELECT * FROM (SELECT 1"):
+            with pytest.raises(SystemRefused):
+                snapshot.ask(wrong, counts=False)
+        assert snapshot.ask("SELECT id FROM t", counts=True).count == 2

@@ -19,6 +19,8 @@ class CheckResult:
     detail: str = ""
     sample_keys: tuple[str, ...] = ()
     duration_s: float = field(default=0.0, compare=False)
+    sql: str = ""
+    """What a person may run on the target to see the wrong rows, in its dialect; "" where no SQL says it."""
 
     @property
     def passed(self) -> bool:

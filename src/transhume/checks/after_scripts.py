@@ -11,7 +11,8 @@ from transhume.checks.counts import BUCKETS, TableTally
 from transhume.checks.keys import duplicate_keys
 from transhume.checks.references import orphans, references
 from transhume.checks.rows import rows_of
-from transhume.checks.script import NO_ROWS, Place, Script
+from transhume.checks.script import NO_ROWS, Place, Script, Unsaid
+from transhume.checks.table_scripts import target_table_scripts
 from transhume.plan.model import Plan
 from transhume.rules.copy import Copy
 from transhume.rules.rule import ColumnRef
@@ -23,9 +24,12 @@ _PRESENT = ("loaded", "unchanged", "updated", "skipped", "conflict")
 
 
 def after_scripts(
-    plan: Plan, tables: Mapping[str, TargetTable], place: Place, tallies: Mapping[str, TableTally]
-) -> Iterator[Script]:
-    """Yield the scripts for a target, those of one mapping together; `tallies` are those of a finished run, if any."""
+    plan: Plan, tables: Mapping[str, TargetTable], place: Place, tallies: Mapping[str, TableTally], identity: str
+) -> Iterator[Script | Unsaid]:
+    """Yield the scripts for a target, those of one mapping together; `tallies` are those of a finished run, if any.
+
+    `identity` is the target's.
+    """
     shared = defaultdict(list)
     for name, target in tables.items():
         shared[target.table.name].append(name)
@@ -38,12 +42,14 @@ def after_scripts(
         for rule in business_rules(plan, mapping, target, columns):
             path = ("tables", name, "columns", rule.column)
             if rule.name.startswith("check:"):
+                # Names are told apart within a mapping, whatever a check is about.
                 checks = [f"check:{check.name}" for check in mapping.checks]
                 path = ("tables", name, "checks", checks.index(rule.name))  # type: ignore[assignment]
             select = wrong_rows(rule, target, columns, place(target.table.name))
             purpose = f"rows of '{target.table.name}' that break a rule: {rule.covered}"
             yield Script("target", rule.name, target.table.name, purpose, f"{NO_ROWS}; NULL passes",
                          rule.severity, path, select, {"p": _types(target)}, rule.column)  # fmt: skip
+        yield from target_table_scripts(mapping, target, place, identity)
     for reference in references(plan, tables):
         child, parent = tables[reference.child], tables[reference.parent]
         select = orphans(place(child.table.name), reference.columns, place(parent.table.name), reference.keys)

@@ -12,6 +12,7 @@ from transhume.checks.keys import duplicate_keys
 from transhume.checks.references import orphans
 from transhume.checks.rows import rows_of
 from transhume.checks.script import NO_ROWS, Place, Script, Unsaid
+from transhume.checks.table_scripts import source_table_scripts
 from transhume.expressions import parse
 from transhume.expressions.tree import ExpressionError
 from transhume.facts import Catalog
@@ -87,6 +88,7 @@ def before_scripts(
         yield from _keys(scope)
         for column, rule in mapping.columns.items():
             yield from _column(scope, source, tables.get(mapping.name), column, rule)
+        yield from source_table_scripts(mapping, place, scope.types(), source.identity)
 
 
 def _keys(scope: _Scope) -> Iterator[Script | Unsaid]:

@@ -13,13 +13,11 @@ from transhume.batches import TargetTable
 from transhume.checks.rows import Rows, rows_of
 from transhume.expressions import parse
 from transhume.operations import RegexMatches
+from transhume.plan.artefacts import FORMS, SHOWN, ArtefactColumn, artefact_columns
 from transhume.plan.model import NamesLookup, Plan, RowCheck, TableMapping
 from transhume.rules.rule import Rule
 from transhume.rules.trees import every, is_present, is_true, negated, some
 from transhume.schema import Kind
-
-ARTEFACT = r"[a-z][a-z0-9+.-]*://[^/?#]+(/[^/]+)+"
-"""What a rewritten path must look like: scheme, host or bucket, and at least one name below it (RFC 3986)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ def business_rules(
     plan: Plan, mapping: TableMapping, target: TargetTable, names: Mapping[str, str]
 ) -> Iterator[BusinessRule]:
     """Yield the rules that rows of a mapping must keep; conditions are over the columns `names` of a file `p`."""
-    for check in mapping.checks:
+    for check in mapping.row_checks:
         severity = "warning" if check.then == "warn" else "error"
         yield BusinessRule(f"check:{check.name}", check.sql, severity, _violated(check, target, names))
     for name, rule in mapping.columns.items():
@@ -50,10 +48,20 @@ def business_rules(
             texts = [exp.Literal.string(text) for text in sorted(allowed)]
             strange = exp.Not(this=exp.In(this=value.copy(), expressions=texts))
             yield BusinessRule("domain", f"{name} is one of {len(allowed)} values of the plan", "error", strange, name)
-        if rule.verb == "path" and all("://" in form.to for form in getattr(rule, "forms", list)()):
-            whole = RegexMatches(this=value.copy(), pattern=exp.Literal.string(ARTEFACT))
-            wrong = every([is_present(value), exp.Not(this=whole)])
-            yield BusinessRule("artefact_form", f"{name} is scheme://place/name", "error", wrong, name)
+    for reference in artefact_columns(mapping):
+        column = target.table.column(reference.name)
+        if column is not None and column.type is not None and column.type.kind is Kind.TEXT:
+            yield _artefact_form(reference, exp.column(names[reference.name], "p", quoted=True))
+
+
+def _artefact_form(reference: ArtefactColumn, value: exp.Expression) -> BusinessRule:
+    whole = [RegexMatches(this=value.copy(), pattern=exp.Literal.string(FORMS[form])) for form in reference.forms]
+    right = whole[0] if len(whole) == 1 else exp.Paren(this=some(whole))
+    wrong: list[exp.Expression] = [is_present(value), exp.Not(this=right)]
+    if reference.plain is not None:
+        wrong.append(exp.NEQ(this=value.copy(), expression=exp.Literal.string(reference.plain)))
+    shown = " or ".join(SHOWN[form] for form in reference.forms)
+    return BusinessRule("artefact_form", f"{reference.name} is {shown}", "error", every(wrong), reference.name)
 
 
 def wrong_rows(rule: BusinessRule, target: TargetTable, names: Mapping[str, str], rows: Rows) -> exp.Select:

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 from transhume.batches import TargetTable
+from transhume.checks.tables import query_dialect
 from transhume.errors import Finding
 from transhume.facts import Catalog
 from transhume.plan.check import used_columns
 from transhume.plan.check_expressions import typed_expression_findings
 from transhume.plan.check_joins import dedupe_columns
+from transhume.plan.check_tables import query_findings, typed_table_check_findings
 from transhume.plan.model import Plan, TableMapping
 from transhume.plan.places import at, at_column, at_mapping
 from transhume.plan.shared_targets import merged
@@ -42,6 +44,10 @@ def catalog_findings(
         if own is not None:
             findings += _mapping_findings(plan, mapping, source, own)
             findings += typed_expression_findings(plan, mapping, source.tables, made)
+            findings += typed_table_check_findings(plan, mapping, source.tables, made)
+        findings += query_findings(plan, mapping, "source", query_dialect(source.identity, "source"), source)
+        if target is not None:
+            findings += query_findings(plan, mapping, "target", query_dialect(target.identity, "target"), target)
         findings += _width_findings(plan, mapping, source, made)
         findings += _check_findings(plan, mapping, made)
     tables, problems = merged(plan, tables)

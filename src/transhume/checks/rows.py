@@ -6,12 +6,14 @@ from sqlglot import exp
 
 from transhume.operations import ParquetFiles
 
-Rows = Sequence[str] | exp.Table
-"""Paths of Parquet files, or a table by its name."""
+Rows = Sequence[str] | exp.Table | exp.Query
+"""Paths of Parquet files, a table by its name, or what a query gives."""
 
 
-def rows_of(rows: Rows, alias: str = "") -> exp.Table:
+def rows_of(rows: Rows, alias: str = "") -> exp.Table | exp.Subquery:
     """Return the rows as a SELECT reads them, under an alias if one is given."""
+    if isinstance(rows, exp.Query):
+        return rows.subquery(alias and exp.to_identifier(alias, quoted=True))
     if isinstance(rows, exp.Table):
         table = rows.copy()
     else:

@@ -26,6 +26,9 @@ class Script:
     select: exp.Select
     types: Mapping[str, Mapping[str, LogicalType]]
     column: str = ""
+    text: str = ""
+    """The plan's own SQL, in place of `select`, in this `dialect` and no other."""
+    dialect: str = ""
 
     def type_of(self, column: exp.Column) -> LogicalType | None:
         """Return the type of a column of the SELECT, None where nothing is known of it."""

@@ -151,7 +151,7 @@ def row_fate(scope: MappingScope, values: Mapping[str, TargetValue]) -> Fate:
         reasons.add(value.sql.reasons)
         if value.null is not None:
             reasons.add_guarded(value.null, is_null(value.sql.value))
-    for check in scope.mapping.checks:
+    for check in scope.mapping.row_checks:
         if check.then == "reject":
             reasons.add([Reason(_violated(scope, values, check), f"check:{check.name}")])
     left_out = filtered(scope)
@@ -260,7 +260,7 @@ def _violated(scope: MappingScope, values: Mapping[str, TargetValue], check: Row
 
 def _warnings(scope: MappingScope, values: Mapping[str, TargetValue], fate: Fate) -> exp.Expression | None:
     texts: list[exp.Expression] = []
-    for check in scope.mapping.checks:
+    for check in scope.mapping.row_checks:
         if check.then != "reject":
             text = exp.Literal.string(f"{check.then}:{check.name}")
             texts.append(exp.Case(ifs=[exp.If(this=_violated(scope, values, check), true=text)]))

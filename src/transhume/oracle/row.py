@@ -255,7 +255,7 @@ class Oracle:
         if self._checks is None:
             types = {column.name: column.type for column in self.target.table.columns}
             self._checks = []
-            for check in self.mapping.checks:
+            for check in self.mapping.row_checks:
                 expression = parse(check.sql)
                 names = tuple(expression.columns())
                 kinds = {None if (held := types.get(name)) is None else held.kind for name in names}

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from transhume.errors import Finding
+from transhume.plan.artefacts import artefact_findings
 from transhume.plan.check_columns import column_findings
 from transhume.plan.check_expressions import condition_columns, expression_findings
 from transhume.plan.check_joins import dedupe_columns, dedupe_findings, join_findings, take_findings
 from transhume.plan.check_phases import phase_findings
+from transhume.plan.check_tables import table_check_findings
 from transhume.plan.model import FileLookup, NamesLookup, Plan, RejectLimit, TableMapping
 from transhume.plan.places import at
 from transhume.plan.reasons import REASONS
@@ -31,6 +33,8 @@ def check_plan(plan: Plan) -> list[Finding]:
         findings += dedupe_findings(plan, mapping)
         findings += column_findings(plan, mapping)
         findings += expression_findings(plan, mapping)
+        findings += table_check_findings(plan, mapping)
+        findings += artefact_findings(plan, mapping)
         findings += _limit_findings(plan, mapping)
     findings += shared_target_findings(plan)
     findings += phase_findings(plan)
@@ -147,7 +151,7 @@ def _limit_findings(plan: Plan, mapping: TableMapping) -> Iterator[Finding]:
         for reason in limit.by_reason if limit and limit.by_reason else {}:
             kind, _, rest = reason.partition(":")
             known = kind in REASONS
-            checks = {check.name for each in plan.tables.values() for check in each.checks}
+            checks = {check.name for each in plan.tables.values() for check in each.row_checks}
             if known and (kind != "check" or not rest or rest in checks):
                 continue
             message = f"'{reason}' is no reason of a reject" if not known else f"there is no check '{rest}'"

@@ -7,7 +7,7 @@ from transhume.batches import TargetTable
 from transhume.errors import Finding
 from transhume.expressions import Expression, ExpressionError, parse
 from transhume.plan.check_joins import alias_problem
-from transhume.plan.model import Plan, TableMapping
+from transhume.plan.model import Plan, RowCheck, TableMapping
 from transhume.plan.places import at
 from transhume.plan.types import SourceTypes
 from transhume.rules.rule import RuleProblem
@@ -73,7 +73,8 @@ def _texts(mapping: TableMapping) -> Iterator[tuple[Path, str]]:
         if join.where is not None:
             yield (*here, "join", alias, "where"), join.where
     for place, check in enumerate(mapping.checks):
-        yield (*here, "checks", place, "sql"), check.sql
+        if isinstance(check, RowCheck):
+            yield (*here, "checks", place, "sql"), check.sql
 
 
 def _parsed(text: str) -> Expression | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from transhume.plan.model import Defaults, FileLookup, Join, Plan, RowCheck, TableMapping
+from transhume.plan.model import Defaults, FileLookup, Join, Plan, RowCheck, TableCheck, TableMapping
 from transhume.rules import RULES
 
 _NAMES: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
@@ -24,7 +24,7 @@ def plan_schema() -> dict[str, Any]:
             "types": {"type": "object", "additionalProperties": {"type": "string"}},
             "columns": {"type": "object", "additionalProperties": {"$ref": "#/$defs/rule"}, "minProperties": 1},
             "join": {"type": "object", "additionalProperties": _object(Join, {"latest": _SCALAR})},
-            "checks": {"type": "array", "items": _object(RowCheck, {})},
+            "checks": {"type": "array", "items": {"anyOf": [_object(RowCheck, {}), _object(TableCheck, {})]}},
         },
         left_out=("name",),
     )

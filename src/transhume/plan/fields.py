@@ -52,6 +52,18 @@ def flag(node: Any) -> bool:
     raise ValueError(message)
 
 
+def verification(node: Any) -> Any:
+    """Return "stop" for `true`, "" for `false`, and "warn"."""
+    if node in {"stop", ""} or node is None:
+        return node
+    words = {"true": "stop", "false": "", "warn": "warn"}
+    word = str(node).lower() if isinstance(node, bool) else str(node)
+    if isinstance(node, str | bool) and word in words:
+        return words[word]
+    message = f"{kind_of(node)} is neither true, false nor warn; write true: what is missing stops the run, or warn"
+    raise ValueError(message)
+
+
 def reject_limit(node: Any) -> dict[str, Any]:
     """Return the fields of a RejectLimit: from `5`, `3%`, or a mapping of reason kind to limit."""
     if isinstance(node, Mapping):

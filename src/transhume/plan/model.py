@@ -8,10 +8,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from transhume.batches import OnConflict
 from transhume.errors import Position
 from transhume.plan.environment import Environment
-from transhume.plan.fields import column_spec, flag, lookup_node, names, notices, reject_limit, with_name
+from transhume.plan.fields import (
+    column_spec,
+    flag,
+    lookup_node,
+    names,
+    notices,
+    reject_limit,
+    verification,
+    with_name,
+)
 from transhume.plan.origin import Origin
 from transhume.plan.phases import Phase
 from transhume.plan.schedule import Schedule
+from transhume.plan.table_check import TableCheck, is_table_check
 from transhume.rules import parse_rule
 from transhume.rules.rule import ColumnRef, Rule
 from transhume.schema import LogicalType
@@ -23,6 +33,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 Occasion = Literal["finished", "failed", "rolled_back", "incident"]
 """What a notice tells of; an incident is a run that failed when its rows were visible, or a rollback that stopped."""
 Flag = Annotated[bool, BeforeValidator(flag)]
+Verification = Annotated[Literal["", "stop", "warn"], BeforeValidator(verification)]
 
 
 class ColumnSpec(BaseModel):
@@ -155,7 +166,14 @@ def _parse_spec(node: Any) -> Any:
     return node if isinstance(node, ColumnSpec) else ColumnSpec.model_validate(column_spec(node))
 
 
+def _parse_check(node: Any) -> Any:
+    if isinstance(node, RowCheck | TableCheck):
+        return node
+    return (TableCheck if is_table_check(node) else RowCheck).model_validate(node)
+
+
 FieldRule = Annotated[Rule, BeforeValidator(_parse_field)]
+CheckField = Annotated[RowCheck | TableCheck, BeforeValidator(_parse_check)]
 LimitField = Annotated[RejectLimit, BeforeValidator(_parse_limit)]
 SpecField = Annotated[ColumnSpec, BeforeValidator(_parse_spec)]
 
@@ -177,7 +195,9 @@ class TableMapping(BaseModel):
     columns: Annotated[dict[str, FieldRule], Field(min_length=1)]
     drop: Names = ()
     dedupe: Dedupe | None = None
-    checks: tuple[RowCheck, ...] = ()
+    checks: tuple[CheckField, ...] = ()
+    verify_artifacts: Verification | None = None
+    """Whether what rewritten references lead to must be there; None: as the defaults say."""
     max_rejects: LimitField | None = None
     on_conflict: OnConflict = "error"
 
@@ -185,6 +205,16 @@ class TableMapping(BaseModel):
     def target_table(self) -> str:
         """The target table's name."""
         return self.into or self.name
+
+    @property
+    def row_checks(self) -> tuple[RowCheck, ...]:
+        """The checks on rows."""
+        return tuple(check for check in self.checks if isinstance(check, RowCheck))
+
+    @property
+    def table_checks(self) -> tuple[TableCheck, ...]:
+        """The checks on whole tables."""
+        return tuple(check for check in self.checks if isinstance(check, TableCheck))
 
     def rules(self) -> Iterator[Rule]:
         """Yield every rule of the columns, nested ones after those that hold them."""
@@ -216,6 +246,7 @@ class Defaults(BaseModel):
     model_config = _STRICT
     time_zone: str | None = None
     max_rejects: LimitField = RejectLimit(count=0)
+    verify_artifacts: Verification = ""
 
 
 class Notice(BaseModel):
@@ -337,5 +368,6 @@ __all__ = [
     "RejectLimit",
     "Rollback",
     "RowCheck",
+    "TableCheck",
     "TableMapping",
 ]

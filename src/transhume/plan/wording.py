@@ -11,6 +11,7 @@ from transhume.plan.environment import Environment
 from transhume.plan.model import Dedupe, Defaults, FileLookup, Join, Pivot, Plan, Rollback, RowCheck, TableMapping
 from transhume.plan.phases import Phase
 from transhume.plan.schedule import PhaseDays, Schedule
+from transhume.plan.table_check import Sides, TableCheck
 from transhume.plan.zones import zone_problem
 from transhume.rules.rule import RuleInvalid
 from transhume.words import hint, printable, shape_problem
@@ -157,13 +158,16 @@ def _model(path: Path_) -> type[BaseModel] | None:
         ("schedule",): Schedule, ("schedule", "*"): PhaseDays,
         ("tables", "*", "join", "*"): Join, ("tables", "*", "join", "*", "pivot"): Pivot,
         ("tables", "*", "checks", "*"): RowCheck, ("tables", "*", "dedupe"): Dedupe,
+        ("tables", "*", "checks", "*", "where"): Sides, ("tables", "*", "checks", "*", "query"): Sides,
     }  # fmt: skip
     return inside.get(tuple("*" if place in {1, 3} else str(part) for place, part in enumerate(path)))
 
 
 def _keys(path: Path_) -> list[str]:
     model = _model(path)
-    fields = model.model_fields if model else {}
+    fields = dict(model.model_fields) if model else {}
+    # A check with a misspelt key may be meant as either kind.
+    fields |= TableCheck.model_fields if model is RowCheck else {}
     return [field.alias or name for name, field in fields.items() if not (model is TableMapping and name == "name")]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from transhume.report.worksheet import write_html, write_workbook
 from transhume.stages.before import SourceValidation
 from transhume.stages.proof.prove import Proof
 from transhume.stages.published import Depth, PublishedValidation
+from transhume.stages.scripts import with_scripts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class ValidationResult:
     checks: tuple[CheckResult, ...]
     proofs: Mapping[str, Proof]
     worksheets: tuple[Path, ...] = ()
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    """Numbers of the linked fields of each mapping, for its report."""
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
@@ -39,6 +42,7 @@ class ValidationResult:
             "oracle": {name: proof.to_dict() for name, proof in self.proofs.items()},
             "failed": len(self.failed),
             "worksheets": [str(path) for path in self.worksheets],
+            "profile": dict(self.profile),
         }
 
 
@@ -84,7 +88,9 @@ def validate_after(
             written = (worksheets / f"worksheet-{name}.html", worksheets / f"worksheet-{name}.xlsx")
             write_html(written[0], name, validation.sheet)
             write_workbook(written[1], name, validation.sheet)
-        result = ValidationResult(name, tuple(validation.results), dict(validation.proofs), written)
+        context = validation.context
+        checks = with_scripts(context.plan, validation.catalog, context.tables, validation.results)
+        result = ValidationResult(name, tuple(checks), dict(validation.proofs), written, validation.profile)
         keep_validation(validation.context.folder, result.to_dict())
         return result
 

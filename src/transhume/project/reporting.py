@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class RunReport:
 def write_report(place: Workplace, run: str | None, folder: Path) -> RunReport:
     """Write the report of a run; see `Project.report`."""
     outcome = outcome_of(place, run)
+    sheet = f"worksheet-{outcome.run}.html"
+    outcome = replace(outcome, worksheet=sheet if (folder / sheet).is_file() else "")
     where = folder / f"report-{outcome.run}.html"
     write_whole(where, page(outcome_paper(outcome)))
     machine, cases = folder / "results.json", folder / "junit.xml"

@@ -23,7 +23,7 @@ def keep_validation(folder: RunFolder, found: Mapping[str, Any]) -> None:
         for check in found["published"]
     ]
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    content = {"at": at, "checks": checks, "oracle": found["oracle"]}
+    content = {"at": at, "checks": checks, "oracle": found["oracle"], "profile": found.get("profile", {})}
     write_whole(folder.root / _VALIDATION, json.dumps(content, ensure_ascii=False).encode())
 
 

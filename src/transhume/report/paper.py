@@ -27,10 +27,19 @@ Cell = str | int | float | Mark
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """One paragraph; `lead` are a few words before it that stand out."""
+    """One paragraph; `lead` are a few words before it that stand out.
+
+    `file` names a file that lies beside the paper: a format that can link, links it behind the text.
+    """
 
     text: str
     lead: str = ""
+    file: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The text with the file's name, for formats that do not link."""
+        return f"{self.text} {self.file}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

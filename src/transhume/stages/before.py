@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 
 from transhume.batches import Event
 from transhume.checks.personal import suspicion
+from transhume.checks.tables import rows_found
 from transhume.errors import Finding
 from transhume.oracle import Oracle, Rows
 from transhume.oracle.reading import Field, RowScope
-from transhume.plan.model import TableMapping
+from transhume.plan.model import TableCheck, TableMapping
 from transhume.plan.places import at, at_column, at_mapping
 from transhume.schema import LINE_CLASS, ODD, physical_names
 from transhume.stages.check import Prediction
@@ -24,6 +25,7 @@ from transhume.stages.context import WorkContext
 from transhume.stages.proof.evidence import Evidence
 from transhume.stages.proof.lookups import prepare_lookups
 from transhume.stages.proof.prove import gather_evidence
+from transhume.stages.source_queries import source_answer
 from transhume.words import counted
 
 _SPELLINGS_MAX = 500
@@ -55,6 +57,7 @@ class SourceValidation:
         for mapping in self._context.plan.tables.values():
             found += self._fields(evidence, mapping)
             found += self._near_keys(evidence, mapping)
+            found += self._queries(mapping)
         found += self._suspicions(evidence)
         rank = {"error": 0, "warning": 1, "note": 2}
         self.findings = sorted(found, key=lambda finding: rank[finding.severity])
@@ -166,6 +169,26 @@ class SourceValidation:
                 made = at_mapping(self._context.plan, mapping, "key", "near_keys", message, cure, "warning")
                 keys = tuple(" / ".join(each) for each in near[:_SAMPLE_KEYS])
                 yield Finding("near_keys", "warning", message, cure, made.position, mapping.name, part, len(near), keys)
+
+    def _queries(self, mapping: TableMapping) -> Iterator[Finding]:
+        """Yield the wrong rows that the plan's queries to the source found, at the instant of the extract."""
+        for place, check in enumerate(mapping.checks):
+            if not isinstance(check, TableCheck) or check.query is None or check.sides != ("source",):
+                continue
+            answer = source_answer(self._context, mapping, check)
+            rows = sum(segment.row_count for segment in self._context.segments[mapping.from_])
+            keys = [", ".join(map(str, row)) for row in answer.rows]
+            result = rows_found(check, mapping.name, answer.count or 0, rows, keys, "")
+            if result.passed:
+                continue
+            path = ("tables", mapping.name, "checks", place)
+            message = f"the query of the check '{check.name}' found {counted(result.count, 'row')}: {result.detail}"
+            cure = "correct the rows, or write 'most:' or 'then: warn'; a run would stop"
+            made = at(self._context.plan, path, "table_check", message, cure, result.severity)
+            yield Finding(
+                "table_check", made.severity, made.message, made.cure, made.position, mapping.name, None,
+                result.count, result.sample_keys,
+            )  # fmt: skip
 
     def _suspicions(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield the columns that seem to hold secrets or personal data; values are not shown."""

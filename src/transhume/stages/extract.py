@@ -20,6 +20,7 @@ from transhume.schema import LINE, LINE_CLASS, ODD, Table
 from transhume.stages.context import WorkContext
 from transhume.stages.files import sha256_of, write_private_parquet
 from transhume.stages.lookups import freeze_lookups, is_lookup_sound, journalled_lookup
+from transhume.stages.source_queries import ask_source, unsound_answers
 
 _WRITES_AHEAD_MAX = 2
 """Segments that may wait for the disk while the next ones are read; bounds the memory."""
@@ -30,8 +31,8 @@ def extract(context: WorkContext) -> Iterator[Event]:
 
     Effects: files under work/extract; `context.segments` and `context.lookups` are set. An unfinished extract is
     thrown away as a whole, because its rows belong to an instant that cannot be opened again.
-    Yields: extract_started, lookup_frozen (one a lookup of another system), segment_written (one a segment),
-    extract_finished - or extract_reused.
+    Yields: extract_started, lookup_frozen (one a lookup of another system), query_answered (one a query of the plan to
+    its source), segment_written (one a segment), extract_finished - or extract_reused.
     Raises: SystemUnavailable; PlanError if the system of a lookup is not what the plan says.
     """
     if (event := reused(context)) is not None:
@@ -47,7 +48,7 @@ def reused(context: WorkContext) -> Event | None:
         _is_sound(context.folder.work / segment.path, segment) for table in segments.values() for segment in table
     ):
         return None
-    if not all(is_lookup_sound(context, lookup) for lookup in lookups.values()):
+    if not all(is_lookup_sound(context, lookup) for lookup in lookups.values()) or unsound_answers(context):
         return None
     context.segments, context.lookups = segments, lookups
     return Event("extract_reused", {"instant": instant, "segments": _count(segments)})
@@ -83,6 +84,7 @@ def _extract_anew(context: WorkContext) -> Iterator[Event]:
         )
         # First, because what is wrong there is known before a large source is read.
         yield from freeze_lookups(context)
+        yield from ask_source(context, snapshot)
         for ordinal, name in enumerate(context.source_tables()):
             table = context.source_catalog.tables[name]
             (folder / f"t{ordinal:03d}").mkdir(mode=0o700)

@@ -42,6 +42,18 @@ def write_private_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.Re
     return digest
 
 
+def write_private(path: Path, content: bytes) -> str:
+    """Write a small file that only the owner reads, durably, as a whole or not at all, and return its SHA-256."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = path.with_suffix(".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+    return hashlib.sha256(content).hexdigest()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text for people that is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -43,6 +43,27 @@ def write_links(context: RunContext, table: TargetTable, rows: pa.Table, line: S
     return write_private_parquet(context.folder.work / links_path(context, table, line.batch.index), kept)
 
 
+def unchanged_path(context: RunContext, table: TargetTable, index: int) -> Path:
+    """Return where the keys of one batch's unchanged rows stand, relative to the work folder."""
+    return Path("unchanged") / f"m{list(context.tables).index(table.mapping):03d}" / f"{index:06d}.parquet"
+
+
+def write_unchanged(context: RunContext, table: TargetTable, rows: pa.Table, line: StagedBatch) -> str:
+    """Keep the target keys of the rows that the target had already and return the file's hash; "" for no such row."""
+    if not line.unchanged:
+        return ""
+    names = physical_names(table.key)
+    kept = rows.select(list(names)).rename_columns(list(names.values())).take(pa.array(line.unchanged))
+    return write_private_parquet(context.folder.work / unchanged_path(context, table, line.batch.index), kept)
+
+
+def unchanged_links(context: RunContext, table: TargetTable) -> tuple[list[str], dict[str, str]]:
+    """Return the files with the keys of all rows that the target had already, and the names of the columns in them."""
+    segments = context.segments[context.plan.tables[table.mapping].from_]
+    paths = [unchanged_path(context, table, segment.index) for segment in segments]
+    return [str(path) for path in paths if (context.folder.work / path).exists()], physical_names(table.key)
+
+
 def staged_links(context: RunContext, table: TargetTable) -> tuple[list[str], dict[str, str]]:
     """Return the files with the links of all staged rows of a table, and the names of the columns in them."""
     segments = context.segments[context.plan.tables[table.mapping].from_]

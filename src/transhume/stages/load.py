@@ -18,7 +18,7 @@ from transhume.schema import FATE, REASONS, WARNINGS, physical_names
 from transhume.stages.context import RunContext, happened
 from transhume.stages.files import sha256_of
 from transhume.stages.later import keep_earlier_keys, keys_path, list_vanished, write_keys
-from transhume.stages.links import links_path, write_links
+from transhume.stages.links import links_path, unchanged_path, write_links, write_unchanged
 from transhume.stages.rejects import (
     rejects_path,
     write_manifest,
@@ -77,6 +77,7 @@ def _is_done(context: RunContext, mapping: TableMapping, segment: Segment, ledge
         "rejects_sha256": context.folder.rejects / rejects_path(context, mapping, segment.index),
         "links_sha256": context.folder.work / links_path(context, context.tables[mapping.name], segment.index),
         "keys_sha256": context.folder.work / keys_path(context, context.tables[mapping.name], segment.index),
+        "unchanged_sha256": context.folder.work / unchanged_path(context, context.tables[mapping.name], segment.index),
     }
     return all(sha256_of(path) == staged.fields.get(name, "") for name, path in files.items())
 
@@ -119,6 +120,7 @@ def _keep(
         "rejects_sha256": write_rejects(context, mapping, segment, result, buckets),
         "links_sha256": write_links(context, target, rows, line),
         "keys_sha256": write_keys(context, target, segment, result),
+        "unchanged_sha256": write_unchanged(context, target, rows, line),
         "transform_s": round(transformed.duration_s, 3),
         "stage_s": round(staged_s, 3),
     }

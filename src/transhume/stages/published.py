@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transhume.batches import Event, TargetTable
@@ -24,15 +24,20 @@ from transhume.plan.model import TableMapping
 from transhume.rules.copy import Copy
 from transhume.rules.rule import ColumnRef
 from transhume.schema import physical_names
+from transhume.stages.artefacts import artefacts
 from transhume.stages.context import RunContext
 from transhume.stages.extract import recall_segments
 from transhume.stages.files import sha256_of
-from transhume.stages.links import links_path, staged_links
+from transhume.stages.links import links_path, staged_links, unchanged_path
 from transhume.stages.lookups import is_lookup_sound
+from transhume.stages.mapped_profile import mapped_profile
 from transhume.stages.proof.prove import Proof, Prover
 from transhume.stages.proof.recompute import Difference
 from transhume.stages.proof.sample import Sample
 from transhume.stages.proof.worksheet import SheetRow
+from transhume.stages.source_queries import unsound_answers
+from transhume.stages.table_checks import table_checks
+from transhume.stages.target_rows import TargetRows, write_rows
 from transhume.stages.timing import performance
 from transhume.stages.transform import BUCKET, fates_path
 from transhume.stages.validate import keys_and_references, wrong_rows_result
@@ -67,6 +72,8 @@ class PublishedValidation:
     proofs: dict[str, Proof] = field(default_factory=dict)
     samples: dict[str, Sample] = field(default_factory=dict)
     sheet: list[SheetRow] = field(default_factory=list)
+    profile: dict[str, Any] = field(default_factory=dict)
+    """Numbers of the linked fields; see `mapped_profile`."""
 
     def events(self) -> Iterator[Event]:
         """Run every check. Yields: check_passed or check_failed, one each; proof_progress."""
@@ -96,13 +103,16 @@ class PublishedValidation:
             if sha256_of(context.folder.work / segment.path) != segment.sha256
         ]
         damaged += [each.path for each in context.lookups.values() if not is_lookup_sound(context, each)]
+        damaged += unsound_answers(context)
         for entry in context.journal.entries:
             fields = entry.event.fields
             if entry.event.kind == "batch_staged" and fields["mapping"] in context.plan.tables:
                 mapping = context.plan.tables[fields["mapping"]]
                 path = fates_path(context, mapping, fields["batch"])
                 links = links_path(context, context.tables[mapping.name], fields["batch"])
+                unchanged = unchanged_path(context, context.tables[mapping.name], fields["batch"])
                 known = {str(path): fields["fates_sha256"], str(links): fields["links_sha256"]}
+                known[str(unchanged)] = fields.get("unchanged_sha256", "")
                 damaged += [name for name, sha256 in known.items() if sha256_of(context.folder.work / name) != sha256]
         if damaged:
             message = (
@@ -124,6 +134,10 @@ class PublishedValidation:
         yield from keys_and_references(context, self._present_rows, [], by_mapping=False)
         for table in context.tables.values():
             yield from self._business(context.plan.tables[table.mapping], table)
+        rows = TargetRows(context, self._present_file)
+        yield from table_checks(context, rows, shows=True)
+        yield from artefacts(context, rows)
+        self.profile = mapped_profile(context, rows)
 
     def _row_counts(self, mapping: TableMapping, table: TargetTable, tally: counts.TableTally) -> Iterator[CheckResult]:
         """Yield whether every row that the run loaded is there, and which other rows are."""
@@ -229,15 +243,11 @@ class PublishedValidation:
 
     def _present_file(self, mapping: str) -> str:
         """Return the file, in the work folder, with what readers of a mapping's target table see; read once."""
-        table, names = self.context.tables[mapping], self._names(self.context.tables[mapping])
+        table = self.context.tables[mapping]
         path = _FOLDER / f"{list(self.context.tables).index(mapping):03d}.parquet"
         full = self.context.folder.work / path
         if not full.exists():
-            fields = [table.arrow_schema.field(name).with_name(names[name]).with_nullable(True) for name in names]
-            with pq.ParquetWriter(full.with_suffix(".partial"), pa.schema(fields), compression="lz4") as writer:
-                for batch in self.context.target.read_present(table, list(names)):
-                    writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=pa.schema(fields)))
-            full.with_suffix(".partial").rename(full)
+            write_rows(full, table, self.context.target.read_present)
         return str(path)
 
 

@@ -17,7 +17,7 @@ from transhume.stages.publish import Publishing, verify
 from transhume.stages.rejects import join_manifest, write_rejects_for_people
 from transhume.stages.replay import replayed_extract
 from transhume.stages.subset import choose
-from transhume.stages.validate import validate_staged
+from transhume.stages.validate import ask_published, validate_staged
 
 
 def run(context: RunContext) -> Iterator[Event]:
@@ -52,6 +52,7 @@ def run(context: RunContext) -> Iterator[Event]:
                 yield from parent_keys(context, context.plan.tables[name])
         yield from publishing.finish(chain(validate_staged(context), watch(context, BEFORE_PUBLISH)))
         yield from verify(context, order)
+        yield from ask_published(context)
         for each in written:
             each.result()
     yield from watch(context, AT_END)

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlglot import exp
 
 from transhume.batches import TargetTable
+from transhume.checks import CheckResult
 from transhume.checks.after_scripts import after_scripts
 from transhume.checks.before_scripts import before_scripts
 from transhume.checks.counts import TableTally
@@ -56,9 +57,35 @@ def validation_scripts(
     )
     files, unsaid = _side(plan, "source", found, spoken)
     spoken = dialect or _own(target.identity)
-    found = list(after_scripts(plan, tables, _place(target.identity, spoken), tallies))
+    found = list(after_scripts(plan, tables, _place(target.identity, spoken), tallies, target.identity))
     more, rest = _side(plan, "target", found, spoken, tables.values(), _schema(target.identity))
     return [*files, *more, _index(plan, [*files, *more], [*unsaid, *rest])]
+
+
+def with_scripts(
+    plan: Plan, target: Catalog, tables: Mapping[str, TargetTable], checks: Iterable[CheckResult]
+) -> list[CheckResult]:
+    """Return the checks, those that found something with the SQL that shows it on the target, where SQL says it."""
+    spoken = _own(target.identity)
+    dialect = SCRIPT_DIALECTS[spoken]
+    scripts: list[Script] = []
+    done: list[CheckResult] = []
+    for check in checks:
+        if check.passed or check.table not in tables:
+            done.append(check)
+            continue
+        if not scripts:
+            found = after_scripts(plan, tables, _place(target.identity, spoken), {}, target.identity)
+            scripts = [each for each in found if isinstance(each, Script) and each.dialect in {"", spoken}]
+        name = tables[check.table].table.name
+        fitting = [each for each in scripts if (each.name, each.table) == (check.name, name)]
+        script = next((each for each in fitting if not each.column or each.column in check.covered), None)
+        try:
+            sql = "" if script is None else script.text or dialect.render(script.select, script.type_of)
+        except LoweringError:
+            sql = ""
+        done.append(replace(check, sql=sql.strip()))
+    return done
 
 
 def _side(
@@ -76,8 +103,12 @@ def _side(
         if isinstance(each, Unsaid):
             unsaid.append(each)
         elif isinstance(each, Script):
+            if each.text and each.dialect != spoken:
+                reason = f"the plan writes it in {each.dialect}, and it is not translated"
+                unsaid.append(Unsaid(side, each.name, each.table, "", reason))
+                continue
             try:
-                sql = dialect.render(each.select, each.type_of)
+                sql = each.text or dialect.render(each.select, each.type_of)
             except LoweringError as problem:
                 unsaid.append(Unsaid(side, each.name, each.table, each.column, str(problem)))
                 continue

@@ -19,10 +19,14 @@ from transhume.checks.references import orphans, references
 from transhume.compiler import compile_accounting
 from transhume.dialects import DIALECTS
 from transhume.errors import CheckFailed, Finding
+from transhume.plan.artefacts import verified
 from transhume.plan.model import TableMapping
 from transhume.schema import ROW
+from transhume.stages.artefacts import artefacts
 from transhume.stages.context import RunContext
 from transhume.stages.links import linked_columns, staged_links
+from transhume.stages.table_checks import table_checks, waits_for_publishing
+from transhume.stages.target_rows import rows_seen, rows_to_be_seen
 from transhume.stages.transform import fates_path
 
 _FOLDER = Path("check")
@@ -59,7 +63,28 @@ def validate_staged(context: RunContext) -> Iterator[Event]:
         for result in keys_and_references(context, partial(staged_links, context), [present]):
             yield _event(result)
             failed += [result] if not result.passed else []
+    plan = context.plan
+    if any(mapping.table_checks or verified(plan, mapping) for mapping in plan.tables.values()):
+        with rows_to_be_seen(context) as rows:
+            for result in (*table_checks(context, rows, shows=False), *artefacts(context, rows)):
+                yield _event(result)
+                failed += [result] if not result.passed else []
     _raise_if(failed, "nothing was published; the staged rows stay for a look")
+
+
+def ask_published(context: RunContext) -> Iterator[Event]:
+    """Ask the target the plan's queries that only what its readers see can answer.
+
+    Yields: check_passed or check_failed, one a check. Raises: CheckFailed after the last one; the run is published.
+    """
+    if not waits_for_publishing(context):
+        return
+    failed = []
+    with rows_seen(context) as rows:
+        for result in table_checks(context, rows, shows=False, only_queries=True):
+            yield _event(result)
+            failed += [result] if not result.passed else []
+    _raise_if(failed, "they ask the target itself, which could answer only after publishing: readers see the rows")
 
 
 def keys_and_references(
@@ -199,7 +224,7 @@ def _is_accounted(context: RunContext, mapping: TableMapping, segment: Segment |
 
 def _event(result: CheckResult) -> Event:
     # Sample keys stay out of the journal: it holds no data value.
-    fields = {name: value for name, value in result.to_dict().items() if name != "sample_keys"}
+    fields = {name: value for name, value in result.to_dict().items() if name not in {"sample_keys", "sql"}}
     return Event("check_passed" if result.passed else "check_failed", fields)
 
 

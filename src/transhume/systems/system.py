@@ -8,10 +8,13 @@ from typing import Protocol
 import pyarrow as pa
 
 from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable
-from transhume.facts import Catalog
+from transhume.facts import Answer, Catalog
 from transhume.schema import Table
 from transhume.systems.permission import Permission
 from transhume.systems.undo import TargetUndo, UndoReference
+
+ROWS_ASKED = 5
+"""Rows that a query of a plan gives at most, beside their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,14 @@ class Snapshot(Protocol):
         Shape: at most `rows_max` rows and about `bytes_max` bytes of Arrow data a batch.
         Order: by the primary key where the system can give it cheaply, else physical; the same in every read.
         Raises: SystemUnavailable if the connection is lost; the rows yielded so far are valid but not all.
+        """
+        ...
+
+    def ask(self, query: str, *, counts: bool) -> Answer:
+        """Return the first rows of a SELECT of the system's own dialect, at this instant; `counts`: and their number.
+
+        At most `ROWS_ASKED` rows are given. Nothing can be written by it.
+        Raises: SystemRefused if the system cannot run it, in the system's words, or answers no SQL.
         """
         ...
 
@@ -117,6 +128,8 @@ class TargetRun(Protocol):
 
     state: str
     """"open", or "published" where an earlier process published this very run."""
+    answers_sql: bool
+    """Whether it answers `ask`; a lake answers no SQL by itself."""
 
     def remember(self, anchor: JournalAnchor) -> None:
         """Write down how far the run's journal has come: a cut or older copy of it is found out by that."""
@@ -184,6 +197,10 @@ class TargetRun(Protocol):
 
         Raises: SystemRefused if the system cannot run it, in the system's words.
         """
+        ...
+
+    def ask(self, query: str, *, counts: bool) -> Answer:
+        """Return what a SELECT of the system's own dialect gives to readers now; see `Snapshot.ask`."""
         ...
 
     def unindexed(self, table: TargetTable, columns: Sequence[Sequence[str]]) -> Sequence[tuple[str, str]]:

@@ -187,6 +187,9 @@ SUBSTRING("v"."x", 2, 3);
 -- TimestampFromDate
 CAST("v"."x" AS TIMESTAMP);
 
+-- Total
+SUM("v"."x");
+
 -- TrimAscii
 CASE WHEN ("v"."x" >= '!') AND (ARRAY_EXTRACT("v"."x", -1) >= '!') THEN "v"."x" ELSE TRIM("v"."x", CHR(9) || CHR(10) || CHR(11) || CHR(12) || CHR(13) || CHR(32)) END;
 

@@ -64,6 +64,7 @@ def _gathered_object(node: op.Operation) -> exp.Expression:
 LOWERINGS: dict[type[op.Operation], Lowering] = {
     op.ParquetFiles: _parquet_files,
     op.ApproximateDistinct: lambda node: call("approx_count_distinct", node.this),
+    op.Total: lambda node: exp.Sum(this=node.this),
     op.HashShare: lambda node: cast(call("mod", call("hash", *node.expressions), node.args["shares"]), "BIGINT"),
     op.OddClass: lambda node: _odd_value(node, "class"),
     op.OddText: _odd_text,

@@ -32,7 +32,7 @@ _TEXTS = (op.TrimAscii, op.TextPart, op.IntegerText, op.UuidText, exp.DPipe)
 
 
 def marked(select: exp.Select, types: Types) -> exp.Select:
-    """Return the SELECT with every text that it compares or groups by marked as SameText or OrderedText."""
+    """Return the SELECT with every text that it compares, counts or groups by marked as SameText or OrderedText."""
     grouped = {column.sql() for column in _group(select) if _is_text(column, types)}
     made = cast("exp.Select", select.transform(_mark, types))
     group = made.args.get("group")
@@ -56,6 +56,10 @@ def _mark(node: exp.Expression, types: Types) -> exp.Expression:
     elif isinstance(node, exp.Between) and _is_text(node.this, types):
         for name in ("this", "low", "high"):
             node.set(name, OrderedText(this=node.args[name]))
+    elif isinstance(node, exp.Distinct) and node.expressions:
+        node.set("expressions", [SameText(this=each) if _is_text(each, types) else each for each in node.expressions])
+    elif isinstance(node, exp.Min | exp.Max) and _is_text(node.this, types):
+        node.set("this", OrderedText(this=node.this))
     return node
 
 

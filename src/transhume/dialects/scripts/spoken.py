@@ -182,6 +182,7 @@ def _lowerings(printer: str) -> dict[type[op.Operation], Lowering]:
         op.TextPart: _part,
         op.TrimAscii: _template(printer, _TRIMMED[printer]),
         op.IntegerText: _template(printer, digits),
+        op.Total: lambda node: exp.Sum(this=node.this),
     }
     if printer in _LENGTH:
         found[op.CodePoints] = _template(printer, _LENGTH[printer])

@@ -1,6 +1,7 @@
 """The drawings of a run: where rows went, how long stages took, which source field feeds which target field."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 from transhume.checks.counts import BUCKETS, TableTally
 from transhume.plan.model import TableMapping
@@ -21,6 +22,11 @@ _TONES = {
 _WIDTH = 480.0
 _ROW = 40.0
 _FIELD = 19.0
+_NUMBERS = 13.0
+"""Height of the line with a field's numbers, under its name."""
+_TOP = 36.0
+_LEFT, _RIGHT = 165.0, 255.0
+"""Between these points lie the lines of a mapping."""
 _DRAWN_MAX = 50
 _LEAST = 1.5
 """A bar that stands for at least one row is seen."""
@@ -71,47 +77,85 @@ def stages(stages_s: dict[str, float]) -> Figure:
     return Figure("Time by stage", says, _WIDTH, max(26.0, 26.0 * len(stages_s)), tuple(shapes), grid)
 
 
-def links(mapping: TableMapping) -> Figure | Grid:
+def links(mapping: TableMapping, profile: Mapping[str, Any]) -> Figure | Grid:
     """Return source fields at the left, target fields at the right, a line for each that feeds one.
 
+    `profile` holds the numbers of both sides, as a validation counted them, or nothing; they stand under the names.
     More fields than a page has lines for are a table alone.
     """
     sources = list(dict.fromkeys(name for rule in mapping.columns.values() for name in rule.columns()))
     sources += [name for name in mapping.drop if name not in sources]
     targets = list(mapping.columns)
-    place = {name: number for number, name in enumerate(sources)}
+    field = _FIELD + (_NUMBERS if profile else 0)
+    place = {name: _TOP + field * number for number, name in enumerate(sources)}
     shapes: list[Bar | Label | Line] = [
         Label(0, 12, mapping.from_, "start", "bold"),
         Label(_WIDTH, 12, mapping.target_table, "end", "bold"),
     ]
     for number, rule in enumerate(mapping.columns.values()):
-        y = _height_of(number) - 4
+        y = _TOP + field * number - 4
         for source in dict.fromkeys(rule.columns()):
             tone = "link" if rule.verb == "copy" else "a"
-            shapes.append(Line(((150.0, _height_of(place[source]) - 4), (250.0, y)), tone))
+            shapes.append(Line(((_LEFT, place[source] - 4), (_RIGHT, y)), tone))
         if rule.verb != "copy":
-            shapes.append(Label(255, y + 4, rule.verb, "start", "soft"))
-    shapes += [Label(0, _height_of(number), _short(name)) for number, name in enumerate(sources)]
-    shapes += [Label(_WIDTH, _height_of(number), _short(name), "end") for number, name in enumerate(targets)]
-    rows = tuple(
-        (", ".join(dict.fromkeys(rule.columns())) or "(none)", rule.verb, name)
-        for name, rule in mapping.columns.items()
-    ) + tuple((name, "left out on purpose", "(none)") for name in mapping.drop)
+            shapes.append(Label(_RIGHT + 5, y + 4, rule.verb, "start", "soft"))
+    shapes += list(_fields(sources, 0, field, profile.get("source", {})))
+    shapes += list(_fields(targets, _WIDTH, field, profile.get("target", {})))
     changed = sum(rule.verb != "copy" for rule in mapping.columns.values())
     says = (
         f"{counted(len(sources), 'source field')} and {counted(len(targets), 'target field')}: "
         f"{changed} by a rule (the word beside the line), {len(targets) - changed} copied (thin lines)."
     )
-    height = _height_of(max(len(sources), len(targets)) - 1) + 8
+    if profile:
+        says += " Under each field: rows without a value, and about how many values differ."
     title = f"{mapping.from_} to {mapping.target_table}"
-    grid = Grid(title, ("source fields", "rule", "target field"), rows, frozenset({0, 2}))
+    grid = _link_grid(mapping, title, profile)
     if max(len(sources), len(targets)) > _DRAWN_MAX:
         return grid
+    height = _TOP + field * (max(len(sources), len(targets)) - 1) + 8 + (_NUMBERS if profile else 0)
     return Figure(title, says, _WIDTH, height, tuple(shapes), grid)
 
 
-def _height_of(number: int) -> float:
-    return 36 + _FIELD * number
+def _fields(names: Sequence[str], x: float, field: float, side: Mapping[str, Any]) -> Iterator[Label]:
+    """Yield the names of one side's fields, and under each its numbers where they are known."""
+    anchor: Literal["start", "end"] = "end" if x else "start"
+    for number, name in enumerate(names):
+        y = _TOP + field * number
+        yield Label(x, y, _short(name), anchor)
+        numbers = side.get("fields", {}).get(name)
+        if numbers is not None:
+            nulls, distinct = numbers
+            empty = "NULL not counted" if nulls is None else f"{_share(nulls, int(side['rows']))} NULL"
+            yield Label(x, y + _NUMBERS, f"{empty}, {distinct:,} differ", anchor, "small")
+
+
+def _share(part: int, whole: int) -> str:
+    """Return a share in per cent that is 0 or 100 only where none or all are meant."""
+    if not part or not whole:
+        return "0 %"
+    percent = 100 * part / whole
+    return "100 %" if part == whole else f"{min(max(percent, 0.1), 99.9):.1f} %"
+
+
+def _link_grid(mapping: TableMapping, title: str, profile: Mapping[str, Any]) -> Grid:
+    own, other = (profile.get(side, {}).get("fields", {}) for side in ("source", "target"))
+    rows: list[tuple[Cell, ...]] = []
+    for name, rule in mapping.columns.items():
+        fields = list(dict.fromkeys(rule.columns()))
+        rows.append((", ".join(fields) or "(none)", *_told(own, fields), rule.verb, name, *_told(other, [name])))
+    rows += [(name, *_told(own, [name]), "left out on purpose", "(none)", "", "") for name in mapping.drop]
+    if profile:
+        head: tuple[str, ...] = ("source fields", "NULL", "differ", "rule", "target field", "NULL", "differ")
+        return Grid(title, head, tuple(rows), frozenset({0, 4}))
+    plain = tuple((row[0], row[3], row[4]) for row in rows)
+    return Grid(title, ("source fields", "rule", "target field"), plain, frozenset({0, 2}))
+
+
+def _told(side: Mapping[str, Any], fields: Sequence[str]) -> tuple[str, str]:
+    """Return the numbers of some fields as texts, one for each field that has some."""
+    found = [side[name] for name in fields if name in side]
+    nulls = ", ".join("not counted" if nulls is None else f"{nulls:,}" for nulls, _ in found)
+    return nulls, ", ".join(f"{distinct:,}" for _, distinct in found)
 
 
 def _short(name: str) -> str:

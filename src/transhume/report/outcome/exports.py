@@ -44,6 +44,8 @@ def results(outcome: Outcome) -> dict[str, Any]:
         "fed": dict(outcome.fed),
         "checks": [check.to_dict() for check in outcome.checks()],
         "oracle": dict((outcome.validation or {}).get("oracle", {})),
+        "worksheet": outcome.worksheet or None,
+        "profile": dict(outcome.profile),
         "not_checked": list(not_checked(outcome)),
         "journal": {"entries": len(outcome.entries), "head": outcome.head},
     }

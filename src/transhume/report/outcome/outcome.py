@@ -11,6 +11,7 @@ from transhume.checks.counts import TableTally
 from transhume.checks.personal import masked, suspicion
 from transhume.journal import Entry
 from transhume.plan.model import Plan
+from transhume.report.outcome.places import place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,10 @@ class Check:
     sample_keys: tuple[str, ...]
     duration_s: float
     when: str
+    plan: str = ""
+    """Where the plan decides: file:line:column; "" where the plan is no longer the one that ran."""
+    sql: str = ""
+    """What shows the wrong rows on the target, where SQL does."""
 
     @property
     def state(self) -> str:
@@ -36,7 +41,19 @@ class Check:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as JSON values."""
-        names = ("name", "table", "when", "state", "severity", "count", "covered", "detail", "duration_s")
+        names = (
+            "name",
+            "table",
+            "when",
+            "state",
+            "severity",
+            "count",
+            "covered",
+            "detail",
+            "duration_s",
+            "plan",
+            "sql",
+        )
         return {**{name: getattr(self, name) for name in names}, "sample_keys": list(self.sample_keys)}
 
 
@@ -59,6 +76,14 @@ class Outcome:
     plan_name: str
     version: str
     made_at: str
+    worksheet: str = ""
+    """Name of the oracle's worksheet, where it lies beside the report."""
+
+    @property
+    def profile(self) -> Mapping[str, Any]:
+        """By mapping the numbers of its linked fields, as the newest validation counted them."""
+        found: Mapping[str, Any] = (self.validation or {}).get("profile", {})
+        return found
 
     def last(self, kind: str) -> Mapping[str, Any]:
         """Return the fields of the newest event of a kind; empty where there is none."""
@@ -118,6 +143,8 @@ class Outcome:
             sample_keys=self._shown_keys(table, [str(key) for key in fields.get("sample_keys", ())]),
             duration_s=float(fields.get("duration_s", 0.0)),
             when=when,
+            plan=place_of(self.plan, str(fields.get("name", "")), table, str(fields.get("covered", ""))),
+            sql=str(fields.get("sql", "")),
         )
 
     def _shown_keys(self, table: str, keys: Sequence[str]) -> tuple[str, ...]:

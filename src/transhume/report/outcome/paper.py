@@ -4,15 +4,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from transhume.errors import Finding
+from transhume.plan.artefacts import artefact_columns, verified
 from transhume.plan.reasons import REASONS, findings_from_reasons
 from transhume.report.outcome import drawings
 from transhume.report.outcome.outcome import Check, Outcome
-from transhume.report.paper import Block, Bullets, Cell, Grid, Mark, Paper, Paragraph, Section, Tone
+from transhume.report.paper import Block, Bullets, Cell, Code, Grid, Mark, Paper, Paragraph, Section, Tone
 from transhume.words import counted
 
 _TONES: Mapping[str, Tone] = {"passed": "good", "failed": "bad", "warned": "doubt", "noted": "quiet"}
 _TABLES_MAX = 40
 _CHECKS_MAX = 3_000
+_STATEMENTS_MAX = 20
+_STATEMENT_LENGTH_MAX = 4_000
+_OF_ORACLE = frozenset({"oracle", "published_rows"})
 _WHEN = {"run": "during the run", "validation": "after it"}
 
 
@@ -30,7 +34,7 @@ def outcome_paper(outcome: Outcome) -> Paper:
 def _sections(outcome: Outcome) -> Iterator[Section]:
     failed = outcome.failed()
     if failed:
-        yield Section("Failed checks", (_checks(failed, "Failed checks", with_keys=True),))
+        yield _failed(outcome, failed)
     gate = outcome.last("gate_passed")
     if gate:
         rows = tuple((each["condition"], each["evidence"]) for each in gate["conditions"])
@@ -144,7 +148,29 @@ def _all_checks(outcome: Outcome) -> Section:
         )
         head = ("table", "rows recomputed", "of", "values compared", "differences")
         blocks.append(Grid("Recomputed from the source by a second implementation", head, rows))
+        if outcome.worksheet:
+            text = "The rows of the sample side by side, source, expected and found, with each rule:"
+            blocks.append(Paragraph(text, file=outcome.worksheet))
     return Section("Checks", tuple(blocks))
+
+
+def _failed(outcome: Outcome, failed: list[Check]) -> Section:
+    """Return the checks that failed, then for each where the plan decides and what shows its rows on the target."""
+    blocks: list[Block] = [_checks(failed, "Failed checks", with_keys=True)]
+    shown = [check for check in failed if check.sql][:_STATEMENTS_MAX]
+    system = str(outcome.binding.get("target", ""))
+    if shown:
+        text = f"What shows the wrong rows to a person, by hand, on {system or 'the target'}; it only reads."
+        blocks.append(Paragraph(text))
+    for check in shown:
+        place = f", decided in {check.plan}" if check.plan else ""
+        blocks.append(Paragraph(f"on {check.table}: {check.covered}{place}", check.name))
+        whole = len(check.sql) <= _STATEMENT_LENGTH_MAX
+        cut = f"{check.sql[:_STATEMENT_LENGTH_MAX]}\n... the rest is written by: transhume sql --kind validation"
+        blocks.append(Code(f"{check.sql};" if whole else cut))
+    if any(check.name in _OF_ORACLE for check in failed) and outcome.worksheet:
+        blocks.append(Paragraph("The rows of the sample side by side:", file=outcome.worksheet))
+    return Section("Failed checks", tuple(blocks))
 
 
 def _checks(checks: list[Check], caption: str, *, with_keys: bool) -> Grid:
@@ -154,7 +180,8 @@ def _checks(checks: list[Check], caption: str, *, with_keys: bool) -> Grid:
         said = check.detail
         if with_keys and check.sample_keys:
             said = f"{said}\nfor example {', '.join(check.sample_keys)}".strip()
-        rows.append((check.name, check.table, result, check.count, check.covered, said, _WHEN[check.when]))
+        looked = f"{check.covered}\n{check.plan}" if with_keys and check.plan else check.covered
+        rows.append((check.name, check.table, result, check.count, looked, said, _WHEN[check.when]))
     head = ("check", "table", "result", "wrong rows", "looked at", "found", "when")
     return Grid(caption, head, tuple(rows), frozenset({0, 1}), empty="none was run")
 
@@ -196,7 +223,10 @@ def _links(outcome: Outcome) -> Section:
         return Section("How fields are linked", (Paragraph(text),))
     ran = {tally.mapping for tally in outcome.tallies}
     mappings = [mapping for name, mapping in outcome.plan.tables.items() if name in ran or not ran]
-    blocks: list[Block] = [drawings.links(mapping) for mapping in mappings[:_TABLES_MAX]]
+    profile = outcome.profile
+    blocks: list[Block] = [drawings.links(each, profile.get(each.name, {})) for each in mappings[:_TABLES_MAX]]
+    if not profile:
+        blocks.insert(0, Paragraph("Numbers of the fields are there once 'transhume validate' has counted them."))
     if len(mappings) > _TABLES_MAX:
         more = counted(len(mappings) - _TABLES_MAX, "table")
         blocks.append(Paragraph(f"{more} more are not drawn; the plan document has the fields of all."))
@@ -220,6 +250,10 @@ def _undone(fields: Mapping[str, Any]) -> Section:
     return Section("Rollback", (Grid("What was taken back", head, rows, frozenset({0})),))
 
 
+_NOT_ASKED = "not asked: "
+"""How a check begins that says why it looked at nothing."""
+
+
 def not_checked(outcome: Outcome) -> Iterator[str]:
     """Yield what this report cannot vouch for, one sentence each."""
     validation = outcome.validation
@@ -228,6 +262,9 @@ def not_checked(outcome: Outcome) -> Iterator[str]:
         yield "That the rules do what the plan means: no row was recomputed by the second implementation."
     else:
         yield "What others changed in the target after the validation's time."
+        for each in outcome.checks():
+            if each.state == "noted" and each.detail.startswith(_NOT_ASKED):
+                yield f"'{each.name}' of '{each.table}': {each.detail}."
         for name, found in validation.get("oracle", {}).items():
             if found["rows"] < found["of"]:
                 left = counted(int(found["of"]) - int(found["rows"]), "row")
@@ -251,9 +288,14 @@ def not_checked(outcome: Outcome) -> Iterator[str]:
 def _not_checked_of_plan(outcome: Outcome) -> Iterator[str]:
     assert outcome.plan is not None
     plan = outcome.plan
-    verbs = {rule.verb for mapping in plan.tables.values() for rule in mapping.rules()}
-    if "path" in verbs:
-        yield "Whether the files behind rewritten paths exist at their new places."
+    unseen = [
+        f"{mapping.target_table}.{column.name}"
+        for mapping in plan.tables.values()
+        if not verified(plan, mapping)
+        for column in artefact_columns(mapping)
+    ]
+    if unseen:
+        yield f"Whether what {', '.join(unseen)} lead to is there (the plan does not say 'verify_artifacts: true')."
     if plan.ignored_tables:
         yield f"Tables that the plan leaves out: {', '.join(plan.ignored_tables)}."
     dropped = [f"{mapping.from_}.{name}" for mapping in plan.tables.values() for name in mapping.drop]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from transhume.plan.model import NamesLookup, TableMapping
+from transhume.plan.model import NamesLookup, TableCheck, TableMapping
 from transhume.report.paper import Cell, Grid, Mark, Paragraph, Section
 from transhume.report.planning import statements
 from transhume.report.planning.known import Known
@@ -183,15 +183,37 @@ def _performance(known: Known, mapping: TableMapping, key: tuple[str, ...]) -> I
 
 def _business(known: Known, mapping: TableMapping) -> Iterator[_Row]:
     target = mapping.target_table
-    for check in mapping.checks:
+    for check in mapping.row_checks:
         done = {"reject": "error: no such row is loaded", "stop": "error: the run stops", "warn": "warning"}[check.then]
         what = statements.breaking(target, check.sql) or check.sql
         yield ("6 Business rules", target, what, f"0 ({check.name}: {check.sql})", done)
+    for whole in mapping.table_checks:
+        done = {"stop": "error: the run stops", "warn": "warning"}[whole.then]
+        yield ("6 Business rules", target, _table_check(whole), f"{_held(whole)} ({whole.name})", done)
     for name, rule in mapping.columns.items():
         allowed = _labels(known, rule) if isinstance(rule, Codes | Names) else {}
         if allowed:
             what = statements.outside(target, name, allowed)
             yield ("6 Business rules", target, what, f"0 ({name} is one of the canonical values)", "error")
+
+
+def _table_check(check: TableCheck) -> str:
+    if check.query is not None:
+        return "\n".join(f"{side}: {check.query.of(side)}" for side in check.sides)
+    texts = []
+    for side in check.sides:
+        where = check.where.of(side)
+        texts.append(f"{side}: {check.compare}({check.expression(side) or 'rows'}{f' where {where}' if where else ''})")
+    return "\n".join([*texts, "of the rows that the target holds" if check.rows == "kept" else "of all rows"])
+
+
+def _held(check: TableCheck) -> str:
+    limits = [f"{word} {limit}" for word, limit in (("at least", check.least), ("at most", check.most)) if limit]
+    if limits:
+        return " and ".join(limits)
+    if len(check.sides) == 1:
+        return "no row"
+    return "both sides equal" + (f", {check.tolerance} more or less" if check.tolerance else "")
 
 
 def _labels(known: Known, rule: Codes | Names) -> Mapping[str, object]:

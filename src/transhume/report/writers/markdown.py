@@ -30,7 +30,7 @@ def _block(block: Block) -> list[str]:
     match block:
         case Paragraph():
             lead = f"**{_inert(block.lead)}** " if block.lead else ""
-            return [lead + _inert(block.text)]
+            return [lead + _inert(block.whole)]
         case Bullets():
             return [
                 f"{f'{place}.' if block.numbered else '-'} {_inert(entry)}"

@@ -21,6 +21,10 @@ _PARTS = re.compile(r"(?<=\w)([/_.])(?=\w)")
 """Where a name may break."""
 
 
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.(?:html|xlsx|json|xml)")
+"""A name without a folder, scheme, query or sign that markup knows."""
+
+
 def page(paper: Paper) -> bytes:
     """Return the page, in UTF-8."""
     return "\n".join(_Page(paper).lines()).encode()
@@ -84,7 +88,7 @@ class _Page:
         match block:
             case Paragraph():
                 lead = f"<strong>{_safe(block.lead)}</strong> " if block.lead else ""
-                yield f"<p>{lead}{_lines(block.text)}</p>"
+                yield f"<p>{lead}{_lines(block.text)}{_file_link(block.file)}</p>"
             case Bullets():
                 tag = "ol" if block.numbered else "ul"
                 yield f"<{tag}>{''.join(f'<li>{_lines(entry)}</li>' for entry in block.entries)}</{tag}>"
@@ -155,6 +159,11 @@ class _Page:
     def _name(self, kind: str) -> str:
         self._names += 1
         return f"{kind}{self._names}"
+
+
+def _file_link(name: str) -> str:
+    """Return a link to a file beside the page; a name that could lead elsewhere is no link."""
+    return f' <a href="{name}">{name}</a>' if _FILE.fullmatch(name) else f" {_safe(name)}" if name else ""
 
 
 def _shape(shape: Bar | Label | Line) -> str:

@@ -53,6 +53,7 @@ figure > p { color: var(--soft); font-size: .875rem; } details { margin: .5rem 0
 .legend { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; font-size: .875rem; }
 .swatch { width: .8em; height: .8em; margin-right: .4em; vertical-align: -.05em; }
 text { font-size: 12px; fill: var(--ink); } .l-soft { fill: var(--soft); } .l-bold { font-weight: 600; }
+.l-small { fill: var(--soft); font-size: 10px; }
 .t-a { fill: var(--a); } .t-b { fill: var(--b); } .t-c { fill: var(--c); } .t-d { fill: var(--d); }
 .t-e { fill: var(--e); } .t-f { fill: var(--f); } .t-g { fill: var(--g); } .t-quiet { fill: var(--line); }
 polyline { fill: none; stroke-width: 1; stroke: var(--line); } .p-a { stroke: var(--a); stroke-width: 2; }

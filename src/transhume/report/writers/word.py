@@ -66,7 +66,7 @@ class _Document:
                 paragraph = self._document.add_paragraph()
                 if block.lead:
                     self._run(paragraph, f"{block.lead} ", "plain", bold=True)
-                self._run(paragraph, block.text, "plain")
+                self._run(paragraph, block.whole, "plain")
             case Bullets():
                 for entry in block.entries:
                     style = "List Number" if block.numbered else "List Bullet"

@@ -93,7 +93,7 @@ class _Book:
         match block:
             case Paragraph():
                 lead = f"{block.lead} " if block.lead else ""
-                self._text(sheet, line, 0, lead + block.text, "plain", wide=True)
+                self._text(sheet, line, 0, lead + block.whole, "plain", wide=True)
                 return line + 1
             case Bullets():
                 for place, entry in enumerate(block.entries, 1):

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from transhume.batches import extract_schema
 from transhume.errors import SystemRefused, SystemUnavailable
-from transhume.facts import Catalog
+from transhume.facts import Answer, Catalog
 from transhume.schema import TEXT, Column, Table
 from transhume.systems.files import delimited, json_lines, parquet
 from transhume.systems.files.address import Address, parse_url
@@ -117,6 +117,11 @@ class FilesSnapshot:
         schema = extract_schema(table)
         with opened(file) as found:
             yield from batches(schema, self._parts(file, found, table, schema), rows_max, bytes_max)
+
+    def ask(self, query: str, *, counts: bool) -> Answer:  # noqa: ARG002 - files answer none
+        """Refuse: files answer no SQL."""
+        message = "files answer no SQL; write 'compare:' in the check, which reads what a run extracted"
+        raise SystemRefused(message)
 
     def _parts(self, file: TableFile, found: BinaryIO, table: Table, schema: pa.Schema) -> Iterator[Part]:
         names = tuple(column.name for column in table.columns)

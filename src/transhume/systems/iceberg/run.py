@@ -10,6 +10,7 @@ from pyiceberg.table import Table as IcebergTable
 
 from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable
 from transhume.errors import CheckFailed, Interrupted, Refused, SystemRefused
+from transhume.facts import Answer
 from transhume.systems.iceberg import journals
 from transhume.systems.iceberg.compare import (
     MISMATCHES_MAX,
@@ -44,6 +45,8 @@ _SEAL_ATTEMPTS_MAX = 20
 
 class IcebergRun:
     """One run's lock, ledger and stage in a lake; see `TargetRun`."""
+
+    answers_sql: bool = False
 
     def __init__(self, lake: Lake, ledger: Ledger, lock: LakeLock, state: str) -> None:
         self._lake = lake
@@ -229,6 +232,11 @@ class IcebergRun:
                 rows += batch.num_rows
         took_ms = (monotonic() - started) * 1000
         return Timing(took_ms, rows, f"plan of the scan {planned_ms:.1f} ms, {files} files, {rows} rows read")
+
+    def ask(self, query: str, *, counts: bool) -> Answer:  # noqa: ARG002 - a lake has no engine
+        """Refuse: a lake answers no SQL by itself."""
+        message = "a lake answers no SQL by itself"
+        raise SystemRefused(message)
 
     def unindexed(self, table: TargetTable, columns: Sequence[Sequence[str]]) -> Sequence[tuple[str, str]]:  # noqa: ARG002 - a lake has none
         """Return nothing: a lake has no indexes."""

@@ -9,13 +9,15 @@ import contextlib
 import re
 import socket
 import struct
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import pymysql
-from pymysql.constants import COMMAND
+from pymysql.constants import COMMAND, FIELD_TYPE
 
 from transhume.errors import SystemRefused, SystemUnavailable
+from transhume.facts import Cell
 from transhume.systems.mysql import faults
 from transhume.systems.mysql.address import Address
 
@@ -32,6 +34,16 @@ _header = struct.Struct("<I").unpack_from
 
 Values = Sequence[bytes | None]
 """One column of some rows, as the server sends them."""
+
+_NUMBERS: dict[int, Callable[[str], Cell]] = {
+    **dict.fromkeys((FIELD_TYPE.DECIMAL, FIELD_TYPE.NEWDECIMAL), Decimal),
+    **dict.fromkeys((FIELD_TYPE.FLOAT, FIELD_TYPE.DOUBLE), float),
+    **dict.fromkeys(
+        (FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.INT24, FIELD_TYPE.LONG, FIELD_TYPE.LONGLONG, FIELD_TYPE.YEAR),
+        int,
+    ),
+}
+"""Type of a result's column to what its texts are numbers of."""
 
 _SESSION = (
     # No mode that changes how values read: padded CHAR, empty texts as NULL, NULL as an empty text in CONCAT.
@@ -75,6 +87,20 @@ class Connection:
                 return list(cursor.fetchall())
         except pymysql.Error as problem:
             faults.reraise(problem, self.address.identity)
+
+    def numbers_and_texts(self, statement: str) -> list[tuple[Cell, ...]]:
+        """Run a statement and return its rows at once, numbers as the numbers that their columns hold."""
+        try:
+            with self._driver.cursor() as cursor:
+                cursor.execute(statement)
+                kinds = [_NUMBERS.get(column[1], str) for column in cursor.description]
+                rows = cursor.fetchall()
+        except pymysql.Error as problem:
+            faults.reraise(problem, self.address.identity)
+        return [
+            tuple(None if value is None else kind(value) for kind, value in zip(kinds, row, strict=True))
+            for row in rows
+        ]
 
     def value(self, statement: str, values: Sequence[str] = ()) -> str:
         """Return the one value of a statement, as text."""

@@ -8,13 +8,14 @@ import pyarrow as pa
 
 from transhume.batches import extract_schema
 from transhume.errors import SystemRefused, SystemUnavailable
-from transhume.facts import Catalog
+from transhume.facts import Answer, Catalog
 from transhume.schema import Table
 from transhume.systems.mysql.address import Address, parse_url
 from transhume.systems.mysql.connection import Connection
 from transhume.systems.mysql.describe import Described, read_tables
 from transhume.systems.mysql.reading import Part, Reading, way
 from transhume.systems.mysql.types import source_type
+from transhume.systems.system import ROWS_ASKED
 
 _PART_ROWS_MAX = 32_768
 _PART_BYTES_MAX = 4 * 2**20
@@ -111,6 +112,17 @@ class MysqlSnapshot:
                 held_bytes += size
         if held:
             yield _batch(schema, held, first_row, held_rows)
+
+    def ask(self, query: str, *, counts: bool) -> Answer:
+        """Return what a SELECT gives inside the transaction; see systems.system.Snapshot.ask."""
+        found = f"FROM (\n{query.rstrip().rstrip(';')}\n) AS found"
+        try:
+            # The plan's own text; the session takes one statement at a time, in a transaction that only reads.
+            count = int(self._connection.value(f"SELECT count(*) {found}")) if counts else None
+            rows = self._connection.numbers_and_texts(f"SELECT * {found} LIMIT {ROWS_ASKED}")
+        except SystemUnavailable as problem:
+            raise SystemRefused(str(problem)) from None
+        return Answer(count, tuple(rows))
 
     def confirm(self, connection: Connection) -> None:
         """Raise SystemUnavailable if a table that no snapshot covers was written since the snapshot was opened."""

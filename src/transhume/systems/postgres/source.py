@@ -14,11 +14,12 @@ from psycopg import sql
 
 from transhume.batches import OddValue, extract_schema, odd_array, row_numbers
 from transhume.errors import SystemRefused, SystemUnavailable
-from transhume.facts import Catalog
+from transhume.facts import Answer, Catalog
 from transhume.schema import BYTES, Column, Table
 from transhume.systems.postgres import describe, faults
 from transhume.systems.postgres.address import Address, parse_url
 from transhume.systems.postgres.arrays import to_lists
+from transhume.systems.postgres.asking import asked
 from transhume.systems.postgres.changes import changed
 from transhume.systems.postgres.connection import WatchedConnection, connect
 from transhume.systems.postgres.types import NativeType, source_type
@@ -157,6 +158,10 @@ class PostgresSnapshot:
                 f"table '{table.name}' cannot be parsed from row {first_row} on; none of it is used; report this bug"
             )
             raise SystemRefused(message) from None
+
+    def ask(self, query: str, *, counts: bool) -> Answer:
+        """Return what a SELECT gives inside the snapshot's transaction; see systems.system.Snapshot.ask."""
+        return asked(self._connection, self._address.schema, query, counts=counts)
 
     def _require(self, table: Table) -> _Seen:
         """Return what the server says of a table now, or refuse one that is not what the catalog said."""

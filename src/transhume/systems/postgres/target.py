@@ -9,7 +9,7 @@ from psycopg import sql
 
 from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable, arrow_type
 from transhume.errors import CheckFailed, Refused, SystemRefused
-from transhume.facts import Catalog
+from transhume.facts import Answer, Catalog
 from transhume.systems.permission import Permission
 from transhume.systems.postgres import (
     ddl,
@@ -25,6 +25,7 @@ from transhume.systems.postgres import (
     unwire,
 )
 from transhume.systems.postgres.address import Address, parse_url
+from transhume.systems.postgres.asking import asked
 from transhume.systems.postgres.connection import Session, WatchedConnection, require_writable
 from transhume.systems.postgres.ledger import Hold
 from transhume.systems.postgres.scratch import PostgresScratch, scratch_numbers
@@ -119,6 +120,7 @@ class PostgresRun:
     """One run's hold on a schema. Staging and comparing may go on at the same time, each in one thread."""
 
     state: str
+    answers_sql = True
 
     def __init__(self, address: Address, run: RunIdentity, tables: Sequence[TargetTable]) -> None:
         if len(run.run.encode()) > stage.RUN_BYTES_MAX:
@@ -295,6 +297,11 @@ class PostgresRun:
         """Run a query under EXPLAIN ANALYZE in a read-only transaction and return time, rows and plan."""
         with self._reader.reading(f"the timed query on '{query.table}'") as connection:
             return timing.timed(connection, self._address.schema, query)
+
+    def ask(self, query: str, *, counts: bool) -> Answer:
+        """Run a SELECT in a read-only transaction and return its first rows; see systems.system.TargetRun.ask."""
+        with self._reader.reading(f"a query of the plan on {self._address.identity}") as connection:
+            return asked(connection, self._address.schema, query, counts=counts)
 
     def unindexed(self, table: TargetTable, columns: Sequence[Sequence[str]]) -> Sequence[tuple[str, str]]:
         """Return the lists of columns that no index of the table begins with, with CREATE INDEX for each."""

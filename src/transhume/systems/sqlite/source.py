@@ -12,12 +12,13 @@ import pyarrow as pa
 
 from transhume.batches import extract_schema, row_numbers
 from transhume.errors import SystemRefused, UsageError
-from transhume.facts import Catalog
+from transhume.facts import Answer, Catalog, cell
 from transhume.schema import Table
 from transhume.systems.sqlite import catalog, fetch, ranges
 from transhume.systems.sqlite.access import Access, explain, open_file, sign_of
 from transhume.systems.sqlite.columns import converter_name
 from transhume.systems.sqlite.fetch import Part, Reading
+from transhume.systems.system import ROWS_ASKED
 
 _FORM = "sqlite:///folder/file.db (relative to the project) or sqlite:////folder/file.db (absolute)"
 
@@ -141,6 +142,18 @@ class SqliteSnapshot:
             self._access.confirm()
             raise explain(problem, self._access.path) from None
         self._access.confirm()
+
+    def ask(self, query: str, *, counts: bool) -> Answer:
+        """Return what a SELECT gives inside the read transaction; see systems.system.Snapshot.ask."""
+        found = f"FROM (\n{query.rstrip().rstrip(';')}\n) AS found"
+        connection = self._access.connection
+        try:
+            # The plan's own text; the connection is open for reading only, and takes one statement.
+            count = int(connection.execute(f"SELECT count(*) {found}").fetchone()[0]) if counts else None
+            rows = connection.execute(f"SELECT * {found} LIMIT {ROWS_ASKED}").fetchall()
+        except (sqlite3.Error, sqlite3.Warning) as problem:
+            raise SystemRefused(str(problem)) from None
+        return Answer(count, tuple(tuple(map(cell, row)) for row in rows))
 
     def _parts(self, table: Table, reading: Reading) -> Generator[Part, None, None]:
         """Yield the whole table, with a second process where that is worth its start and sees the same instant."""
