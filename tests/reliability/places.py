@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 from psycopg import sql
+from pyiceberg.catalog.sql import SqlCatalog
 
 from tests.stages import small_project
 
@@ -63,19 +64,21 @@ class PostgresTarget:
 
 @dataclass(frozen=True)
 class LakeTarget:
-    """A lake in the project's own folder."""
+    """A lake in the project's own folder, its catalog in SQLite."""
 
     folder: Path
     system = "Iceberg"
     url = "iceberg:./lake?namespace=ai"
 
+    def catalog(self) -> SqlCatalog | None:
+        """Return the catalog as any other program opens it, None before there is one."""
+        return small_project.catalog(self.folder) if (self.folder / "lake" / "catalog.db").exists() else None
+
     def rows(self) -> Rows:
         """Return what readers see, read from outside; the batch column names the run and is left out."""
         found: Rows = Counter()
-        if not (self.folder / "lake" / "catalog.db").exists():
-            return found
-        lake = small_project.catalog(self.folder)
-        if lake.namespace_exists("ai"):
+        lake = self.catalog()
+        if lake is not None and lake.namespace_exists("ai"):
             for identifier in lake.list_tables("ai"):
                 table = lake.load_table(identifier).scan().to_arrow().drop_columns(["migration_batch"])
                 found.update(
@@ -100,6 +103,21 @@ class LakeTarget:
 
     def drop(self) -> None:
         """Leave it: the folder goes with the test's."""
+
+
+@dataclass(frozen=True)
+class SharedLakeTarget(LakeTarget):
+    """A lake in the project's own folder, its catalog on PostgreSQL."""
+
+    database_url: str = ""
+
+    def catalog(self) -> SqlCatalog | None:
+        """Return the catalog as any other program opens it, None before there is one."""
+        uri = self.database_url.replace("postgresql://", "postgresql+psycopg://")
+        with psycopg.connect(self.database_url) as reader:
+            if reader.execute("SELECT to_regclass('iceberg_tables') IS NULL").fetchone() == (True,):
+                return None
+        return SqlCatalog("default", uri=uri, warehouse=str(self.folder / "lake"))
 
 
 Target = PostgresTarget | LakeTarget

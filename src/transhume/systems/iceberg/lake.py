@@ -12,6 +12,7 @@ from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table
 
 from transhume.errors import DriverMissing, SystemRefused, SystemUnavailable
+from transhume.systems.iceberg import catalog_connections
 from transhume.systems.iceberg.address import LakeAddress
 from transhume.systems.iceberg.files import LakeFiles
 from transhume.systems.iceberg.ledger import plain_errors
@@ -49,6 +50,8 @@ class Lake:
             message = "a lake with its catalog on PostgreSQL needs a driver: pip install 'transhume[postgres]'"
             raise DriverMissing(message) from error
         self.engine: sql.Engine = self.catalog.engine
+        if address.catalog_file is None:
+            catalog_connections.watch(self.engine, address.catalog_url)
 
     def has_catalog(self) -> bool:
         """Tell whether the database holds a catalog; a look into a lake that is not there makes nothing."""

@@ -259,6 +259,16 @@ def connect(address: Address, purpose: str) -> WatchedConnection:
     return connection
 
 
+def watched(address: Address, **options: Any) -> WatchedConnection:
+    """Open a connection whose waits are watched and nothing else is set up, for a library that has its own ways.
+
+    Raises: psycopg.OperationalError.
+    """
+    connection = WatchedConnection.connect(**address.parameters, **options)  # type: ignore[arg-type]
+    connection.watch = _watcher(address)
+    return connection
+
+
 def require_writable(connection: WatchedConnection, identity: str) -> None:
     """Raise SystemUnavailable if the server takes no writes (a replica, or a read-only database)."""
     row = connection.execute("SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')").fetchone()
