@@ -79,6 +79,8 @@ def _live(call: Callable[..., None], arguments: tuple[Any, ...], environment: di
     code = 0
     try:
         call(*arguments)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # noqa: BLE001 - told on stderr, as an interpreter does
         traceback.print_exc()
         code = 1

@@ -19,3 +19,4 @@ for _system in (transhume.systems.iceberg, transhume.systems.postgres, transhume
         importlib.import_module(_module.name)
 for _name in ("duckdb", "sqlalchemy.dialects.sqlite", "pyiceberg.catalog.sql", "rich.console", "tzdata"):
     importlib.import_module(_name)
+importlib.import_module("transhume.cli.run")

@@ -7,6 +7,7 @@ import click
 from transhume.cli.output import Output
 from transhume.cli.progress import Progress
 from transhume.cli.results import print_run
+from transhume.cli.stopping import PoliteStop
 
 
 @click.command("run")
@@ -43,7 +44,8 @@ def command(
     A part that --subset brought is found unchanged by a later run of everything. With --replay-rejects the run goes on
     from the extract of the run whose rejects were repaired; 'transhume rejects' writes them for people.
 
-    Nothing is visible in the target before everything is staged, read back and checked.
+    Nothing is visible in the target before everything is staged, read back and checked. Ctrl-C or SIGTERM stops at the
+    next batch, a second one at once; the same command goes on either way.
     """
     from transhume.errors import UsageError
     from transhume.project import Subset
@@ -56,8 +58,8 @@ def command(
         raise UsageError(message)
     part = Subset(rows, percent, seed) if subset else None
     project = output.project()
-    with Progress(output) as progress:
-        result = project.run(listener=progress, fresh=fresh, subset=part, repaired=repaired, phase=phase)
+    with Progress(output) as progress, PoliteStop(progress, output.line) as stop:
+        result = project.run(listener=stop, fresh=fresh, subset=part, repaired=repaired, phase=phase)
     print_run(output, result)
     output.emit(result.to_dict())
     return 0

@@ -1,7 +1,7 @@
 """A run from the front door: the journal, the run's identity, the stages' events told to whoever listens."""
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,10 +98,12 @@ def _go(context: RunContext, tell: Listener) -> None:
     """Go through the stages; how the run ends is journalled, and the target remembers how far the journal has come."""
     journal, target = context.journal, context.target
     try:
-        for event in run_stages(context):
-            tell(event)
-            if event.kind in ANCHORED:
-                target.remember(journal.anchor)
+        # Closed at once where a listener ends the run: its threads are through before the target is let go.
+        with closing(run_stages(context)) as stages:
+            for event in stages:
+                tell(event)
+                if event.kind in ANCHORED:
+                    target.remember(journal.anchor)
     except CheckFailed as problem:
         published = journal.last("published") is not None
         tell(Event("run_failed", {"published": published, "checks": [f.code for f in problem.findings]}))

@@ -1,6 +1,6 @@
 """The road of a run, from the extract to what readers see; each step is a stage that tells what it did as events."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 
@@ -20,7 +20,7 @@ from transhume.stages.subset import choose
 from transhume.stages.validate import ask_published, validate_staged
 
 
-def run(context: RunContext) -> Iterator[Event]:
+def run(context: RunContext) -> Generator[Event]:
     """Do the whole job, or what an earlier process left of it. Nothing is visible before `published`.
 
     Raises: CheckFailed (nothing published, or published and named so), Interrupted, SystemUnavailable.
