@@ -27,12 +27,12 @@ KNOWN = ("Interrupted", "SystemUnavailable", "EngineCrashed")
 """The errors that say what is full and what to do; the last line of what a person sees begins with one of them."""
 
 
-def _run(folder: Path, disk: SmallDisk | None = None, fill_at: str = "") -> None:
-    """Run; a disk is filled when an event of this kind is told."""
+def _run(folder: Path, disk: SmallDisk | None = None, fill_at: str = "", left_bytes: int = 0) -> None:
+    """Run; a disk is filled, but for so much, when an event of this kind is told."""
 
     def listen(event: Event) -> None:
         if disk is not None and event.kind == fill_at:
-            disk.fill()
+            disk.fill(left_bytes)
 
     Project(folder).run(limits=LIMITS, listener=listen)
 
@@ -87,7 +87,7 @@ def _stops_and_ends(
     if stopped.returncode:
         figures.count(disk_full=1, **{f"disk_full_{side}": 1}, acknowledged_lost=lost)
         last = stopped.stderr.strip().splitlines()[-1]
-        assert any(f"{name}:" in last or name in stopped.stderr.splitlines()[-3:] for name in KNOWN), stopped.stderr
+        assert last.startswith(tuple(f"transhume.errors.{name}:" for name in KNOWN)), stopped.stderr
     assert lost == 0
     assert seen in {0, whole}
     assert ended.returncode == 0, ended.stderr
@@ -144,18 +144,22 @@ def test_a_full_disk_under_the_journal_stops_the_run(kind: str, folder):
         )
 
 
-LAKE_LEFT = [0, 40, 80, 120, 160, 200, 240, 280, 320]
+LAKE_LEFT = [(kind, left) for kind in ("extract_finished", "table_staged") for left in (0, 4, 8, 16, 24, 32, 48, 64)]
 
 
 @pytest.mark.parametrize(
-    "left", [left if left == 160 else pytest.param(left, marks=pytest.mark.sweep) for left in LAKE_LEFT]
+    ("kind", "left"),
+    [one if one == ("extract_finished", 16) else pytest.param(*one, marks=pytest.mark.sweep) for one in LAKE_LEFT],
 )
-def test_a_full_disk_under_a_lake_stops_the_run(left: int, folder):
-    """So many KiB are left for files, metadata and the catalog's database."""
-    with small_disk(folder / "lake", 32 * MIB) as disk:
-        disk.fill(left * KIB)
+def test_a_full_disk_under_a_lake_stops_the_run(kind: str, left: int, folder):
+    """So many KiB are left, from an event on, for files, metadata and the catalog's database."""
+    with small_disk(folder / "lake", 128 * MIB) as disk:
         _stops_and_ends(
-            folder, LakeTarget(folder), "target", lambda: forked.Started(_run, (folder,), {}), disk.make_room
+            folder,
+            LakeTarget(folder),
+            "target",
+            lambda: forked.Started(_run, (folder, disk, kind, left * KIB), {}),
+            disk.make_room,
         )
 
 

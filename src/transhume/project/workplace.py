@@ -33,6 +33,7 @@ from transhume.stages.binding import (
     target_fingerprint,
 )
 from transhume.stages.context import Limits, RunContext, RunFolder, WorkContext
+from transhume.stages.files import private_file, room
 from transhume.stages.lookup_systems import LookupSystems
 from transhume.stages.replay import Replay
 from transhume.stages.subset import Subset
@@ -289,13 +290,16 @@ class Workplace:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes of this machine out of the project. Raises: LockHeld at once, with who it is."""
+        """Keep other processes of this machine out of the project while it works on its files.
+
+        Raises: LockHeld at once, with who it is; Interrupted where a file of ours finds no room.
+        """
         state = self.state
         state.mkdir(exist_ok=True, mode=0o700)
-        lock, owner = FileLock(state / "lock"), state / "lock.holder"
+        lock, owner = FileLock(state / "lock", mode=0o600), state / "lock.holder"
         try:
-            with lock.acquire(timeout=0):
-                owner.write_text(holder())
+            with lock.acquire(timeout=0), room():
+                private_file(owner).write_text(holder())
                 yield
         except Timeout:
             who = owner.read_text() if owner.exists() else "another process"

@@ -18,6 +18,7 @@ from transhume.journal import Journal, read_journal
 from transhume.plan.lock import plan_content, plan_diff
 from transhume.plan.model import Plan
 from transhume.stages.context import RunFolder
+from transhume.stages.files import private_file, private_folder
 from transhume.systems.system import Target
 
 _PLAN = "plan.json"
@@ -119,8 +120,8 @@ def open_run(runs: Path, binding: Binding, content: Mapping[str, Any], *, fresh:
     # Names sort by time, also of two runs that begin within one second; the last digits keep two machines apart.
     name = f"{now:%Y%m%dt%H%M%S}_{now.microsecond:05x}{secrets.token_hex(1)}"
     folder = runs / name
-    folder.mkdir(parents=True, mode=0o700)
-    (folder / _PLAN).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    private_folder(folder)
+    private_file(folder / _PLAN).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     return folder, Journal(folder / "journal.jsonl"), False
 
 

@@ -1,12 +1,18 @@
 """Files of a run: private, whole or absent, known by their hash."""
 
+import errno
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from transhume.errors import Interrupted
+
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
 
 def write_private_parquet(path: Path, table: pa.Table, *, durable: bool = False) -> str:
@@ -14,7 +20,7 @@ def write_private_parquet(path: Path, table: pa.Table, *, durable: bool = False)
 
     `durable` waits for the disk before the file gets its name.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     partial = path.with_suffix(".partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         # Written once, read once or twice, whole: dictionaries and statistics would cost more than they save.
@@ -29,7 +35,7 @@ def write_private_parquet(path: Path, table: pa.Table, *, durable: bool = False)
 
 def write_private_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> str:
     """Write a Parquet file batch by batch, durably, and return its SHA-256; see `write_private_parquet`."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     partial = path.with_suffix(".partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         with pq.ParquetWriter(file, schema, compression="lz4", write_statistics=False, use_dictionary=False) as writer:
@@ -44,7 +50,7 @@ def write_private_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.Re
 
 def write_private(path: Path, content: bytes) -> str:
     """Write a small file that only the owner reads, durably, as a whole or not at all, and return its SHA-256."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     partial = path.with_suffix(".partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
@@ -52,6 +58,39 @@ def write_private(path: Path, content: bytes) -> str:
         os.fsync(file.fileno())
     partial.rename(path)
     return hashlib.sha256(content).hexdigest()
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for the owner alone: `mkdir` gives its mode to the last."""
+    for missing in reversed([folder, *folder.parents]):
+        if not missing.exists():
+            missing.mkdir(exist_ok=True, mode=0o700)
+
+
+def private_file(path: Path) -> Path:
+    """Make an empty file that only the owner reads, for a writer that takes a path, and return that."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    return path
+
+
+@contextmanager
+def room() -> Iterator[None]:
+    """Say of a disk that is full, broken or read only what it means and what to do; other errors pass.
+
+    Raises: Interrupted.
+    """
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno not in _DISK_ERRORS:
+            raise
+        where = f" '{problem.filename}'" if problem.filename else ""
+        message = (
+            f"a file{where} of the run was not written ({os.strerror(problem.errno)}); the target holds only finished "
+            "batches. Make room or mend the disk, then run the same command again."
+        )
+        raise Interrupted(message) from problem
 
 
 def write_text(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ from transhume.plan.model import TableMapping
 from transhume.schema import physical_names
 from transhume.stages.cells import readable
 from transhume.stages.context import RunContext
-from transhume.stages.files import write_private_parquet
+from transhume.stages.files import private_file, private_folder, write_private_parquet
 from transhume.stages.rejects import file_word
 from transhume.stages.transform import BUCKET, fates_path
 
@@ -34,9 +34,9 @@ def keep_earlier_keys(context: RunContext, table: TargetTable) -> int:
     """
     fields = _key_fields(table)
     final = context.folder.work / _earlier_path(context, table)
-    final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(final.parent)
     count = 0
-    with pq.ParquetWriter(final.with_suffix(".partial"), fields, compression="lz4") as writer:
+    with pq.ParquetWriter(private_file(final.with_suffix(".partial")), fields, compression="lz4") as writer:
         for batch in context.target.read_earlier(table, list(table.key)):
             writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=fields))
             count += batch.num_rows

@@ -17,7 +17,7 @@ from transhume.rules.rule import ColumnRef
 from transhume.schema import FATE, LINE, LINE_CLASS, ODD, REASONS, ROW, Column, Table, physical_names
 from transhume.stages.cells import cell_of, readable
 from transhume.stages.context import RunContext, WorkContext
-from transhume.stages.files import write_private_parquet
+from transhume.stages.files import private_file, write_private_parquet
 
 CONFLICT_REASON = "conflict"
 _KEPT = ("rejected", "conflict")
@@ -133,7 +133,7 @@ def write_manifest(context: RunContext, mapping: TableMapping, segment: Segment,
         pairs = pa.table({"old_path": old, "new_uri": loaded[names[column]]})
         part = _manifest(context, mapping, column).with_suffix(f".{segment.index:06d}.part")
         part.parent.mkdir(exist_ok=True, mode=0o700)
-        pyarrow.csv.write_csv(pairs, part, pyarrow.csv.WriteOptions(include_header=segment.index == 0))
+        pyarrow.csv.write_csv(pairs, private_file(part), pyarrow.csv.WriteOptions(include_header=segment.index == 0))
 
 
 def join_manifest(context: RunContext, mapping: TableMapping) -> int:
@@ -148,7 +148,7 @@ def join_manifest(context: RunContext, mapping: TableMapping) -> int:
         parts = sorted(final.parent.glob(f"{final.stem}.*.part"))
         count += len(parts)
         if parts and not (final.exists() and not parts[0].name.endswith(".000000.part")):
-            partial = final.with_suffix(".partial")
+            partial = private_file(final.with_suffix(".partial"))
             with partial.open("wb") as file:
                 for part in parts:
                     file.write(part.read_bytes())

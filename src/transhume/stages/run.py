@@ -1,6 +1,6 @@
 """The road of a run, from the extract to what readers see; each step is a stage that tells what it did as events."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 

@@ -17,6 +17,7 @@ from transhume.checks.tables import has_key_in
 from transhume.rules.trees import negated
 from transhume.schema import Kind, physical_names
 from transhume.stages.context import RunContext
+from transhume.stages.files import private_file
 from transhume.stages.links import staged_links, unchanged_links
 
 Present = Callable[[str], str]
@@ -144,7 +145,7 @@ def write_rows(
     """Write all columns of a table's rows into a file, under their physical names."""
     names = physical_names(column.name for column in table.table.columns)
     fields = [table.arrow_schema.field(name).with_name(names[name]).with_nullable(True) for name in names]
-    with pq.ParquetWriter(path.with_suffix(".partial"), pa.schema(fields), compression="lz4") as writer:
+    with pq.ParquetWriter(private_file(path.with_suffix(".partial")), pa.schema(fields), compression="lz4") as writer:
         for batch in read(table, list(names)):
             writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=pa.schema(fields)))
     path.with_suffix(".partial").rename(path)

@@ -24,6 +24,7 @@ from transhume.plan.model import TableMapping
 from transhume.schema import ROW
 from transhume.stages.artefacts import artefacts
 from transhume.stages.context import RunContext
+from transhume.stages.files import private_file
 from transhume.stages.links import linked_columns, staged_links
 from transhume.stages.table_checks import table_checks, waits_for_publishing
 from transhume.stages.target_rows import rows_seen, rows_to_be_seen
@@ -176,7 +177,8 @@ def _present(context: RunContext) -> Iterator[Rows]:
         full = context.folder.work / path
         if not full.exists():
             fields = [table.arrow_schema.field(name).with_name(names[name]).with_nullable(True) for name in names]
-            with pq.ParquetWriter(full.with_suffix(".partial"), pa.schema(fields), compression="lz4") as writer:
+            partial = private_file(full.with_suffix(".partial"))
+            with pq.ParquetWriter(partial, pa.schema(fields), compression="lz4") as writer:
                 for batch in context.target.read_present(table, list(names)):
                     writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=pa.schema(fields)))
             full.with_suffix(".partial").rename(full)
