@@ -1,6 +1,8 @@
 """The journal keeps every event, survives a torn last line and names every other damage."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from transhume.batches import Event
 from transhume.errors import Interrupted, JournalDamaged
 from transhume.journal import Journal, read_journal
+from transhume.stages.files import room
 
 
 @pytest.fixture
@@ -71,6 +74,24 @@ def test_a_full_disk_stops_the_run(written: Path) -> None:
     with pytest.raises(Interrupted, match="No space left"):
         journal.append(Event("lost"))
     assert len(read_journal(written)) == 5
+
+
+@pytest.mark.parametrize(("call", "number"), [("write", errno.EROFS), ("fsync", errno.EIO)])
+def test_a_disk_that_refuses_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    """A read-only file system, or a sync that fails: the run stops, and nothing is taken for written."""
+    journal = Journal(tmp_path / "journal.jsonl")
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(Interrupted, match=f"{os.strerror(number)}.*run the same command again"):
+        journal.append(Event("published"))
+    assert journal.entries == []
+    with pytest.raises(Interrupted, match="Make room or mend the disk"), room():
+        raise OSError(number, os.strerror(number))
 
 
 def test_file_is_private_and_readable_by_tools(written: Path) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -318,3 +319,26 @@ def test_runs_of_one_second_stand_in_their_order(tmp_path):
         journal.close()
         begun.append(folder)
     assert run_folders(tmp_path) == begun
+
+
+def test_a_clock_that_went_back_does_not_change_the_order_of_runs(tmp_path, monkeypatch):
+    """The clock jumps a year back between two runs: the newest is the last by name all the same."""
+    wanted = Binding("p", "v", "s", "t", "a", "b")
+    begun = [_begun(tmp_path, wanted)]
+
+    class YearAgo(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) - timedelta(days=365)
+
+    monkeypatch.setattr("transhume.stages.binding.datetime", YearAgo)
+    begun += [_begun(tmp_path, wanted) for _ in range(3)]
+    monkeypatch.undo()
+    begun.append(_begun(tmp_path, wanted))
+    assert run_folders(tmp_path) == begun
+
+
+def _begun(runs: Path, wanted: Binding) -> Path:
+    folder, journal, _ = open_run(runs, wanted, {}, fresh=True)
+    journal.close()
+    return folder

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 
+import psycopg
 import pyarrow as pa
 import pytest
 import sqlalchemy
@@ -16,6 +17,7 @@ from transhume.errors import LockHeld, SystemUnavailable
 from transhume.systems.iceberg.files import LakeFiles
 from transhume.systems.iceberg.ledger import LOCKS
 from transhume.systems.iceberg.run import IcebergRun
+from transhume.systems.postgres.connection import WatchedConnection
 from transhume.testing.targets import identity, key, people, person_rows, pets
 
 
@@ -237,6 +239,24 @@ def test_errors_of_the_database_show_no_password(tmp_path):
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_the_catalog_is_reached_as_a_target_is(tmp_path, monkeypatch):
+    """A remote catalog shows a certificate, is timed and watched, as a PostgreSQL target is."""
+    asked = {}
+
+    def connect(**parameters):
+        asked.update(parameters)
+        raise psycopg.OperationalError
+
+    monkeypatch.setattr(WatchedConnection, "connect", connect)
+    url = "iceberg:./lake?catalog=postgresql://someone@db.example.com/x&namespace=ai"
+    with pytest.raises(SystemUnavailable):
+        LakePlace(tmp_path, url, "").open().catalog()
+    assert asked["sslmode"] == "verify-full"
+    assert asked["host"] == "db.example.com"
+    assert int(asked["connect_timeout"]) > 0
+    assert int(asked["tcp_user_timeout"]) > 0
 
 
 def test_the_epoch_only_grows(tmp_path):

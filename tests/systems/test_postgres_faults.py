@@ -194,6 +194,54 @@ def test_a_lock_in_the_way_is_waited_for_and_then_named(place: PostgresPlace, mo
         assert [one.inserted for one in run.publish([table])] == [5]
 
 
+def test_a_deadlock_is_tried_again(place: PostgresPlace) -> None:
+    """The server ends our transaction to break a deadlock: the same work runs again and is there once."""
+    place.execute("CREATE TABLE public.one AS SELECT 0 AS n")
+    place.execute("CREATE TABLE public.two AS SELECT 0 AS n")
+    session, tries, other_waits = Session(parse_url(place.url), "test"), [], threading.Event()
+
+    def other() -> None:
+        with psycopg.connect(place.url) as connection:
+            # Whoever waits longest finds the deadlock and is ended: that is to be the other side.
+            connection.execute("SET deadlock_timeout = '60s'")
+            connection.execute("UPDATE public.two SET n = n + 1")
+            other_waits.set()
+            connection.execute("UPDATE public.one SET n = n + 1")
+
+    thread = threading.Thread(target=other)
+
+    def work(connection: WatchedConnection) -> int:
+        tries.append(1)
+        connection.execute("SET LOCAL deadlock_timeout = '100ms'")
+        connection.execute("UPDATE public.one SET n = n + 10")
+        if len(tries) == 1:
+            thread.start()
+            other_waits.wait(20)
+        connection.execute("UPDATE public.two SET n = n + 10")
+        return len(tries)
+
+    assert session.transact(work, where="nothing was written") == 2
+    thread.join()
+    session.close()
+    assert place.execute("SELECT one.n, two.n FROM public.one, public.two") == [(11, 11)]
+
+
+def test_a_cancelled_statement_stops_and_nothing_is_there(place: PostgresPlace) -> None:
+    """Somebody cancels a statement, or a statement timeout does: SystemUnavailable in one line, nothing written."""
+    place.execute("CREATE TABLE public.one (n int)")
+    session = Session(parse_url(place.url), "test")
+
+    def work(connection: WatchedConnection) -> None:
+        connection.execute("INSERT INTO public.one VALUES (1)")
+        connection.execute("SET LOCAL statement_timeout = '50ms'; SELECT pg_sleep(20)")
+
+    with pytest.raises(TranshumeError, match="nothing was written") as caught:
+        session.transact(work, where="nothing was written")
+    session.close()
+    assert "\n" not in str(caught.value)
+    assert place.execute("SELECT count(*) FROM public.one") == [(0,)]
+
+
 def test_a_hanging_connection_ends_by_the_watch(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

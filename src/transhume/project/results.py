@@ -152,4 +152,5 @@ def _duration_s(entries: list[Entry]) -> float:
     if not entries:
         return 0.0
     first, last = (datetime.fromisoformat(entry.at) for entry in (entries[0], entries[-1]))
-    return round((last - first).total_seconds(), 3)
+    # A clock that was set back in between gives no time, not a negative one.
+    return max(round((last - first).total_seconds(), 3), 0.0)

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import os
+import re
 import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from transhume.stages.files import private_file, private_folder
 from transhume.systems.system import Target
 
 _PLAN = "plan.json"
+_TIME_OF_A_RUN = re.compile(r"(\d{8}t\d{6})_([0-9a-f]{5})")
 WHOLE = "all rows"
 """The part of a run that brings everything."""
 ENDED = frozenset({"run_finished", "run_failed", "run_abandoned", "run_rolled_back", "run_finalized"})
@@ -116,13 +118,22 @@ def open_run(runs: Path, binding: Binding, content: Mapping[str, Any], *, fresh:
         journal = Journal(unfinished / "journal.jsonl")
         journal.append(Event("run_abandoned", {"by": holder()}))
         journal.close()
-    now = datetime.now(UTC)
+    now = _after_the_newest(runs, datetime.now(UTC))
     # Names sort by time, also of two runs that begin within one second; the last digits keep two machines apart.
     name = f"{now:%Y%m%dt%H%M%S}_{now.microsecond:05x}{secrets.token_hex(1)}"
     folder = runs / name
     private_folder(folder)
     private_file(folder / _PLAN).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     return folder, Journal(folder / "journal.jsonl"), False
+
+
+def _after_the_newest(runs: Path, now: datetime) -> datetime:
+    """Return the time, or a microsecond after the newest run where the clock was set back: names keep their order."""
+    for folder in reversed(run_folders(runs)):
+        if found := _TIME_OF_A_RUN.match(folder.name):
+            begun = datetime.strptime(found[1], "%Y%m%dt%H%M%S").replace(tzinfo=UTC, microsecond=int(found[2], 16))
+            return max(now, begun + timedelta(microseconds=1))
+    return now
 
 
 def has_extract(runs: Path) -> bool:
