@@ -55,6 +55,8 @@ class PostgresTarget:
     def drop(self) -> None:
         """Remove everything of this run."""
         with psycopg.connect(self.database_url, autocommit=True) as other:
+            if other.execute("SELECT to_regclass('transhume.runs') IS NULL").fetchone() == (True,):
+                return
             runs = other.execute("SELECT run FROM transhume.runs WHERE scope LIKE %s", [f"%{self.schema}"]).fetchall()
             for (run,) in runs:
                 stage = sql.Identifier(f"transhume_stage_{run}")

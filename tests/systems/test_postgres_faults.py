@@ -259,6 +259,19 @@ def test_a_hanging_connection_ends_by_the_watch(
         assert time.monotonic() - started < 10
 
 
+def test_a_session_that_is_being_set_up_is_watched(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A network that falls silent between connecting and the first statement ends the wait as well."""
+    monkeypatch.setattr(WatchedConnection, "silence_s", 0.3)
+    direct = connections._watcher(parse_url(postgres_url))
+    monkeypatch.setattr(connections, "_watcher", lambda _: direct)
+    with _BlackHole(postgres_url, tmp_path) as hole:
+        monkeypatch.setattr(connections, "_accept", lambda *_: hole.swallow.set())
+        with pytest.raises(SystemUnavailable):
+            connect(parse_url(hole.url), "test")
+
+
 def test_a_long_statement_is_not_taken_for_a_hang(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A statement that is silent for many watches but busy in the server comes to its end."""
     monkeypatch.setattr(WatchedConnection, "silence_s", 0.2)

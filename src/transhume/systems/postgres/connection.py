@@ -246,6 +246,8 @@ def connect(address: Address, purpose: str) -> WatchedConnection:
         connection = WatchedConnection.connect(autocommit=True, prepare_threshold=None, **parameters)
     except psycopg.Error as problem:
         raise faults.connection_failure(problem, address.identity) from None
+    # Before the first statement: a network may fall silent there as well.
+    connection.watch = _watcher(address)
     try:
         _accept(connection, address.identity)
         connection.execute(_SESSION)
@@ -255,7 +257,6 @@ def connect(address: Address, purpose: str) -> WatchedConnection:
     except BaseException:
         connection.close()
         raise
-    connection.watch = _watcher(address)
     return connection
 
 
