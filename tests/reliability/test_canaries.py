@@ -17,7 +17,8 @@ import psycopg
 import pytest
 
 from tests.reliability import figures
-from tests.stages import small_project
+from tests.stages import forked, small_project
+from transhume.cli import main
 
 SECRETS = {
     "password of the target": "canary-pw-7f3a91c2",
@@ -109,7 +110,20 @@ class _CommandLines:
 
 
 def _command(folder: Path, *arguments: str) -> Iterator[tuple[str, bytes]]:
-    """Run the command line in an interpreter of its own; yield all that it printed, and all command lines of then."""
+    """Run a command; yield all that it printed."""
+    done = forked.run(_main, ["-p", str(folder), *arguments], COLUMNS="200")
+    name = " ".join(arguments)
+    yield f"stdout of {name}", done.stdout.encode()
+    yield f"stderr of {name}", done.stderr.encode()
+    assert "a bug:" not in done.stderr, done.stderr
+
+
+def _main(arguments: list[str]) -> None:
+    main(arguments)
+
+
+def _command_anew(folder: Path, *arguments: str) -> Iterator[tuple[str, bytes]]:
+    """Run a command in an interpreter of its own; yield all that it printed, and all command lines of then."""
     command = [sys.executable, "-c", "from transhume.cli import main; main()", "-p", str(folder), *arguments]
     with _CommandLines() as lines:
         done = subprocess.run(
@@ -141,7 +155,9 @@ def test_no_canary_is_anywhere(project, postgres_url):
             search.text(where, text, SECRETS | PERSONS)
     with psycopg.connect(postgres_url, autocommit=True) as other:
         other.execute("DROP INDEX ai.one")
-    for call in [("run",), ("validate",), ("report",), ("status",), ("rollback", "--yes", "--cause", "a drill")]:
+    for where, text in _command_anew(project, "run"):
+        search.text(where, text, SECRETS | PERSONS)
+    for call in [("validate",), ("report",), ("status",), ("rollback", "--yes", "--cause", "a drill")]:
         for where, text in _command(project, *call):
             search.text(where, text, SECRETS | PERSONS)
     environment = (project / ".env").read_text()

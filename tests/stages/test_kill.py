@@ -34,6 +34,10 @@ NTHS = {
 POINTS = [f"{side}:{kind}:{nth}" for kind, nths in NTHS.items() for nth in nths for side in ("before", "after")]
 # Around the catalog's commits of a lake: entering a batch, sealing a table, publishing.
 LAKE_COMMITS = [f"lake:{side}_commit:{nth}" for nth in (1, 2, 4, 6, 7, 8) for side in ("before", "after")]
+SWEEP = pytest.mark.sweep
+"""What is before one event is mostly after another: each system is tried at one of the two, `make sweep` tries both."""
+IN_A_LAKE = [point if point.startswith("after") else pytest.param(point, marks=SWEEP) for point in POINTS]
+IN_POSTGRES = [point if point.startswith("before") else pytest.param(point, marks=SWEEP) for point in POINTS]
 Content = dict[str, tuple[int, str]]
 
 
@@ -77,7 +81,7 @@ def _finished(folder: Path, visible: Callable[[], Content], *, is_over: bool = F
         assert small_project.buckets(finished) == small_project.expected_buckets()
 
 
-@pytest.mark.parametrize("point", [*POINTS, *LAKE_COMMITS])
+@pytest.mark.parametrize("point", [*IN_A_LAKE, *LAKE_COMMITS])
 def test_a_killed_run_into_a_lake_is_finished(point, tmp_path, undisturbed):
     """Killed at any event, the lake ends as if nothing had happened."""
     folder = tmp_path / "p"
@@ -115,7 +119,7 @@ def undisturbed_postgres(postgres_server, tmp_path_factory) -> Content:
         return small_project.postgres_content(url, "ai")
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", IN_POSTGRES)
 def test_a_killed_run_into_postgres_is_finished(point, tmp_path, postgres_url, undisturbed_postgres):
     """Killed at any event, the PostgreSQL schema ends as if nothing had happened."""
     folder = tmp_path / "p"
