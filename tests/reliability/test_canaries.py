@@ -190,7 +190,7 @@ def test_the_search_finds_a_planted_leak(project):
         [
             "a key in .transhume/runs/r/journal.jsonl",
             f"a loaded value in the name .transhume/runs/r/extract-{PERSONS['a loaded value']}.parquet",
-            "key of mask in .transhume/runs/r/work/fates.arrow",
+            f"key of mask in {Path('.transhume', 'runs', 'r', 'work', 'fates.arrow')}",
             "a value that the target refuses in out/incident-r.md",
             "password of the target in a message",
         ]
