@@ -77,6 +77,8 @@ def test_page_says_everything_and_no_value_of_a_reject(reported):
     sheet = f"worksheet-{after['run']}.html"
     assert set(re.findall(r'(?:src|href)="([^#"][^"]*)"', text)) == {sheet}
     assert (project.folder / "out" / sheet).is_file()
+    assert "transhume.<wbr>yaml:" in text
+    assert f"{project.folder}/transhume" not in text.replace("<wbr>", "")
     for path in (project.folder / "out").iterdir():
         if path.name.startswith(("report", "results", "junit")):
             assert "weed" not in path.read_text()
@@ -189,6 +191,15 @@ def test_failed_check_stands_first_and_its_keys_are_masked():
     assert "smith@" not in told
     assert "an***" in told
     assert "DOES NOT ADD UP" in told
+
+
+def test_verdict_names_a_few_failed_checks_and_counts_the_others():
+    """Nine kinds failed: six names and the number of the rest."""
+    one = _failed().validation["checks"][1]
+    checks = [{**one, "name": f"check:c{number}"} for number in range(9)]
+    outcome = _failed(validation={"at": "2027-01-01T01:00:00Z", "checks": checks, "oracle": {}})
+    names = ", ".join(f"check:c{number}" for number in range(6))
+    assert outcome_paper(outcome).verdict.text.startswith(f"Failed: {names}, 3 more; its rows are visible")
 
 
 def test_hostile_words_are_inert_in_page_and_junit():

@@ -1,7 +1,9 @@
 """Numbers of the fields that a mapping links: how many rows have no value, about how many values differ; no value."""
 
+from collections import Counter
 from typing import Any
 
+import pyarrow.parquet as pq
 from sqlglot import exp
 
 from transhume import operations as op
@@ -10,12 +12,12 @@ from transhume.checks.rows import rows_of
 from transhume.compiler.profile import COLUMNS_MAX, compile_measures, profiled_columns
 from transhume.dialects import DIALECTS
 from transhume.plan.types import resolve
-from transhume.schema import Kind, physical_names
+from transhume.schema import ODD, Kind, physical_names
 from transhume.stages.context import RunContext
 from transhume.stages.target_rows import TargetRows
 
-Numbers = dict[str, list[int | None]]
-"""By column: rows without a value (None where values of another class stand beside), and values that differ, about."""
+Numbers = dict[str, list[int]]
+"""By column: rows without a value, and about how many values differ (those of another class are not among them)."""
 
 
 def mapped_profile(context: RunContext, rows: TargetRows) -> dict[str, Any]:
@@ -42,15 +44,26 @@ def _of_source(context: RunContext, table: str) -> Numbers:
     extracted = context.extracted(table)
     columns = profiled_columns(extracted)
     numbers: Numbers = {}
+    odd = _odd_values(context, table)
     for start in range(0, len(columns), COLUMNS_MAX):
         part = columns[start : start + COLUMNS_MAX]
         select = compile_measures(extracted, part)
         (row,) = context.engine.query(DIALECTS[context.engine.dialect].render(select)).to_pylist()
         for place, column in enumerate(part):
             present = int(row[f"n{place}"] or 0)
-            nulls = None if column.name in extracted.odd_columns else int(row["rows"]) - present
+            nulls = int(row["rows"]) - present - odd[column.name]
             numbers[column.name] = [nulls, min(int(row[f"d{place}"] or 0), present)]
     return numbers
+
+
+def _odd_values(context: RunContext, table: str) -> Counter[str]:
+    """Count the values of another class than their column's, which stand beside it, where the column has no value."""
+    found: Counter[str] = Counter()
+    for segment in context.segments[table]:
+        if segment.odd_columns:
+            rows = pq.read_table(context.folder.work / segment.path, columns=[ODD])[ODD].drop_null()
+            found.update(each["name"] for row in rows.to_pylist() for each in row)
+    return found
 
 
 def _of_target(context: RunContext, rows: TargetRows, table: TargetTable) -> tuple[Numbers, int]:

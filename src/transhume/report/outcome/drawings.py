@@ -125,8 +125,8 @@ def _fields(names: Sequence[str], x: float, field: float, side: Mapping[str, Any
         numbers = side.get("fields", {}).get(name)
         if numbers is not None:
             nulls, distinct = numbers
-            empty = "NULL not counted" if nulls is None else f"{_share(nulls, int(side['rows']))} NULL"
-            yield Label(x, y + _NUMBERS, f"{empty}, {distinct:,} differ", anchor, "small")
+            told = f"{_share(nulls, int(side['rows']))} NULL, {distinct:,} differ"
+            yield Label(x, y + _NUMBERS, told, anchor, "small")
 
 
 def _share(part: int, whole: int) -> str:
@@ -154,7 +154,7 @@ def _link_grid(mapping: TableMapping, title: str, profile: Mapping[str, Any]) ->
 def _told(side: Mapping[str, Any], fields: Sequence[str]) -> tuple[str, str]:
     """Return the numbers of some fields as texts, one for each field that has some."""
     found = [side[name] for name in fields if name in side]
-    nulls = ", ".join("not counted" if nulls is None else f"{nulls:,}" for nulls, _ in found)
+    nulls = ", ".join(f"{nulls:,}" for nulls, _ in found)
     return nulls, ", ".join(f"{distinct:,}" for _, distinct in found)
 
 

@@ -1,6 +1,7 @@
 """The page of a run: the verdict, then what failed, what moved, what was rejected and why, what nobody checked."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from transhume.errors import Finding
@@ -14,6 +15,7 @@ from transhume.words import counted
 _TONES: Mapping[str, Tone] = {"passed": "good", "failed": "bad", "warned": "doubt", "noted": "quiet"}
 _TABLES_MAX = 40
 _CHECKS_MAX = 3_000
+_NAMED_MAX = 6
 _STATEMENTS_MAX = 20
 _STATEMENT_LENGTH_MAX = 4_000
 _OF_ORACLE = frozenset({"oracle", "published_rows"})
@@ -70,7 +72,7 @@ def _verdict(outcome: Outcome) -> Mark:
             )
             return Mark(text, "doubt")
         case "failed":
-            names = ", ".join(dict.fromkeys(check.name for check in outcome.failed()))
+            names = ", ".join(_few(list(dict.fromkeys(check.name for check in outcome.failed()))))
             seen = "its rows are visible" if outcome.published else "nothing of it is visible"
             return Mark(f"Failed: {names or 'a check'}; {seen}.", "bad")
         case "rolled back":
@@ -78,6 +80,12 @@ def _verdict(outcome: Outcome) -> Mark:
         case "given up":
             return Mark("Given up: nothing of the run is visible.", "doubt")
     return Mark("Not finished: the same command goes on with the run; nothing of it is visible yet.", "doubt")
+
+
+def _few(names: list[str]) -> list[str]:
+    """Return the first names, and how many more there are."""
+    more = len(names) - _NAMED_MAX
+    return names if more <= 0 else [*names[:_NAMED_MAX], f"{more} more"]
 
 
 def _facts(outcome: Outcome) -> tuple[tuple[str, str], ...]:
@@ -195,7 +203,7 @@ def _rejects(outcome: Outcome) -> Section:
             if outcome.plan is not None and mapping is not None:
                 found = next(iter(findings_from_reasons(outcome.plan, mapping, [(reason, count, ())])), None)
             meaning, cure = _meaning(reason)
-            place = f"{found.position.file}:{found.position.line}" if found and found.position else ""
+            place = f"{Path(found.position.file).name}:{found.position.line}" if found and found.position else ""
             cure = found.cure if found else cure
             rows.append((reason, tally.mapping, count, meaning, cure, place))
     head = ("reason", "table", "rows", "what it means", "what lets such rows pass", "plan")

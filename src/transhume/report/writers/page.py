@@ -17,8 +17,8 @@ from transhume.words import visible
 _WIDE_MAX = 9
 """From so many columns on a table is as wide as wide tables get."""
 
-_PARTS = re.compile(r"(?<=\w)([/_.])(?=\w)")
-"""Where a name may break."""
+_PARTS = re.compile(r"(?<=\w)([/_]|\.(?!\d))(?=\w)")
+"""Where a name may break; no number does."""
 
 
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.(?:html|xlsx|json|xml)")
@@ -113,7 +113,7 @@ class _Page:
         }
         width = f"c{min(len(grid.head), _WIDE_MAX)}"
         yield f'<div class="scroll" role="region" aria-labelledby="{name}" tabindex="0"><table class="{width}">'
-        yield f'<caption id="{name}">{_safe(grid.caption)}</caption><thead><tr>'
+        yield f'<caption id="{name}"><span>{_safe(grid.caption)}</span></caption><thead><tr>'
         for place, head in enumerate(grid.head):
             css = ' class="n"' if place in numeric else ""
             yield f'<th scope="col"{css}>{_safe(head)}</th>'

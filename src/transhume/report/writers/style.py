@@ -33,6 +33,7 @@ p, ul, ol { margin: .6rem 0; max-width: 46rem; } li { margin: .25rem 0; } li > p
 nav { border: 1px solid var(--line); border-radius: .4rem; padding: .6rem 1rem; margin: 1.5rem 0; }
 nav ol { columns: 15rem; max-width: none; margin: 0; padding-left: 1.8rem; }
 nav li { break-inside: avoid; margin: 0; padding: .12rem 0; }
+caption span { display: block; max-width: min(46rem, calc(100vw - 2.5rem)); }
 .scroll { overflow-x: auto; margin: 1rem 0 1.6rem; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; line-height: 1.4; }
 caption { text-align: left; font-weight: 600; padding: .2rem 0 .5rem; font-size: .95rem; }
@@ -70,7 +71,8 @@ polyline { fill: none; stroke-width: 1; stroke: var(--line); } .p-a { stroke: va
   td { overflow-wrap: anywhere; } td.k, .mark { overflow-wrap: break-word; }
    .k, pre { font-size: 7.5pt; } .n { white-space: normal; }
   h1, h2, h3, h4, caption, figcaption { break-after: avoid; } h2 { margin-top: 1.6rem; }
-  tr, figure, .verdict { break-inside: avoid; } thead { display: table-header-group; }
+  tr, figure, .verdict, pre { break-inside: avoid; } p:has(+ pre) { break-after: avoid; }
+  thead { display: table-header-group; } tbody tr:first-child { break-before: avoid; }
   svg, .mark, .verdict { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """
