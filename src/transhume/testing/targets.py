@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Protocol
 import pyarrow as pa
 
 from transhume.batches import BatchId, JournalAnchor, OnConflict, TargetTable
-from transhume.errors import CheckFailed, LockHeld, Refused, TranshumeError
+from transhume.errors import CheckFailed, LockHeld, Refused, SystemRefused, TranshumeError
+from transhume.facts import Answer
 from transhume.schema import (
     BIGINT,
     BOOLEAN,
@@ -352,6 +353,22 @@ class TargetSuite:
         with _target(place) as target:
             runs = [(run["run"], run["plan_hash"], run["state"]) for run in target.runs()]
         assert runs == [("run_1", "plan-a", "published"), ("run_2", "plan-a", "open")]
+
+    def test_a_query_is_answered_of_what_readers_see_or_refused(self, place: Place) -> None:
+        """A server counts and gives the first rows, one statement that only reads; a lake says that it answers none."""
+        self._publish_people(place, 7)
+        with _run(place, [people(create=False)], identity("run_2")) as run:
+            if not run.answers_sql:
+                with _expect(SystemRefused):
+                    run.ask("SELECT 1", counts=True)
+                return
+            found = run.ask("SELECT count(*) AS n, NULL AS nothing FROM people;", counts=False)
+            assert found == Answer(None, ((7, None),))
+            assert run.ask("SELECT * FROM people", counts=True).count == 7
+            for wrong in ("SELECT no_such FROM people", "SELECT 1) AS a; DELETE FROM people; SELECT * FROM (SELECT 1"):
+                with _expect(SystemRefused):
+                    run.ask(wrong, counts=False)
+            assert run.ask("SELECT * FROM people", counts=True).count == 7
 
     def test_rows_that_are_there_with_other_content_are_skipped_or_replaced(self, place: Place) -> None:
         """`skip` leaves them, `update` replaces them beside new and unchanged ones, `error` names them: by position."""
