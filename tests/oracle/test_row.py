@@ -245,3 +245,9 @@ def test_answers_are_remembered_by_equal_values_within_bounds() -> None:
         half.all([number // 2 for number in range(first, first + 10_000)], answer)
         assert len(half) <= 60_000
     assert not half.is_given_up
+
+
+def test_a_check_without_a_column_holds_of_every_row_or_of_none() -> None:
+    """A condition over literals alone is asked of each row all the same."""
+    oracle = _oracle(checks=[{"name": "never", "sql": "1 = 0"}, {"name": "always", "sql": "1 = 1"}])
+    assert oracle.expected_row(_row()).reasons == ("check:never",)

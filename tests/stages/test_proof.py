@@ -8,6 +8,8 @@ import pytest
 from sqlglot import exp
 
 from transhume import Project
+from transhume.cli.output import Output
+from transhume.cli.validate import print_validation
 from transhume.demo import AnswerKey, generate, write_project
 from transhume.errors import Refused
 from transhume.project import ValidationResult
@@ -22,6 +24,10 @@ from transhume.stages.proof.prove import gather_evidence
 from transhume.stages.proof.sample import choose
 from transhume.stages.published import Depth
 
+_RULES_OF_THE_DEMO = {
+    "boolean", "coalesce", "codes", "concat", "copy", "lookup", "names", "parse", "path", "prefix", "ref", "scale",
+    "sql", "utc", "uuid", "value",
+}  # fmt: skip
 _SMALL = Limits(segment_rows_max=150)
 
 
@@ -47,7 +53,7 @@ def _demo(folder: Path) -> tuple[AnswerKey, Project]:
 
 
 def test_the_oracle_recomputes_every_row_of_the_demo_and_finds_no_difference(
-    migrated: tuple[Project, AnswerKey], monkeypatch: pytest.MonkeyPatch
+    migrated: tuple[Project, AnswerKey], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All rows of all five tables, in two processes: fates are those of the answer key, values those of the lake."""
     project, key = migrated
@@ -55,6 +61,13 @@ def test_the_oracle_recomputes_every_row_of_the_demo_and_finds_no_difference(
         monkeypatch.setenv(name, value)
     found = Project(project.folder).validate(whole=True)
     assert not found.failed
+    assert set(found.rules) == _RULES_OF_THE_DEMO
+    assert min(found.rules.values()) > 0
+    output = Output(str(project.folder), environment=None, as_json=False, quiet=False, verbose=False, color=False)
+    print_validation(output, found)
+    rows, values = (sum(getattr(each, name) for each in found.proofs.values()) for name in ("rows", "values"))
+    told = f"the oracle recomputed {rows:,} of {rows:,} rows by all 16 rules of the plan and compared {values:,} values"
+    assert f"{told}: 0 differences" in " ".join(capsys.readouterr().out.split())
     for name, answer in key.tables.items():
         proof = found.proofs[name]
         assert (proof.rows, proof.difference_count) == (answer.read, 0), name

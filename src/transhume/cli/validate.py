@@ -49,7 +49,7 @@ def command(
             show_values=show_values,
             listener=progress,
         )
-    _print(output, found)
+    print_validation(output, found)
     output.emit({"before_publishing": earlier, **found.to_dict()})
     return 1 if found.failed else 0
 
@@ -66,7 +66,8 @@ def _print_source(output: Output, report: "SourceReport") -> int:
     return 1 if report.errors else 0
 
 
-def _print(output: Output, found: "ValidationResult") -> None:
+def print_validation(output: Output, found: "ValidationResult") -> None:
+    """Print every check, what the oracle covered, and the verdict."""
     rows = [
         [
             check.name,
@@ -85,10 +86,14 @@ def _print(output: Output, found: "ValidationResult") -> None:
     recomputed = sum(proof.rows for proof in found.proofs.values())
     total = sum(proof.total for proof in found.proofs.values())
     differences = sum(proof.difference_count for proof in found.proofs.values())
+    covered, rules = [verb for verb, count in found.rules.items() if count], found.rules
+    of_rules = f"all {len(rules)} rules" if len(covered) == len(rules) else f"{len(covered)} of the {len(rules)} rules"
     output.result(
-        f"the oracle recomputed {recomputed:,} of {total:,} rows and compared {values:,} values: "
-        f"{differences:,} differences"
+        f"the oracle recomputed {recomputed:,} of {total:,} rows by {of_rules} of the plan and compared {values:,} "
+        f"values: {differences:,} differences"
     )
+    if len(covered) < len(rules):
+        output.result(f"no value was compared of: {', '.join(sorted(rules.keys() - set(covered)))}")
     for path in found.worksheets:
         output.result(f"the sample side by side: {path}")
     passed, failed = sum(check.passed for check in found.checks), len(found.failed)

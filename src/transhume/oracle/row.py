@@ -149,7 +149,7 @@ class Oracle:
             held = each.all(rows)
             values[each.name] = [value for value, _ in held]
             found.add([own for _, own in held])
-        warned = self._checked(values, found)
+        warned = self._checked(values, found, len(kept))
         rejected = {place: tuple(dict.fromkeys(own)) for place, own in reasons.items() if not fates[place]}
         fates = [fate or ("rejected" if place in rejected else "loaded") for place, fate in enumerate(fates)]
         warnings = {place: own for place, own in warned.items() if place not in rejected}
@@ -233,13 +233,12 @@ class Oracle:
             self._conditions[text] = (names, Remembered(is_worth_it=hangs_on_equals(self, names)))
         return found
 
-    def _checked(self, values: Mapping[str, Sequence[Any]], found: "_Reasons") -> dict[int, tuple[str, ...]]:
+    def _checked(self, values: Mapping[str, Sequence[Any]], found: "_Reasons", size: int) -> dict[int, tuple[str, ...]]:
         """Add the reasons of the checks that reject, and return the warnings of the others by place."""
         warnings: dict[int, list[str]] = defaultdict(list)
         for check, names, evaluate, known in self._row_checks():
             columns = [values[name] for name in names]
-            keys = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
-
+            keys = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True)) or [()] * size
             # NULL counts as passed; a number that does not fit leaves the condition unknown, which must not pass.
             failed = [holds is False or misfit for holds, misfit in known.all(keys, _answer(evaluate, values))]
             if True not in failed:

@@ -1,5 +1,6 @@
 """Validation from the front door: the source before a run, the target after it, and what both found as results."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,14 @@ class ValidationResult:
     def failed(self) -> tuple[CheckResult, ...]:
         """The checks of severity error that found wrong rows."""
         return tuple(check for check in self.checks if check.severity == "error" and not check.passed)
+
+    @property
+    def rules(self) -> Mapping[str, int]:
+        """The plan's rules by verb, each with the values that the oracle recomputed by it and compared."""
+        found: Counter[str] = Counter()
+        for proof in self.proofs.values():
+            found.update(proof.rules)
+        return dict(sorted(found.items()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""

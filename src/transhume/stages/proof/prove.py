@@ -17,6 +17,7 @@ from transhume.checks.keys import duplicate_keys as repeated
 from transhume.dialects import DIALECTS
 from transhume.oracle import Key
 from transhume.plan.model import TableMapping
+from transhume.rules.rule import Rule
 from transhume.schema import physical_names
 from transhume.stages.context import RunContext, WorkContext
 from transhume.stages.links import staged_links
@@ -40,7 +41,8 @@ class Proof:
     """What the oracle found for one table mapping.
 
     `rows` of `total` were recomputed, `values` compared with the target, in `busy_s` seconds of processor time.
-    `ways` counts by target column and way of its rule the rows that took it.
+    `ways` counts by target column and way of its rule the rows that took it; `rules` by verb, nested ones too, the
+    values that were compared.
     """
 
     mapping: str
@@ -50,6 +52,7 @@ class Proof:
     shown_rows: int = 0
     fates: Counter[str] = field(default_factory=Counter)
     ways: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     difference_count: int = 0
     busy_s: float = 0.0
@@ -77,6 +80,7 @@ class Proof:
             "values": self.values,
             "fates": dict(sorted(self.fates.items())),
             "differences": self.difference_count,
+            "rules": dict(sorted(self.rules.items())),
             "ways": ways,
             "rows_per_second_of_one_processor": round(self.rate),
             "processes": self.processes,
@@ -145,6 +149,7 @@ class Prover:
         total = sum(segment.row_count for segment in self._evidence.segments[mapping.from_])
         proof = Proof(mapping.name, total)
         batches = self._batches(mapping, sample)
+        proof.rules.update(dict.fromkeys(_verbs(mapping), 0))
         if not batches:
             yield proof
             return
@@ -160,6 +165,7 @@ class Prover:
                 proof.take(part)
                 proof.duration_s = monotonic() - started
                 yield Event("proof_progress", {"mapping": mapping.name, "rows": proof.rows, "of": total})
+        proof.rules.update({verb: columns * proof.shown_rows for verb, columns in _verbs(mapping).items()})
         proof.duration_s = round(monotonic() - started, 3)
         yield proof
 
@@ -216,6 +222,18 @@ class Prover:
             columns, paths = [names[name] for name in mapping.key], list(extract.paths)
         found = self._context.engine.query(dialect.render(repeated(paths, columns)))
         return {name: key_column_texts(found[column]) for name, column in zip(mapping.key, columns, strict=True)}
+
+
+def _verbs(mapping: TableMapping) -> Counter[str]:
+    """Return in how many columns of a mapping each rule is used, nested ones counted with their column."""
+    return Counter(verb for rule in mapping.columns.values() for verb in set(_verbs_in(rule)))
+
+
+def _verbs_in(rule: Rule) -> Iterator[str]:
+    yield rule.verb
+    for argument in rule.arguments():
+        if isinstance(argument, Rule):
+            yield from _verbs_in(argument)
 
 
 def processors() -> int:
