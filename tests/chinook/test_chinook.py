@@ -15,6 +15,7 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 from pyiceberg.catalog import load_catalog
+from tests.demo.mariadb_copy import copy_to_mariadb
 
 from transhume import Project
 
@@ -71,9 +72,9 @@ def expected() -> dict[str, Rows]:
     return tables
 
 
-def _project(folder: Path, target: str) -> Project:
+def _project(folder: Path, target: str, source: str = f"sqlite:///{SOURCE}") -> Project:
     shutil.copy(ROOT / "examples" / "chinook" / "transhume.yaml", folder)
-    return Project(folder, environment={"CHINOOK_URL": f"sqlite:///{SOURCE}", "PLATFORM_URL": target})
+    return Project(folder, environment={"CHINOOK_URL": source, "PLATFORM_URL": target})
 
 
 def _agree(found: dict[str, Rows]) -> int:
@@ -105,17 +106,27 @@ def _runs_twice(project: Project, read: Callable[[], dict[str, Rows]], version: 
     assert version() == before
 
 
+def _read_postgres(url: str) -> dict[str, Rows]:
+    tables: dict[str, Rows] = {}
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for table in expected():
+            select = sql.SQL("SELECT * FROM {}").format(sql.Identifier("chinook", table))
+            tables[table] = connection.execute(select).fetchall()
+    return tables
+
+
+def test_chinook_from_a_mariadb_into_postgresql(tmp_path, postgres_url, mariadb_server, mariadb_database):
+    """The same plan over the same rows on another server: every value as psycopg reads it."""
+    copy_to_mariadb(SOURCE, mariadb_server, mariadb_database, keyed=True)
+    source = mariadb_server.url(mariadb_database)
+    result = _project(tmp_path, f"{postgres_url}&schema=chinook", source).run()
+    assert sum(table.loaded for table in result.tables) == ROWS
+    assert _agree(_read_postgres(postgres_url)) == 90_761
+
+
 def test_chinook_into_postgresql(tmp_path, postgres_url):
     """15,607 rows in, 15,607 loaded with every value as psycopg reads it; then 0 changed, not even touched."""
-
-    def read() -> dict[str, Rows]:
-        tables: dict[str, Rows] = {}
-        with psycopg.connect(postgres_url, row_factory=dict_row) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            for table in expected():
-                select = sql.SQL("SELECT * FROM {}").format(sql.Identifier("chinook", table))
-                tables[table] = connection.execute(select).fetchall()
-        return tables
 
     def version() -> list[Any]:
         with psycopg.connect(postgres_url) as connection:
@@ -124,7 +135,7 @@ def test_chinook_into_postgresql(tmp_path, postgres_url):
             return connection.execute(sql.SQL(" UNION ALL ").join(parts) + sql.SQL(" ORDER BY 1, 2")).fetchall()
 
     project = _project(tmp_path, f"{postgres_url}&schema=chinook")
-    _runs_twice(project, read, version)
+    _runs_twice(project, lambda: _read_postgres(postgres_url), version)
     with psycopg.connect(postgres_url) as connection:
         references = connection.execute(
             "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND connamespace = 'chinook'::regnamespace"

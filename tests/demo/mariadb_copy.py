@@ -32,8 +32,11 @@ class _Column:
     whole: bool = False
 
 
-def copy_to_mariadb(legacy: Path, server: MariadbServer, database: str) -> None:
-    """Make every table of the legacy database in an empty database of MariaDB, in the order of its rows."""
+def copy_to_mariadb(legacy: Path, server: MariadbServer, database: str, *, keyed: bool = False) -> None:
+    """Make every table of a SQLite file in an empty database of MariaDB, in the order of its rows.
+
+    `keyed`: with the primary keys that SQLite declares; it holds none of its rows to them.
+    """
     with (
         closing(sqlite3.connect(f"file:{legacy}?mode=ro", uri=True)) as source,
         closing(
@@ -46,40 +49,44 @@ def copy_to_mariadb(legacy: Path, server: MariadbServer, database: str) -> None:
             for (table,) in source.execute(
                 "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
             ).fetchall():
-                _copy(source, cursor, str(table, "utf-8"))
+                _copy(source, cursor, str(table, "utf-8"), keyed=keyed)
         target.commit()
 
 
-def _copy(source: sqlite3.Connection, cursor: Any, table: str) -> None:
-    found = source.execute(f"PRAGMA table_info({table})").fetchall()
-    rows = source.execute(f"SELECT * FROM {table} ORDER BY rowid").fetchall()
+def _copy(source: sqlite3.Connection, cursor: Any, table: str, *, keyed: bool) -> None:
+    found = source.execute(f'PRAGMA table_info("{table}")').fetchall()
+    rows = source.execute(f'SELECT * FROM "{table}" ORDER BY rowid').fetchall()
     columns = [
         _column(str(name, "utf-8"), str(declared, "utf-8"), [row[place] for row in rows])
         for place, (_, name, declared, *_) in enumerate(found)
     ]
     made = ", ".join(f"{column.name} {column.kind}" for column in columns)
-    # Without a key of ours InnoDB keeps the rows in the order in which they came.
-    cursor.execute(f"CREATE TABLE {table} ({made})")
+    key = [str(name, "utf-8") for _, name, *_, place in sorted(found, key=lambda row: row[-1]) if place]
+    if keyed and key:
+        made = f"{made}, PRIMARY KEY ({', '.join(key)})"
+    cursor.execute(f"CREATE TABLE `{table}` ({made})")
     marks = ", ".join(["%s"] * len(columns))
     values = [
         tuple(_value(column, value, place) for column, value in zip(columns, row, strict=True))
         for place, row in enumerate(rows)
     ]
     for start in range(0, len(values), _ROWS_AT_ONCE):
-        cursor.executemany(f"INSERT INTO {table} VALUES ({marks})", values[start : start + _ROWS_AT_ONCE])
+        cursor.executemany(f"INSERT INTO `{table}` VALUES ({marks})", values[start : start + _ROWS_AT_ONCE])
 
 
 def _column(name: str, declared: str, values: list[Any]) -> _Column:
     if declared.startswith("INT"):
         odd = any(isinstance(value, bytes | bytearray) for value in values)
         return _Column(name, "BIGINT UNSIGNED" if odd else "BIGINT", whole=True)
-    if declared == "FLOAT" and all(value is None or (isinstance(value, float) and isfinite(value)) for value in values):
+    if declared in {"FLOAT", "REAL"} and all(
+        value is None or (isinstance(value, float) and isfinite(value)) for value in values
+    ):
         return _Column(name, "DOUBLE")
     if declared == "DATETIME" and all(
         value is None or (isinstance(value, bytearray) and _TIME.fullmatch(value)) for value in values
     ):
         return _Column(name, "DATETIME(6)")
-    if (decimal := re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", declared)) and all(
+    if (decimal := re.fullmatch(r"(?:DECIMAL|NUMERIC)\((\d+),(\d+)\)", declared)) and all(
         _fits(value, int(decimal[2])) for value in values
     ):
         return _Column(name, declared)

@@ -1,7 +1,7 @@
 """MySQL and MariaDB as a source: one database, read as of one instant, every value as the server prints it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +17,8 @@ from transhume.systems.mysql.reading import Part, Reading, way
 from transhume.systems.mysql.types import source_type
 from transhume.systems.system import ROWS_ASKED
 
+_LOG_POSITIONS = ("Innodb_lsn_current", "Innodb_redo_log_current_lsn")
+"""In MariaDB, and in MySQL since 8.0.30."""
 _PART_ROWS_MAX = 32_768
 _PART_BYTES_MAX = 4 * 2**20
 
@@ -53,11 +55,29 @@ class MysqlSource:
         Raises: SystemUnavailable at the end if a table that no snapshot covers was written while it was read.
         """
         with self._connected() as connection:
+            # Before the snapshot: what is written from here on is seen by the mark, if not by the snapshot.
+            mark = _written(connection)
             connection.rows("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-            snapshot = MysqlSnapshot(connection)
+            snapshot = MysqlSnapshot(connection, mark)
             yield snapshot
             with self._connected() as other:
                 snapshot.confirm(other)
+
+    def changed(
+        self,
+        mark: str,
+        tables: Sequence[Table],
+        row_counts: Mapping[str, int],  # noqa: ARG002 - the rows themselves are asked where InnoDB cannot tell
+    ) -> Mapping[str, str]:
+        """Say that every table may have changed if InnoDB wrote anything since the mark; see changes.Watched.
+
+        Tables that no snapshot covers may always have.
+        """
+        with self._connected() as connection:
+            stood_still = _written(connection) == mark
+            found = read_tables(connection)
+        covered = {name for name, each in found.items() if each.has_instant}
+        return {table.name: "" for table in tables if not stood_still or table.name not in covered}
 
     def close(self) -> None:
         """Close connections; the server ends their transactions."""
@@ -79,7 +99,8 @@ class MysqlSource:
 class MysqlSnapshot:
     """All tables of a database inside one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, mark: str) -> None:
+        self.mark = mark
         self._connection = connection
         self._tables = read_tables(connection)
         self._packet_bytes_max = int(connection.value("SELECT @@max_allowed_packet"))
@@ -165,6 +186,15 @@ def _batch(schema: pa.Schema, held: list[Part], first_row: int, row_count: int) 
     joined = [pa.concat_arrays([part[place] for part in held]) for place in range(len(held[0]))]
     numbers = pa.array(range(first_row, first_row + row_count), pa.int64())
     return pa.RecordBatch.from_arrays([numbers, *joined], schema=schema)
+
+
+def _written(connection: Connection) -> str:
+    """Return how much InnoDB has written to its log since the server was made, "" where the server does not tell.
+
+    Source: https://mariadb.com/docs/server/server-usage/storage-engines/innodb/innodb-status-variables
+    """
+    found = connection.rows("SHOW GLOBAL STATUS WHERE Variable_name IN (%s, %s)", _LOG_POSITIONS)
+    return str(found[0][1]) if found else ""
 
 
 def _binlog(connection: Connection) -> list[str]:
