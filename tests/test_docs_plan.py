@@ -22,7 +22,18 @@ from transhume.rules.rule import is_quoted
 
 PAGE = Path(__file__).parent.parent / "docs" / "plan.md"
 ROWS_SHOWN = 4
-MODELS = ("Plan", "Phase", "FileLookup", "TableMapping", "Join", "Pivot", "RowCheck", "TableCheck", "PerformanceCheck")
+MODELS = (
+    "Plan",
+    "Phase",
+    "PlanRisk",
+    "FileLookup",
+    "TableMapping",
+    "Join",
+    "Pivot",
+    "RowCheck",
+    "TableCheck",
+    "PerformanceCheck",
+)
 NAMES = {"column": "column", "target": "target_column", "key": "key", "name": "name", "table": "table"}
 
 

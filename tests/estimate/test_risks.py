@@ -20,6 +20,11 @@ ALL_PROVED = Evidence(
     window_chance=0.99,
     drifted=False,
     approved=True,
+    completed=True,
+    rehearsed=True,
+    unsigned=(),
+    doubtful_columns=0,
+    personal_columns=(),
 )
 
 
@@ -48,16 +53,24 @@ def test_no_risk_is_closed_without_evidence():
 
 
 def test_proof_closes_risks():
-    """A verified run, a restored backup and a passed drill close loss and rollback; approval closes the mapping."""
-    found = by_name(ALL_PROVED)
-    closed = {name for name, risk in found.items() if risk.is_closed}
-    assert closed == {
-        "Data loss or corruption",
-        "Inaccurate or incomplete mapping",
-        "Performance bottlenecks",
-        "Rollback failure",
-        "Defects in the source data",
+    """Each risk has evidence that closes it: where everything is proved, none is open."""
+    assert [risk.name for risk in risks(ALL_PROVED) if not risk.is_closed] == []
+    assert len(risks(ALL_PROVED)) == 11
+
+
+def test_one_missing_proof_keeps_its_risks_open():
+    """Take one proof away: exactly the risks that rest on it are open again."""
+    lacking = {
+        "completed": {"Scope creep", "Skill gaps in the team", "Source or target change under way"},
+        "unsigned": {"Unclear ownership"},
+        "personal_columns": {"Leak of personal data"},
+        "approved": {"Inaccurate or incomplete mapping", "Scope creep"},
+        "backup_verified": {"Data loss or corruption"},
+        "window_chance": {"Performance bottlenecks"},
     }
+    for field, names in lacking.items():
+        left = risks(dataclasses.replace(ALL_PROVED, **{field: None}))
+        assert {risk.name for risk in left if not risk.is_closed} == names, field
 
 
 def test_worse_evidence_is_never_a_lower_risk():
@@ -71,10 +84,15 @@ def test_worse_evidence_is_never_a_lower_risk():
         "drifted": (True, "Source or target change under way"),
         "rows_rejected": (400, "Defects in the source data"),
         "team": (1, "Skill gaps in the team"),
+        "doubtful_columns": (3, "Inaccurate or incomplete mapping"),
+        "unsigned": (("Eve",), "Unclear ownership"),
+        "personal_columns": (("users.email",), "Leak of personal data"),
     }
-    good = by_name(ALL_PROVED)
+    good = by_name(dataclasses.replace(ALL_PROVED, completed=False))
     for field, (value, name) in bad.items():
-        assert by_name(dataclasses.replace(ALL_PROVED, **{field: value}))[name].score > good[name].score, field
+        assert (
+            by_name(dataclasses.replace(ALL_PROVED, completed=False, **{field: value}))[name].score > good[name].score
+        ), field
 
 
 def test_open_risks_stand_before_closed_ones_and_great_ones_first():

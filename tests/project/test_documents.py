@@ -20,6 +20,9 @@ BRIEF = {
     "Exclusions": r"Excluded",
     "Phased approach": r"A phased approach",
     "Source and target": r"3 Source and target",
+    "Source profile": r"4 Source profile",
+    "Profile of a column": r"\| `algo_type` \| VARCHAR",
+    "Profile of references": r"\| `dataset_id` \| `datasets.dataset_id` \| declared \| ",
     "Field mapping of models": r"`model_id \(INT, PK\)` \| `model_uuid \(uuid, PK\)` \| uuid: a new UUID",
     "Foreign key": r"`dataset_id \(INT, FK\)` \| `training_dataset_uuid \(uuid, FK\)`",
     "Type considerations": r"Key considerations: types",
@@ -63,9 +66,9 @@ BRIEF = {
             "Scope creep", "Skill gaps in the team", "Rollback failure",
         )
     },
-    "Recommendations": r"10 Recommendations",
-    "Next steps": r"11 Next steps",
-    "Sign-off": r"13 Sign-off",
+    "Recommendations": r"11 Recommendations",
+    "Next steps": r"12 Next steps",
+    "Sign-off": r"14 Sign-off",
 }  # fmt: skip
 """Part of the request to what must stand in the document, as Markdown."""
 

@@ -13,6 +13,7 @@ from tests.stages import small_project
 from transhume import Project
 from transhume.checks.counts import BUCKETS
 from transhume.errors import Refused, UsageError
+from transhume.journal import read_journal
 from transhume.project import RunResult, Subset
 from transhume.stages.context import Limits
 
@@ -147,3 +148,23 @@ def test_a_size_without_a_part_is_wrong_usage(tmp_path):
     assert refused.returncode == 2
     assert "write --subset" in refused.stderr
     assert not (tmp_path / "p" / "lake").exists()
+
+
+def test_a_covering_part_holds_a_row_for_each_way_over_joined_columns(tmp_path):
+    """One plant of 130 has a remark: by chance its row would not be chosen, and 'choice 1' would never be rehearsed."""
+    folder = tmp_path / "p"
+    small_project.write(folder, "iceberg:./lake?namespace=ai")
+    small_project.source(folder, "CREATE TABLE remark (plant_id INTEGER PRIMARY KEY, text TEXT)")
+    small_project.source(folder, "INSERT INTO remark VALUES (95, 'planted by Ada')")
+    plan = folder / "transhume.yaml"
+    join = "    join: {remark: {from: remark, on: {plant_id: id}}}\n    columns:\n      plant_id:"
+    text = plan.read_text().replace("    columns:\n      plant_id:", join)
+    text = text.replace("      height_m:", "      remark: {coalesce: [remark.text, kind]}\n      height_m:")
+    plan.write_text(text)
+    run = Project(folder).run(subset=Subset(rows=1, covering=True), limits=Limits(segment_rows_max=40))
+    events = [entry.event for entry in read_journal(run.rejects.parent / "journal.jsonl")]
+    told = {e.fields["mapping"]: e.fields for e in events if e.kind == "subset_covered"}["plants"]
+    assert {"choice 1 of remark", "choice 2 of remark"} <= set(told["covered"])
+    assert not [way for way in told["missing"] if way.endswith("of remark")]
+    rows = small_project.catalog(folder).load_table("ai.plants").scan().to_arrow().to_pylist()
+    assert [row["original_source_id"] for row in rows if row["remark"] == "planted by Ada"] == [95]

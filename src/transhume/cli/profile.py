@@ -9,9 +9,7 @@ from transhume.cli.output import Output
 from transhume.words import counted
 
 if TYPE_CHECKING:
-    from transhume.facts import ColumnProfile, Profile, TableProfile
-
-_WIDTH_MAX = 40
+    from transhume.facts import Profile, TableProfile
 
 
 @click.command("profile")
@@ -52,40 +50,28 @@ def profile_dict(profile: "Profile", *, show_values: bool) -> dict[str, Any]:
     """Return a profile as JSON values; values of columns that look personal are masked unless they are asked for."""
     from dataclasses import asdict
 
+    from transhume.report.profile_rows import shown_values
+
     result = asdict(profile)
     for name, table in profile.tables.items():
         shown = result["tables"][name]
         shown["sampled"] = table.sampled
         shown["columns"] = {
-            each.name: {**asdict(each), **_values(each, show_values=show_values)} for each in table.columns.values()
+            each.name: {**asdict(each), **shown_values(each, show_values=show_values)}
+            for each in table.columns.values()
         }
     return result
 
 
-def _values(column: "ColumnProfile", *, show_values: bool) -> dict[str, Any]:
-    from transhume.checks.personal import masked
-
-    if show_values or not column.likely:
-        return {}
-    hidden = {
-        "minimum": None if column.minimum is None else masked(column.minimum),
-        "maximum": None if column.maximum is None else masked(column.maximum),
-        "top": [(masked(value), count) for value, count in column.top],
-        "values": None,
-        "examples": [],
-    }
-    return {**hidden, "masked": True}
-
-
 def _print_table(output: Output, table: "TableProfile", *, show_values: bool) -> None:
+    from transhume.report.profile_rows import HEAD, profile_row
+
     read = f", {table.rows_read:,} of them looked at (every one in {-(-table.row_count // table.rows_read)})"
     title = f"{table.table}: {table.row_count:,} rows{read if table.sampled and table.rows_read else ''}"
     if table.unread:
         output.result(f"{table.table}: not read: {table.unread}")
         return
-    rows = [_row(column, show_values=show_values) for column in table.columns.values()]
-    header = ["column", "type", "NULL", "different", "smallest", "largest", "most frequent", "patterns", "to look at"]
-    output.table(title, header, rows)
+    output.table(title, HEAD, [profile_row(column, show_values=show_values) for column in table.columns.values()])
     if table.keys:
         output.result(f"  keys by their values: {'; '.join(', '.join(key) for key in table.keys)}")
     if table.duplicates:
@@ -96,31 +82,3 @@ def _print_table(output: Output, table: "TableProfile", *, show_values: bool) ->
         output.result(
             f"{text}{counted(each.orphans, 'orphan')} in {counted(each.rows, 'row')}", "yellow" if each.orphans else ""
         )
-
-
-def _row(column: "ColumnProfile", *, show_values: bool) -> list[object]:
-    hidden = _values(column, show_values=show_values)
-    top = hidden.get("top", column.top)[:3]
-    distinct = f"{column.distinct:,}" if column.distinct_exact else f"about {column.distinct:,}"
-    remarks = [column.likely] if column.likely else []
-    remarks += [f"{count:,} {kind}" for kind, count in column.classes.items()]
-    remarks += [counted(column.zero_dates, "zero date")] if column.zero_dates else []
-    remarks += [counted(column.bad_dates, "impossible date")] if column.bad_dates else []
-    return [
-        column.name,
-        column.type,
-        column.null_count,
-        distinct,
-        _short(hidden.get("minimum", column.minimum)),
-        _short(hidden.get("maximum", column.maximum)),
-        ", ".join(f"{_short(value)} ({count:,})" for value, count in top),
-        ", ".join(_short(pattern) for pattern, _ in column.patterns[:3]),
-        "; ".join(remarks),
-    ]
-
-
-def _short(text: str | None) -> str:
-    if text is None:
-        return ""
-    line = text.replace("\n", " ")
-    return line if len(line) <= _WIDTH_MAX else f"{line[: _WIDTH_MAX - 1]}…"

@@ -35,6 +35,15 @@ class Evidence:
     window_chance: float | None = None
     drifted: bool | None = None
     approved: bool | None = None
+    completed: bool | None = None
+    """Whether the newest run of the migration itself is published and was validated without a failed check."""
+    rehearsed: bool | None = None
+    unsigned: tuple[str, ...] | None = None
+    """Of the people whom the plan names, those who have not signed what stands now; None where it names nobody."""
+    doubtful_columns: int | None = None
+    """Columns whose rule a draft proposed with a low score and nobody has accepted."""
+    personal_columns: tuple[str, ...] | None = None
+    """Source columns that look personal or secret and are copied as they are; None where nobody has profiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,7 @@ class Risk:
     reasons: tuple[str, ...]
     mitigation: str
     is_closed: bool
+    owner: str = ""
 
     @property
     def score(self) -> int:
@@ -106,8 +116,10 @@ def _mapping(evidence: Evidence, judged: _Judged) -> None:
         )
     else:
         judged.move(-1, "every source column has a rule or is dropped on purpose")
-        if evidence.approved:
-            judged.close("checked against both databases and approved")
+    if evidence.doubtful_columns:
+        judged.move(1, f"{evidence.doubtful_columns} columns by proposals of low score that nobody has accepted")
+    elif not evidence.open_decisions and not evidence.columns_without_rule and evidence.approved:
+        judged.close("checked against both databases and approved")
 
 
 def _performance(evidence: Evidence, judged: _Judged) -> None:
@@ -126,6 +138,10 @@ def _downtime(evidence: Evidence, judged: _Judged) -> None:
     judged.move(-1, "readers of the target see one instant of change; the source is only read")
     if evidence.window_chance is not None and evidence.window_chance < _FITS_LIKELY:
         judged.move(2, "the run may not end within its window")
+    elif evidence.completed:
+        judged.close("the run is over")
+    elif evidence.rehearsed and evidence.window_chance is not None and evidence.window_chance >= _FITS_SURELY:
+        judged.close(f"rehearsed, and the run fits its window with a chance of {evidence.window_chance:.0%}")
 
 
 def _scope(evidence: Evidence, judged: _Judged) -> None:
@@ -135,6 +151,8 @@ def _scope(evidence: Evidence, judged: _Judged) -> None:
         judged.move(2, "plan or databases changed since the approval")
     elif evidence.approved:
         judged.move(-2, "plan and databases are what was approved")
+        if evidence.completed:
+            judged.close("what was approved was run and validated")
 
 
 def _skills(evidence: Evidence, judged: _Judged) -> None:
@@ -146,6 +164,8 @@ def _skills(evidence: Evidence, judged: _Judged) -> None:
         judged.move(1, "one person knows the migration")
     if evidence.run_verified:
         judged.move(-1, "the team has taken a run through all checks")
+    if evidence.run_verified and evidence.drill_passed and evidence.completed:
+        judged.close("the team has rehearsed, drilled the rollback, run and validated")
 
 
 def _rollback(evidence: Evidence, judged: _Judged) -> None:
@@ -182,6 +202,26 @@ def _drift(evidence: Evidence, judged: _Judged) -> None:
         judged.move(2, "the databases are no longer what was approved")
     else:
         judged.move(-2, "the databases are what was approved")
+        if evidence.completed:
+            judged.close("the databases are what was approved, and the run is over")
+
+
+def _ownership(evidence: Evidence, judged: _Judged) -> None:
+    if evidence.unsigned is None:
+        judged.move(1, "the plan names nobody who owns it or signs: write people:")
+    elif evidence.unsigned:
+        judged.move(0, f"not signed yet by {', '.join(evidence.unsigned)}")
+    else:
+        judged.close("everybody whom the plan names has signed")
+
+
+def _personal(evidence: Evidence, judged: _Judged) -> None:
+    if evidence.personal_columns is None:
+        judged.move(0, "nobody has looked for personal data: the plan document and 'transhume profile' do")
+    elif evidence.personal_columns:
+        judged.move(1, f"copied as they are, and look personal: {', '.join(evidence.personal_columns)}")
+    else:
+        judged.close("no column that looks personal or secret is copied as it is")
 
 
 _Judge = Callable[[Evidence, _Judged], None]
@@ -215,5 +255,12 @@ _RISKS: tuple[tuple[str, int, str, _Judge], ...] = (
     ("Rollback failure", 5, "drill the rollback on a scratch copy, verify backups by restoring them", _rollback),
     ("Defects in the source data", 3, "validate before, decide by rule, repair and replay rejects", _source_quality),
     ("Source or target change under way", 3, "bind the run to schemas and plan, detect changes, freeze", _drift),
+    ("Unclear ownership", 3, "name owners and signers in the plan, have each sign it", _ownership),
+    (
+        "Leak of personal data",
+        4,
+        "mask or drop what the new platform does not need, restrict who reads, keep values out of papers",
+        _personal,
+    ),
 )
 """Name, impact, mitigation, judgement: the first seven are those of the request, in its order."""

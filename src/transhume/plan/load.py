@@ -250,7 +250,7 @@ def _pruned(content: Any, unread: set[Path_]) -> Any:
             return {key: copy(node[key], below) for key, below in kept.items() if below not in unread}
         if isinstance(node, list):
             below = [((*path, place), value) for place, value in enumerate(node)]
-            # Only checks and timed queries are left out of a list; a dummy keeps the others in their places.
+            # Only checks, timed queries and risks are left out of a list; a dummy keeps the others in their places.
             return [_unread_check(path) if path in unread else copy(value, path) for path, value in below]
         return node
 
@@ -259,6 +259,8 @@ def _pruned(content: Any, unread: set[Path_]) -> Any:
 
 def _unread_check(path: Path_) -> dict[str, str]:
     name = f"unread_{path[-1]}"
+    if path[:1] == ("risks",):
+        return {"risk": name}
     if path[:1] == ("performance",):
         return {"name": name, "query": "SELECT 1", "limit_ms": "1"}
     return {"name": name, "sql": "true"}

@@ -17,7 +17,7 @@ from transhume.rules.rule import ColumnRef, Constant, Otherwise, Rule
 from transhume.version import __version__
 
 _SHOWN_MAX = 120
-_NOT_OF_A_RUN = frozenset({"notify", "performance", "schedule"})
+_NOT_OF_A_RUN = frozenset({"notify", "performance", "risks", "schedule"})
 """Keys that no run depends on: what a phase took may be written down without making a run another one."""
 _ORDERED = frozenset({"tables", "columns", "join", "phases"})
 """Mappings whose order means something: of work and waves, of columns and reasons, of joins that use earlier ones."""

@@ -19,6 +19,7 @@ from transhume.plan.fields import (
     with_name,
 )
 from transhume.plan.origin import Origin
+from transhume.plan.people import PlanRisk, names_by_role, risk_fields
 from transhume.plan.phases import Phase
 from transhume.plan.schedule import Schedule
 from transhume.plan.table_check import TableCheck, is_table_check
@@ -285,8 +286,9 @@ class Plan(BaseModel):
     """`replace`: every row of the target tables leaves in the transaction in which the run's rows come."""
     environments: dict[str, Environment] = {}
     schedule: Schedule = Schedule()
-    people: dict[str, Any] = {}
-    risks: Any = ()
+    people: Annotated[dict[str, tuple[str, ...]], BeforeValidator(names_by_role)] = {}
+    """Names by role. Everybody named signs."""
+    risks: tuple[Annotated[PlanRisk, BeforeValidator(risk_fields)], ...] = ()
     rollback: Rollback = Rollback()
     freeze: Literal["detect", "enforce", "off"] = "detect"
     """Whether a change of the source during a run is reported, prevented, or not looked for."""
@@ -365,6 +367,7 @@ __all__ = [
     "Phase",
     "Pivot",
     "Plan",
+    "PlanRisk",
     "RejectLimit",
     "Rollback",
     "RowCheck",

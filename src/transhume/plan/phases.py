@@ -11,7 +11,7 @@ from transhume.words import did_you_mean, kind_of
 Gate = Literal["approved", "backup", "rehearsed", "validated"]
 GATES: tuple[str, ...] = get_args(Gate)
 MEANS: Mapping[str, str] = {
-    "approved": "plan and schemas are as approved",
+    "approved": "plan and schemas are as approved, by everybody whom the plan names",
     "backup": "a verified backup stands behind the run",
     "rehearsed": "this plan was rehearsed and its rollback drilled",
     "validated": "every earlier wave was validated after its run, without a failed check",

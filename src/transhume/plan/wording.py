@@ -9,6 +9,7 @@ from transhume.errors import Finding
 from transhume.plan.document import Document, Path_
 from transhume.plan.environment import Environment
 from transhume.plan.model import Dedupe, Defaults, FileLookup, Join, Pivot, Plan, Rollback, RowCheck, TableMapping
+from transhume.plan.people import PlanRisk
 from transhume.plan.phases import Phase
 from transhume.plan.schedule import PhaseDays, Schedule
 from transhume.plan.table_check import Sides, TableCheck
@@ -154,7 +155,7 @@ def _model(path: Path_) -> type[BaseModel] | None:
         return Plan
     inside: dict[tuple[str, ...], type[BaseModel]] = {
         ("defaults",): Defaults, ("lookups", "*"): FileLookup, ("tables", "*"): TableMapping,
-        ("environments", "*"): Environment, ("rollback",): Rollback, ("phases", "*"): Phase,
+        ("environments", "*"): Environment, ("rollback",): Rollback, ("phases", "*"): Phase, ("risks", "*"): PlanRisk,
         ("schedule",): Schedule, ("schedule", "*"): PhaseDays,
         ("tables", "*", "join", "*"): Join, ("tables", "*", "join", "*", "pivot"): Pivot,
         ("tables", "*", "checks", "*"): RowCheck, ("tables", "*", "dedupe"): Dedupe,

@@ -1,19 +1,23 @@
 """Documents from the front door: the plan document of what is known now, the report of a run; written here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from transhume.checks.counts import TableTally
 from transhume.errors import Finding, UsageError
+from transhume.facts import Profile
 from transhume.plan.lock import plan_hash
+from transhume.plan.model import Plan
 from transhume.project.approving import differences
 from transhume.project.estimating import estimate
 from transhume.project.gates import runs_of_phases
+from transhume.project.profiling import profile_system
 from transhume.project.workplace import Listener, Workplace
 from transhume.report.paper import Paper
 from transhume.report.planning import Known, Timing, plan_paper
 from transhume.report.writers import WRITERS
+from transhume.rules.copy import Copy
 from transhume.stages.binding import run_folders
 from transhume.stages.check import Prediction
 from transhume.stages.files import write_whole
@@ -54,6 +58,7 @@ def known(place: Workplace, listener: Listener | None, seed: int) -> Known:
     """
     tallies: dict[str, TableTally] = {}
     rows: dict[str, int] = {}
+    profile: Profile | None = None
     with place.systems() as systems:
         findings = [*systems.findings, *systems.lookups.findings()]
         if not any(finding.severity == "error" for finding in findings):
@@ -66,10 +71,18 @@ def known(place: Workplace, listener: Listener | None, seed: int) -> Known:
                         listener(event)
                 tallies = prediction.tallies
                 findings += prediction.findings()
+                profile = profile_system(
+                    systems.source,
+                    systems.source_catalog,
+                    place.state,
+                    tables=context.source_tables(),
+                    listener=listener,
+                )
                 rows = {table: sum(each.row_count for each in found) for table, found in context.segments.items()}
         plan, source, target, tables = systems.plan, systems.source_catalog, systems.target_catalog, systems.tables
         target_name = systems.target.name
-    found = estimate(place, findings, rows, seed)
+    personal = None if profile is None else list(_copied_as_they_are(plan, profile))
+    found = estimate(place, findings, rows, seed, personal)
     approved, changes, _ = differences(place, rows)
     return Known(
         plan=plan,
@@ -97,5 +110,16 @@ def known(place: Workplace, listener: Listener | None, seed: int) -> Known:
         approved=approved,
         changes=changes,
         runs=[folder.name for folder in run_folders(place.runs)],
+        profile=profile,
         waves={name: result.run for name, result in runs_of_phases(place).items()},
     )
+
+
+def _copied_as_they_are(plan: Plan, profile: Profile) -> Iterator[str]:
+    """Yield the source columns that look personal or secret and are copied without any rule."""
+    for mapping in plan.tables.values():
+        table = profile.tables.get(mapping.from_)
+        copied = {column for rule in mapping.columns.values() if isinstance(rule, Copy) for column in rule.columns()}
+        for column in table.columns.values() if table is not None else ():
+            if column.likely and column.name in copied:
+                yield f"{mapping.from_}.{column.name}"

@@ -1,7 +1,7 @@
 """The estimate from the front door: the plan, its findings, measured rates and the schedule put together."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -12,10 +12,13 @@ from transhume.estimate.effort import DECISION_HOURS, FINDING_HOURS, WAVE_HOURS,
 from transhume.estimate.rates import MachineTime, Rate, fit, predict
 from transhume.estimate.risks import Evidence, Risk, risks
 from transhume.estimate.simulation import Chances, simulate
+from transhume.matching.doubts import doubtful_columns
 from transhume.plan.model import Plan
 from transhume.project.approving import differences
+from transhume.project.results import result_of
 from transhume.project.scratch_place import drill_passed, rehearsal_journals
 from transhume.project.standing_backup import backups_root
+from transhume.project.validations import validation_of
 from transhume.project.workplace import Workplace
 from transhume.stages.backup import Manifest, backup_folders, read_manifest
 from transhume.stages.binding import run_folders
@@ -110,6 +113,7 @@ class Estimate:
                     "closed": risk.is_closed,
                     "reasons": list(risk.reasons),
                     "mitigation": risk.mitigation,
+                    "owner": risk.owner,
                 }
                 for risk in self.risks
             ],
@@ -117,10 +121,17 @@ class Estimate:
         }
 
 
-def estimate(place: Workplace, findings: Sequence[Finding] | None, rows: Mapping[str, int], seed: int) -> Estimate:
+def estimate(
+    place: Workplace,
+    findings: Sequence[Finding] | None,
+    rows: Mapping[str, int],
+    seed: int,
+    personal: Sequence[str] | None = None,
+) -> Estimate:
     """Return the estimate of the plan; see `Project.estimate`.
 
     `findings` None: nothing is known of databases and data. `rows` are the source tables' row counts, as far as known.
+    `personal` names the columns that look personal and are copied as they are, None where nobody has profiled.
     """
     plan = place.plan()
     schedule = plan.schedule
@@ -143,7 +154,7 @@ def estimate(place: Workplace, findings: Sequence[Finding] | None, rows: Mapping
         rates=tuple(rates),
         machine=machine,
         rows=dict(rows),
-        risks=tuple(risks(_evidence(plan, findings, rows, machine, place))),
+        risks=_register(plan, _evidence(plan, findings, rows, machine, place, personal)),
         decided=decided,
         actuals=schedule.actuals.given(),
         checked=findings is not None,
@@ -216,6 +227,7 @@ def _evidence(
     rows: Mapping[str, int],
     machine: MachineTime | None,
     place: Workplace,
+    personal: Sequence[str] | None,
 ) -> Evidence:
     known = findings is not None
     kinds = {type(rule) for mapping in plan.tables.values() for rule in mapping.rules()}
@@ -223,7 +235,10 @@ def _evidence(
     approved, changes = differences(place, rows)[:2] if known else (None, [])
     with_rows = [f for f in findings or () if f.count is not None and f.code != "reject_limit"]
     backup = _newest_backup(place)
-    runs = [*rehearsal_journals(place, plan), *(RunFolder(folder).journal for folder in run_folders(place.runs))]
+    rehearsals = rehearsal_journals(place, plan)
+    signed = {each.by for each in approved.signatures} if approved is not None and not changes else set()
+    named = list(dict.fromkeys(name for names in plan.people.values() for name in names))
+    runs = [*rehearsals, *(RunFolder(folder).journal for folder in run_folders(place.runs))]
     return Evidence(
         mappings=len(plan.tables),
         rule_kinds=len(kinds),
@@ -239,7 +254,43 @@ def _evidence(
         window_chance=machine.window_chance if machine else None,
         drifted=bool(changes) if approved else None,
         approved=not changes if approved else None,
+        completed=_completed(place),
+        rehearsed=bool(rehearsals) or None,
+        unsigned=tuple(name for name in named if name not in signed) if named else None,
+        doubtful_columns=doubtful_columns(plan.origin.document) if plan.origin.document else None,
+        personal_columns=None if personal is None else tuple(personal),
     )
+
+
+def _register(plan: Plan, evidence: Evidence) -> tuple[Risk, ...]:
+    """Return the computed risks with those that the plan names, the gravest open one first."""
+    owner = ", ".join(plan.people.get("owner", ()))
+    own = [
+        Risk(
+            name=each.risk,
+            likelihood=1 if each.closed else each.likelihood,
+            impact=each.impact,
+            reasons=(each.closed or "written in the plan",),
+            mitigation=each.mitigation,
+            is_closed=bool(each.closed),
+            owner=each.owner,
+        )
+        for each in plan.risks
+    ]
+    found = [replace(each, owner=owner) for each in risks(evidence)]
+    return tuple(sorted([*found, *own], key=lambda risk: (risk.is_closed, -risk.score)))
+
+
+def _completed(place: Workplace) -> bool | None:
+    """Say whether the newest run is published and validated without a failed check; None where there is no run."""
+    folders = run_folders(place.runs)
+    if not folders:
+        return None
+    folder = RunFolder(folders[-1])
+    found = validation_of(folder)
+    if result_of(folder).state not in {"finished", "finalized"} or found is None:
+        return False
+    return not any(each["severity"] == "error" and not each["passed"] for each in found["checks"])
 
 
 def _newest_backup(place: Workplace) -> Manifest | None:

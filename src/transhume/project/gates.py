@@ -109,8 +109,10 @@ def _gate(gate: str, place: Workplace, systems: Systems, earlier: list[RunResult
             approved, changes = approval_differences(place, systems)
             if approved is None:
                 return False, "nobody has approved this plan"
-            by = ", ".join(each.by for each in approved.signatures)
-            return not changes, "; ".join(changes) or f"by {by}"
+            signed = [each.by for each in approved.signatures]
+            missing = sorted({who for names in systems.plan.people.values() for who in names if who not in signed})
+            shut = [*changes, *([f"not signed by {', '.join(missing)}"] if missing else [])]
+            return not shut, "; ".join(shut) or f"by {', '.join(signed)}"
         case "backup":
             backup = standing_backup(place, systems)
             why = "; ".join(backup.why_not)

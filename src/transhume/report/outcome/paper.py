@@ -318,11 +318,8 @@ def _not_checked_of_plan(outcome: Outcome) -> Iterator[str]:
 
 def _sign_off(outcome: Outcome) -> Section:
     people = outcome.plan.people if outcome.plan is not None else {}
-    named = [
-        (str(role), str(name))
-        for role, who in people.items()
-        for name in (who if isinstance(who, list | tuple) else [who])
-    ] or [("Migration owner", ""), ("Data owner", "")]
+    named = [(role, name) for role, who in people.items() for name in who]
+    named = named or [("Migration owner", ""), ("Data owner", "")]
     rows = tuple((role, name, "", "", "") for role, name in named)
     text = f"Who signs has read this report of the journal {outcome.head[:16]} and what was not checked."
     return Section(

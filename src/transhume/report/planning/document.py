@@ -3,6 +3,7 @@
 from transhume.report.paper import Block, Bullets, Cell, Grid, Mark, Paper, Paragraph, Section
 from transhume.report.planning.known import Known
 from transhume.report.planning.mapping import field_mapping, rules, source_and_target
+from transhume.report.planning.source_profile import source_profile
 from transhume.report.planning.steps import next_steps, recommendations, risks, sign_off
 from transhume.report.planning.timeline import timeline
 from transhume.report.planning.undo import rollback, runbook
@@ -21,6 +22,7 @@ def plan_paper(known: Known) -> Paper:
             _project(known),
             _approach(known),
             source_and_target(known),
+            source_profile(known),
             field_mapping(known),
             rules(known),
             validation(known),

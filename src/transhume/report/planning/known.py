@@ -14,7 +14,7 @@ from transhume.estimate.effort import Effort
 from transhume.estimate.rates import MachineTime
 from transhume.estimate.risks import Risk
 from transhume.estimate.simulation import Chances
-from transhume.facts import Catalog
+from transhume.facts import Catalog, Profile
 from transhume.plan.approval import Approved
 from transhume.plan.model import Plan, TableMapping
 from transhume.plan.splicing import flow
@@ -73,6 +73,8 @@ class Known:
     runs: Sequence[str] = field(default=())
     waves: Mapping[str, str] = field(default_factory=dict)
     """Waves of the plan that are published, each with its run."""
+    profile: Profile | None = None
+    """What the source's rows are like; None where they were not looked at."""
 
     def mappings(self) -> Sequence[TableMapping]:
         """Return the table mappings in the plan's order."""

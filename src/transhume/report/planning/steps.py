@@ -22,14 +22,14 @@ def risks(known: Known) -> Section:
     for risk in known.timing.risks:
         state = Mark("closed", "good") if risk.is_closed else "open"
         likelihood, impact = _LEVELS[risk.likelihood], _LEVELS[risk.impact]
-        rows.append((risk.name, likelihood, impact, state, risk.mitigation, "; ".join(risk.reasons)))
-    if isinstance(known.plan.risks, list | tuple):
-        rows += [(str(each), "", "", "open", "", "written in the plan") for each in known.plan.risks]
-    head = ("risk", "likelihood", "impact", "state", "mitigation strategy", "evidence")
+        rows.append((risk.name, likelihood, impact, state, risk.mitigation, "; ".join(risk.reasons), risk.owner))
+    head = ("risk", "likelihood", "impact", "state", "mitigation strategy", "evidence", "owner")
     return Section(
         "Risks and mitigation",
         (
-            Paragraph("Likelihoods are judged by evidence; what nobody has looked at counts against a risk."),
+            Paragraph(
+                "Likelihoods are judged by evidence; what nobody has looked at counts against a risk, proof closes it."
+            ),
             Grid("Register, the gravest first", head, tuple(rows), sheet="risks"),
         ),
     )
@@ -152,5 +152,5 @@ def _people(known: Known) -> Iterator[tuple[str, str]]:
         yield from ((role, "") for role in _ROLES)
         return
     for role, who in known.plan.people.items():
-        for name in who if isinstance(who, list | tuple) else [who]:
+        for name in who:
             yield str(role).replace("_", " ").replace("-", " ").capitalize(), str(name)

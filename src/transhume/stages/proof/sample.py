@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 from transhume.batches import Segment
 from transhume.oracle import Oracle, Rows
 from transhume.oracle.reading import Field, RowScope
-from transhume.plan.model import TableMapping
+from transhume.plan.model import NamesLookup, TableMapping
 from transhume.schema import BOOKKEEPING, ODD, REASONS, WARNINGS, physical_names
 from transhume.stages.proof.evidence import Evidence
 from transhume.stages.proof.lookups import prepare_lookups
+from transhume.stages.proof.surroundings import joined_rows
 from transhume.stages.transform import BUCKET
 
 WHOLE_MAX = 5_000
@@ -24,6 +25,9 @@ WHOLE_MAX = 5_000
 _SCATTERED = 2_000
 _WAYS_LOOKED_AT_MAX = 50_000
 """Distinct values of a column whose way is looked at, in the order of the extract."""
+_JOINED_LOOKED_AT_MAX = 20_000
+"""Rows whose joined rows are looked up for the ways of rules that read these, in the order of the extract."""
+_JOINED_AT_A_TIME = 2_000
 
 
 @dataclass(slots=True)
@@ -63,6 +67,8 @@ def choose(evidence: Evidence, mapping: TableMapping, count: int, seed: int) -> 
             if why not in seen:
                 seen.add(why)
                 sample.add(segment, place, why)
+    for segment, place, why in _joined_ways(evidence, oracle, segments):
+        sample.add(segment, place, why)
     _least_and_greatest(evidence, oracle, sample)
     for segment in segments:
         if sample.is_whole:
@@ -127,6 +133,33 @@ def _ways(
         if way and way not in found:
             found.add(way)
             yield place, f"{way} of {each.name}"
+
+
+def _joined_ways(evidence: Evidence, oracle: Oracle, segments: Sequence[Segment]) -> Iterator[tuple[Segment, int, str]]:
+    """Yield a row for every way that rules over joined columns go, until each way of theirs was met."""
+    own = {column.name for column in evidence.sources[oracle.mapping.from_].columns}
+    fields = [each for each in oracle.fields() if each.has_ways and not set(each.rule.columns()) <= own]
+    names = {name: each.names for name, each in evidence.plan.lookups.items() if isinstance(each, NamesLookup)}
+    open_ways = {f"{way} of {each.name}" for each in fields for way in each.rule.ways(names)}
+    found: set[str] = set()
+    left = _JOINED_LOOKED_AT_MAX
+    for segment in segments if fields else ():
+        rows_at = evidence.segment_rows(segment)
+        for first in range(0, min(left, segment.row_count), _JOINED_AT_A_TIME):
+            if not open_ways:
+                return
+            places = range(first, min(first + _JOINED_AT_A_TIME, segment.row_count))
+            rows = joined_rows(evidence, Rows(oracle, rows_at(places)))
+            prepare_lookups(rows, [each.rule for each in fields])
+            for each in fields:
+                for place, scope in zip(places, rows.scopes, strict=True):
+                    way = f"{each.way(scope)} of {each.name}"
+                    if not way.startswith(" ") and way not in found:
+                        found.add(way)
+                        # A name is met by any of its spellings.
+                        open_ways.discard(way.replace(" (folded) of ", " of "))
+                        yield segment, place, way
+        left -= segment.row_count
 
 
 def _least_and_greatest(evidence: Evidence, oracle: Oracle, sample: Sample) -> None:
