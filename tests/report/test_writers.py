@@ -201,3 +201,11 @@ def test_no_format_holds_an_unseen_character(form):
     texts = _parts(content).values() if form in {"docx", "xlsx"} else [content.decode()]
     assert not [text for text in texts if UNSEEN.search(text)]
     assert any("\\u202egnp" in text or "\\\\u202egnp" in text for text in texts)
+
+
+def test_head_of_a_table_in_word_stays_on_the_page_of_its_first_row():
+    """A head alone at the end of a page: LibreOffice then shows none of the rows that belong under it."""
+    paper = Paper("t", "s", (), (Section("a", (Grid("g", ("x", "y"), (("1", "2"), ("3", "4"))),)),))
+    table = docx.Document(io.BytesIO(WRITERS["docx"](paper))).tables[-1]
+    kept = [[cell.paragraphs[0].paragraph_format.keep_with_next for cell in row.cells] for row in table.rows]
+    assert kept == [[True, True], [None, None], [None, None]]

@@ -121,6 +121,8 @@ class _Document:
                 box = line.cells[place]
                 box.width = widths[place]
                 self._cell(box, cell, bold=is_head or (not headed and place == 0), code=place in codes and not is_head)
+                # A head alone at the end of a page reads badly, and LibreOffice loses the rows that belong under it.
+                box.paragraphs[0].paragraph_format.keep_with_next = is_head or None
 
     def _cell(self, box: Any, cell: Cell, *, bold: bool, code: bool) -> None:
         from docx.enum.text import WD_ALIGN_PARAGRAPH  # noqa: PLC0415 - an optional driver
