@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
+from sqlglot import exp
 
 from transhume.checks.rows import table_named
 from transhume.checks.script import Script, Unsaid
@@ -47,6 +48,11 @@ def told(scripts: Iterable[Script]) -> list[tuple[str, str, str, str, str]]:
     ]
 
 
+def require_quotes(select: exp.Expression) -> None:
+    """Every name is quoted by itself: not all dialects quote what is not (T-SQL, Snowflake)."""
+    assert [each.name for each in select.find_all(exp.Identifier) if not each.args.get("quoted")] == []
+
+
 def answers(scripts: Iterable[Script], tables: Mapping[str, tuple[Table, Rows]]) -> dict[tuple[str, ...], list[Any]]:
     """Return the rows, sorted, that each script finds, by its name, table and column."""
     server = duckdb.connect()
@@ -60,6 +66,7 @@ def answers(scripts: Iterable[Script], tables: Mapping[str, tuple[Table, Rows]])
             server.execute(f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(row))})', row)
     found = {}
     for script in scripts:
+        require_quotes(script.select)
         rows = server.execute(DIALECTS["duckdb"].render(script.select)).fetchall()
         found[script.name, script.table, script.column] = sorted(rows, key=str)
     server.close()

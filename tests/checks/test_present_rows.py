@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.checks.scripts_bench import require_quotes
 from transhume.checks.present_rows import claiming_rows, missing_rows, other_rows
 from transhume.checks.references import chosen_parents
 from transhume.dialects import DIALECTS
@@ -17,7 +18,12 @@ def ask(tmp_path, monkeypatch):
     """Runs a SELECT over the files of the test's folder."""
     monkeypatch.chdir(tmp_path)
     server = duckdb.connect()
-    yield lambda select: sorted(server.execute(DIALECTS["duckdb"].render(select)).fetchall(), key=str)
+
+    def ask(select):
+        require_quotes(select)
+        return sorted(server.execute(DIALECTS["duckdb"].render(select)).fetchall(), key=str)
+
+    yield ask
     server.close()
 
 

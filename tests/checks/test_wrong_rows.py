@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.checks.scripts_bench import require_quotes
 from transhume.checks.counts import TableTally, accounting, reject_limit
 from transhume.checks.keys import duplicate_keys
 from transhume.checks.references import orphans
@@ -27,6 +28,7 @@ def _file(folder: Path, name: str, **columns) -> str:
 
 
 def _rows(engine, select) -> list[dict]:
+    require_quotes(select)
     return sorted(engine.query(DIALECTS["duckdb"].render(select)).to_pylist(), key=str)
 
 
