@@ -251,15 +251,17 @@ def test_names_are_quoted_whatever_they_hold(tmp_path):
         (U[1], 1, "Beta", "s3:///x", "x", U[0]),
         (U[1], 2, "B", "s3://b/x/", "x", U[2]),
         (U[3], 3, None, "s://b?x/a", "x", U[2]),
+        (U[4], 4, None, "s3://b", "x", None),
+        (U[5], 5, None, "s://b/a", "x", None),
     ]
     found = answers(scripts, {"or der": (tables["p"].table, rows)})
     assert {key[0]: [tuple(map(str, row)) for row in each] for key, each in found.items()} == {
-        "row_counts": [("4",)],
+        "row_counts": [("6",)],
         "unique_key": [(U[1],)],
         "unique_source_key": [("1",)],
         "check:c": [(U[1],)],
         "domain": [(U[1],)],
-        "artefact_form": [(U[1],), (U[1],), (U[3],)],
+        "artefact_form": [(U[1],), (U[1],), (U[3],), (U[4],)],
         "references": [(U[1], "2", U[2]), (U[3], "3", U[2])],
     }
     named = {each.name: each for each in scripts}

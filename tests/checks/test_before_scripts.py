@@ -295,3 +295,41 @@ def test_names_are_quoted_whatever_they_hold(tmp_path):
     named = {each.name: each.select.named_selects for each in written(_said(tmp_path, text, (orders,)))}
     assert named["row_count"] == ["row_count"]
     assert named["spellings"] == ["i d", "row_count"]
+
+
+_VERBS = {
+    "copy": "name", "codes": "{codes: code, to: {A: x}}", "names": "{names: algo, in: algorithms}",
+    "utc": "{utc: seen}",
+    "parse": "{parse: code, format: '%d.%m.%Y'}", "scale": "{scale: gone, times: 2}", "epoch": "{epoch: gone, unit: s}",
+    "boolean": "{boolean: flag, true: y, false: n}", "path": "{path: code, like: '{a}', to: '{a}'}",
+    "replace": "{replace: code, find: a, by: b}", "ref": "{ref: gone, table: p}", "lookup": "{lookup: code, in: ids}",
+}  # fmt: skip
+_INTO = {"utc": "timestamptz", "parse": "date", "scale": "bigint", "epoch": "timestamptz", "boolean": "boolean"}
+_INTO |= {"ref": "uuid", "lookup": "uuid"}
+
+
+@pytest.mark.parametrize("verb", sorted(_VERBS))
+def test_null_in_a_mandatory_column_is_looked_for_under_every_rule_that_keeps_it(tmp_path, verb):
+    """Not under one that may put a value in its place, and not where the target takes NULL."""
+    rules = f", s: {_VERBS[verb]}, k: {{coalesce: [name, code]}}"
+    types = f", types: {{s: {_INTO.get(verb, 'text')}@, k: text not null}}"
+    for null, count in ((" not null", 1), ("", 0)):
+        text = _ONE.format(rules, types.replace("@", null))
+        found = [each for each in told(written(_said(tmp_path, text))) if each[0] == "null"]
+        assert [path for *_, path in found] == ["tables/p/columns/s"] * count
+
+
+def test_a_reference_of_several_parts_is_shown_whole_or_named(tmp_path):
+    """A part that comes through a rule leaves no script."""
+    parents = _table("parents", a="bigint", b="text")
+    children = _table("children", k="bigint", x="bigint", y="text")
+    head = "  p: {from: parents, key: [a, b], create: true, columns: {u: {uuid: [a, b]}}}\n"
+    child = "  c: {from: children, key: k, create: true, columns: {u: {uuid: k}, r: {ref: [%s], table: p}}}\n"
+    found = _said(tmp_path, head + child % "x, y", (parents, children))
+    tables = {"parents": (parents, [(1, "a")]), "children": (children, [(7, 1, "a"), (8, 1, "b"), (9, 1, None)])}
+    scripts = [each for each in written(found) if each.name == "orphan"]
+    assert answers(scripts, tables) == {("orphan", "children", "x, y"): [(8, 1, "b")]}
+    for part, shown in (("x, {coalesce: [y]}", "x"), ("x, k", "x, k")):
+        found = _said(tmp_path, head + child % part, (parents, children))
+        assert ("orphan", "children", shown) in unsaid(found)
+        assert not [each for each in written(found) if each.name == "orphan"]

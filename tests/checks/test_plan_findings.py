@@ -69,6 +69,7 @@ def _told(folder, text: str, source: Catalog | None = None, target: Catalog | No
         ),
         (_plan(more="drop: [blob, geo]\n    types: {price: 'decimal(20,3)', kind: text(3), name: text}"),
          [("narrower", "warning", "t", "price", "price: price")]),
+        (_plan(more="drop: [blob, geo]\n    types: {price: text, big: 'decimal(5,2)', name: text(90)}"), []),
         (_plan(more="drop: [blob, geo]\n    types: {price: 'decimal(12,5)'}"),
          [("narrower", "warning", "t", "price", "price: price")]),
         (

@@ -161,6 +161,9 @@ def test_the_worst_limit_counts_and_each_is_named():
     alone = reject_limit(rows, RejectLimit(by_reason={"a": RejectLimit(count=6)}))
     assert alone.count == 3
     assert alone.detail == "3 'b:x', which has no limit of its own"
+    rows.reasons = Counter({"z:x": 1, "c:x": 2})
+    none = reject_limit(rows, RejectLimit(by_reason={"a": RejectLimit(count=6)}))
+    assert [each[:7] for each in none.detail.split("; ")] == ["2 'c:x'", "1 'z:x'"]
 
 
 def test_rows_that_a_check_stops_at_are_counted_by_its_name():
