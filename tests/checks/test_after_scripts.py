@@ -276,3 +276,10 @@ def test_nothing_left_over_is_no_negative_number(tmp_path):
     assert "-" not in scripts[0].select.sql()
     assert scripts[0].select.sql().startswith('SELECT COUNT(*) AS "found_rows", 2 AS "expected_rows"')
     assert answers(scripts[:1], {"p": (tables["p"].table, [])}) == {("row_counts", "p", ""): [(0, 2, 2, 2, 0)]}
+
+
+def test_codes_that_become_numbers_have_no_domain_of_texts(tmp_path):
+    """A domain is one of texts."""
+    text = PLAN.replace("      score: score\n", '      score: score\n      n: {codes: code, to: {A: "1"}}\n')
+    scripts, _ = _scripts(tmp_path, text.replace("types: {u: uuid", "types: {n: bigint, u: uuid"))
+    assert [each.column for each in scripts if each.name == "domain"] == ["state", "strict", "lax"]

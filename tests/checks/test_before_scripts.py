@@ -212,7 +212,7 @@ def test_a_where_that_goes_through_a_join_is_not_applied_and_said(tmp_path):
     )
     scripts = written(_said(tmp_path, joined))
     (null,) = [each for each in scripts if each.name == "null"]
-    assert "looked at too" in null.purpose
+    assert "leaves out are looked at too: it goes through a join)" in null.purpose
     found = answers([null], {"people": (PEOPLE, PEOPLE_ROWS), "visits": (VISITS, [])})
     assert found["null", "people", "name"] == [(3, None), (6, None)]
     (own,) = [each for each in written(_said(tmp_path)) if each.name == "null" and each.column == "name"]

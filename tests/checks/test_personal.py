@@ -137,6 +137,7 @@ def test_half_of_the_values_are_enough_and_blanks_do_not_count():
         ("$pbkdf2-sha256$" + "a" * 20, "password hash"),
         ("-----BEGIN PRIVATE KEY-----", "private key"),
         ("redis://:secret@host", "password in a URL"),
+        ("http://u:p@", "password in a URL"),
         ("s3+x.y-1://u:p@h/x y", "password in a URL"),
         ("a+b@c.d.e", "e-mail address"),
         ("a@b.c", "e-mail address"),

@@ -155,6 +155,8 @@ class Session:
             self.importer.wake(mutant.file, mutant.number)
         else:
             self.importer.wake_at_import(mutant, self.planted[mutant.file].source)
+        # What functions remembered while the tests were collected, they would give with the fault, too.
+        _clear_caches()
         for item, following in zip(tests, [*tests[1:], None], strict=True):
             if not _passes(item, following):
                 return KILLED
