@@ -56,11 +56,11 @@ GOOD = (U[0], 1, 1, "Ada", "Alpha", "free", "free text", "Random Forest", "Unkno
 PEOPLE = [
     GOOD,
     (U[1], 2, 2, None, None, None, None, None, None, None, None, None, U[0]),
-    (U[2], 3, 3, "Nobody", "Other", "x", "x", "Random Forest", "Random Forest", "s3:/b/x", "y", -0.5, U[8]),
-    (U[3], 4, 4, "Bob", "B", "x", "x", "RF", "RF", "S3://b/x", "y", 1.0, U[3]),
-    (U[3], 5, 5, "Bob", "Beta", "x", "x", "Random Forest", "Unknown", "s3://b/", "y", 1.0, U[3]),
-    (None, 5, 5, "Bob", "Beta", "x", "x", "Random Forest", "Unknown", "s3://b?/a", "y", 1.0, U[3]),
-    (None, None, 5, "Bob", "Beta", "x", "x", "Random Forest", "Unknown", "s3+a.b-1://b/a/b", "y", 1.0, U[3]),
+    (U[2], 3, 3, "Nobody", "Other", "x", "x", "Random Forest", "Random Forest", "s3:/b/x", "/y/z", -0.5, U[8]),
+    (U[3], 4, 4, "Bob", "B", "x", "x", "RF", "RF", "S3://b/x", "/y/z", 1.0, U[3]),
+    (U[3], 5, 5, "Bob", "Beta", "x", "x", "Random Forest", "Unknown", "s3://b/", "/y/z", 1.0, U[3]),
+    (None, 5, 5, "Bob", "Beta", "x", "x", "Random Forest", "Unknown", "s3://b?/a", "/y/z", 1.0, U[3]),
+    (None, None, 5, "Bob", "Beta", "x", "x", "Random Forest", "Unknown", "s3+a.b-1://b/a/b", "/y/z", 1.0, U[3]),
     (U[4], None, 5, "Bob", "Beta", "x", "x", "Random Forest", "Unknown", "s3://b//b", "y", 1.0, U[3]),
 ]  # fmt: skip
 VISITS = [(U[5], "a", 1, U[0]), (U[6], "a", 1, U[7]), (U[7], "a", 2, None)]
@@ -75,7 +75,7 @@ def _made(folder, text: str = PLAN):
 
 def _scripts(folder, text: str = PLAN, tallies=None):
     plan, tables = _made(folder, text)
-    return written(after_scripts(plan, tables, place, tallies or {})), tables
+    return written(after_scripts(plan, tables, place, tallies or {}, "target")), tables
 
 
 def test_every_check_of_a_plan_is_written_with_its_severity_and_place(tmp_path):
@@ -92,6 +92,7 @@ def test_every_check_of_a_plan_is_written_with_its_severity_and_place(tmp_path):
         ("domain", "p", "strict", "error", "tables/p/columns/strict"),
         ("domain", "p", "lax", "error", "tables/p/columns/lax"),
         ("artefact_form", "p", "uri", "error", "tables/p/columns/uri"),
+        ("artefact_form", "p", "local", "error", "tables/p/columns/local"),
         ("unique_key", "v", "", "error", "tables/v/key"),
         ("unique_source_key", "v", "", "error", "tables/v/columns/k"),
         ("references", "p", "boss", "error", "tables/p/columns/boss"),
@@ -121,6 +122,7 @@ def test_the_scripts_find_the_planted_rows_by_key_and_no_other(tmp_path):
         ("domain", "p", "strict"): [(U[3],)],
         ("domain", "p", "lax"): [(U[3],)],
         ("artefact_form", "p", "uri"): [("None",), (U[2],), (U[3],), (U[3],), (U[4],)],
+        ("artefact_form", "p", "local"): [(U[4],)],
         ("unique_key", "v", ""): [],
         ("unique_source_key", "v", ""): [("a", "1")],
         ("references", "p", "boss"): [(U[2], "3", U[8])],
@@ -223,6 +225,7 @@ def test_what_a_business_rule_covers_is_said(tmp_path):
         "domainstrict": "strict is one of 1 values of the plan",
         "domainlax": "lax is one of 2 values of the plan",
         "artefact_formuri": "uri is scheme://place/name",
+        "artefact_formlocal": "local is /name",
     }
 
 
@@ -247,14 +250,16 @@ def test_names_are_quoted_whatever_they_hold(tmp_path):
 """
     scripts, tables = _scripts(tmp_path, text)
     rows = [
-        (U[0], 1, "Alpha", "s3://b/x", "x", None),
-        (U[1], 1, "Beta", "s3:///x", "x", U[0]),
-        (U[1], 2, "B", "s3://b/x/", "x", U[2]),
-        (U[3], 3, None, "s://b?x/a", "x", U[2]),
-        (U[4], 4, None, "s3://b", "x", None),
-        (U[5], 5, None, "s://b/a", "x", None),
+        (U[0], 1, "Alpha", "s3://b/x", "/y/x", None),
+        (U[1], 1, "Beta", "s3:///x", "s3://b/x", U[0]),
+        (U[1], 2, "B", "s3://b/x/", "/y/x/z", U[2]),
+        (U[3], 3, None, "s://b?x/a", "/y/x/z", U[2]),
+        (U[4], 4, None, "s3://b", "/y/x", None),
+        (U[5], 5, None, "s://b/a", "y", None),
     ]
     found = answers(scripts, {"or der": (tables["p"].table, rows)})
+    local = found.pop(("artefact_form", "or der", "lo cal"))
+    assert [tuple(map(str, row)) for row in local] == [(U[5],)]
     assert {key[0]: [tuple(map(str, row)) for row in each] for key, each in found.items()} == {
         "row_counts": [("6",)],
         "unique_key": [(U[1],)],

@@ -67,6 +67,7 @@ def test_a_result_is_passed_without_wrong_rows():
         "sample_keys": ["a", "b"],
         "duration_s": 1.5,
         "passed": True,
+        "sql": "",
     }
     assert good == replace(good, duration_s=9.0)
 
