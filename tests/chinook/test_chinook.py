@@ -116,6 +116,7 @@ def _read_postgres(url: str) -> dict[str, Rows]:
     return tables
 
 
+@pytest.mark.sweep
 def test_chinook_from_a_mariadb_into_postgresql(tmp_path, postgres_url, mariadb_server, mariadb_database):
     """The same plan over the same rows on another server: every value as psycopg reads it."""
     copy_to_mariadb(SOURCE, mariadb_server, mariadb_database, keyed=True)

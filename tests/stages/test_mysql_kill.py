@@ -10,7 +10,9 @@ from tests.servers import MariadbServer
 from tests.stages import small_project
 
 
-@pytest.mark.parametrize("point", ["after:segment_written:3", "after:batch_staged:2"])
+@pytest.mark.parametrize(
+    "point", ["after:segment_written:3", pytest.param("after:batch_staged:2", marks=pytest.mark.sweep)]
+)
 def test_a_killed_run_from_a_mariadb_is_finished(
     point: str, tmp_path: Path, mariadb_server: MariadbServer, mariadb_database: str
 ):
