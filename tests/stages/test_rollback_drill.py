@@ -10,6 +10,7 @@ from psycopg import sql
 from tests.stages import small_project, undone
 from transhume import Project
 from transhume.stages.context import Limits
+from transhume.systems.iceberg import undo, undo_rows
 from transhume.systems.postgres import undo_sets
 
 SMALL = Limits(segment_rows_max=small_project.SEGMENT_ROWS)
@@ -127,3 +128,53 @@ def test_a_killed_drill_is_cleaned_up_by_the_next(on_postgres, postgres_url):
     assert on_postgres.drill(rows=20, listener=heard.append).passed
     assert [event.fields["scratch"] for event in heard if event.kind == "leftover_removed"] == left
     assert _schemas(postgres_url) == ["ai", "ai_rehearsal_00000000", "public", "transhume"]
+
+
+@pytest.fixture
+def one_too_many_in_a_lake(monkeypatch):
+    """The same fault in a lake's undo: an edited row, which must stay, counts as one that goes."""
+    look = undo.look_for_rows
+
+    def planted(*arguments):
+        rows = look(*arguments)
+        for fates in rows.fates.values() if rows.name == "places" else ():
+            if undo_rows.EDITED in fates:
+                fates[fates.index(undo_rows.EDITED)] = undo_rows.GOES
+                break
+        return rows
+
+    monkeypatch.setattr(undo, "look_for_rows", planted)
+
+
+@pytest.mark.sweep
+def test_a_delete_set_that_is_too_large_fails_the_drill_in_a_lake(on_lake, one_too_many_in_a_lake):
+    """The undo's own count stops it, and the drill says so."""
+    result = on_lake.drill(rows=500, limits=SMALL)
+    assert [problem for problem in result.problems if "stopped" in problem and "do not come out" in problem]
+
+
+def test_what_a_lakes_undo_does_not_see_the_drill_finds(on_lake, one_too_many_in_a_lake, monkeypatch):
+    """The same fault in an undo that counts nothing: the drill's own reading names the table; nothing is left."""
+    monkeypatch.setattr(undo, "require_counts", lambda *_: None)
+    result = on_lake.drill(rows=500, limits=SMALL)
+    assert any("'places'" in problem for problem in result.problems)
+    _nothing_left(on_lake)
+
+
+@pytest.mark.sweep
+def test_a_killed_drill_in_a_lake_is_cleaned_up_by_the_next(on_lake):
+    """Namespace, tables and files of a killed drill are removed by the next one."""
+    code = "import sys; from transhume import Project; Project(sys.argv[1]).drill(rows=20)"
+    environment = {**os.environ, "TRANSHUME_FAULT": "after:published:1:kill"}
+    command = [sys.executable, "-c", code, str(on_lake.folder)]
+    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == -9
+    assert len(small_project.catalog(on_lake.folder).list_namespaces()) == 1
+    heard = []
+    assert on_lake.drill(rows=20, listener=heard.append).passed
+    assert len([event for event in heard if event.kind == "leftover_removed"]) == 1
+    _nothing_left(on_lake)
+
+
+def _nothing_left(project: Project) -> None:
+    assert small_project.catalog(project.folder).list_namespaces() == []
+    assert list((project.folder / "lake").rglob("*.parquet")) == []
