@@ -9,7 +9,12 @@ from transhume.cli.output import Output
 
 @click.command("sql")
 @click.argument("table", required=False)
-@click.option("--kind", type=click.Choice(["run", "validation"]), default="run", help="What a run does, or its checks.")
+@click.option(
+    "--kind",
+    type=click.Choice(["run", "validation", "rollback"]),
+    default="run",
+    help="What a run does, its checks, or its undoing.",
+)
 @click.option("--dialect", help="Of validation scripts: sqlite, postgres, mysql, duckdb, spark, tsql, oracle, ...")
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Write numbered .sql files into this folder.")
 @click.pass_obj
@@ -17,8 +22,14 @@ def command(output: Output, table: str | None, kind: str, dialect: str | None, f
     """Print the SELECTs of a run, for the mapping TABLE or for all, with their purpose on top.
 
     With --kind validation: scripts for the source (before) and the target (after) that a person runs by hand, in
-    each side's own dialect or in the one that is asked for.
+    each side's own dialect or in the one that is asked for. With --kind rollback: the undoing of the newest run, as one
+    script for psql.
     """
+    if kind == "rollback":
+        if table is not None or dialect is not None:
+            message = "the script of a rollback takes a whole run back, in its target's own dialect"
+            raise click.UsageError(message)
+        return _rollback(output, folder)
     if kind == "validation":
         if table is not None:
             message = "the scripts of a validation are written for all tables together; leave TABLE out"
@@ -44,6 +55,19 @@ def command(output: Output, table: str | None, kind: str, dialect: str | None, f
             ]
         }
     )
+    return 0
+
+
+def _rollback(output: Output, folder: Path | None) -> int:
+    files = output.project().rollback_scripts()
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            (folder / file.path).write_text(file.text, encoding="utf-8", newline="\n")
+            output.result(f"written: {folder / file.path}")
+    elif not output.as_json:
+        click.echo("\n".join(file.text for file in files), nl=False)
+    output.emit({"files": [{"path": f.path, "side": f.side, "dialect": f.dialect, "text": f.text} for f in files]})
     return 0
 
 

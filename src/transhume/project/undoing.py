@@ -22,6 +22,7 @@ from transhume.stages.binding import changes_since, holder, phase_of, require_kn
 from transhume.stages.context import RunFolder
 from transhume.stages.files import write_text
 from transhume.stages.rollback import KEPT_FILE, rollback
+from transhume.stages.scripts import ScriptFile
 from transhume.stages.target_tables import read_tables
 from transhume.systems.backup import ABSENT, taken_back_report
 from transhume.systems.system import RunIdentity, Target
@@ -117,6 +118,19 @@ def preview_rollback(place: Workplace, run: str | None, choice: UndoChoice) -> R
             report=replace(report, later_runs=(*report.later_runs, *waves)),
             plan_differences=tuple(changes_since(opened.folder.root, opened.plan)),
         )
+
+
+def rollback_script(place: Workplace, run: str | None) -> ScriptFile:
+    """Return the rollback of a published run as a script; see `Project.rollback_scripts`."""
+    with _open(place, run) as opened:
+        name = opened.folder.root.name
+        if opened.undo.state != "published":
+            message = f"run '{name}' is {opened.undo.state.replace('_', ' ')}, not published: nothing is to be undone"
+            raise UsageError(message)
+        if opened.replaced:
+            message = f"{_comes_back(opened)}: transhume rollback {name}"
+            raise UsageError(message)
+        return ScriptFile(f"rollback_{name}.sql", opened.undo.script(), "target", "PostgreSQL")
 
 
 def take_back(

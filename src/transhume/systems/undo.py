@@ -189,6 +189,13 @@ class TargetUndo(Protocol):
         """
         ...
 
+    def script(self) -> str:
+        """Return the undoing of a published run as a script that a person can run without transhume.
+
+        Raises: SystemRefused for a system that runs no scripts, with the other way by hand.
+        """
+        ...
+
     def kept(self) -> Iterator[KeptRow]:
         """Yield every row that stayed when the run was rolled back."""
         ...

@@ -9,7 +9,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import FileScanTask, Table
 
 from transhume.batches import TargetTable
-from transhume.errors import Interrupted, Refused, RollbackStopped, SystemUnavailable
+from transhume.errors import Interrupted, Refused, RollbackStopped, SystemRefused, SystemUnavailable
 from transhume.faults import reach
 from transhume.systems.iceberg.files import canonical
 from transhume.systems.iceberg.fingerprint import Fingerprints, of_rows, row_md5s
@@ -97,6 +97,14 @@ class IcebergUndo:
                 self._delete_files()
         self.state = "rolled_back"
         return report
+
+    def script(self) -> str:
+        """Say what an engine can do by hand: a lake itself runs no script."""
+        message = (
+            f"a lake runs no script: 'transhume rollback {self._run}' takes the run back; by hand, as long as nobody "
+            f"wrote since, any engine sets the tables to their tag 'pre_{self._run}'"
+        )
+        raise SystemRefused(message)
 
     def kept(self) -> Iterator[KeptRow]:
         """Yield every row that stayed when the run was rolled back."""

@@ -13,8 +13,9 @@ from transhume.faults import reach
 from transhume.systems.postgres import ddl, describe, faults, fingerprint, ledger, undo_sets
 from transhume.systems.postgres.address import Address
 from transhume.systems.postgres.connection import Session, WatchedConnection
-from transhume.systems.postgres.stage import schema_name, stage_of
+from transhume.systems.postgres.stage import Stage, schema_name, stage_of
 from transhume.systems.postgres.undo_references import References, foreign_keys
+from transhume.systems.postgres.undo_script import undo_script
 from transhume.systems.postgres.undo_sets import GOES, UndoSet, at
 from transhume.systems.system import RunIdentity
 from transhume.systems.undo import (
@@ -121,6 +122,12 @@ class PostgresUndo:
         self.state = "rolled_back"
         return report
 
+    def script(self) -> str:
+        """Return the undoing as a script for psql; see `TargetUndo.script`."""
+        with self._writer.reading(self._address.identity) as connection:
+            stages = self._stages(connection)
+            return undo_script(connection, self._run.run, self._address.schema, stages)
+
     def kept(self) -> Iterator[KeptRow]:
         """Yield every row that stayed when the run was rolled back."""
         place = ddl.qualified(schema_name(self._run.run), _KEPT)
@@ -181,11 +188,7 @@ class PostgresUndo:
     def _look(self, connection: WatchedConnection, choice: UndoChoice) -> _Found:
         """Make the sets, follow the references, count. Raises: RollbackStopped."""
         connection.execute(_MEMORY)
-        catalog = describe.read_catalog(connection, self._address)
-        stages = [
-            stage_of(self._run.run, self._address.schema, table, catalog, ordinal)
-            for ordinal, table in enumerate(self._tables)
-        ]
+        stages = self._stages(connection)
         sets = undo_sets.make_sets(connection, self._run.run, stages, choice)
         references = References(connection, self._run.run, sets)
         referring = references.follow(choice)
@@ -210,6 +213,13 @@ class PostgresUndo:
         ]
         report = UndoReport(self._run.run, "published", tuple(tables), tuple(referring), tuple(later), tuple(notes))
         return _Found(order, report, numbers)
+
+    def _stages(self, connection: WatchedConnection) -> list[Stage]:
+        catalog = describe.read_catalog(connection, self._address)
+        return [
+            stage_of(self._run.run, self._address.schema, table, catalog, ordinal)
+            for ordinal, table in enumerate(self._tables)
+        ]
 
     def _counted(
         self, connection: WatchedConnection, each: UndoSet, counts: undo_sets.Counts, found: Mapping[str, int]

@@ -63,7 +63,7 @@ def make_sets(
         name = stage.table.table.name
         if name not in sets:
             sets[name] = _new_set(connection, run, stage, len(sets))
-        images = _images(connection, stage)
+        images = images_of(connection, stage)
         sets[name].stages += (stage,)
         sets[name].images += (images,)
         if sets[name].oid is not None:
@@ -107,7 +107,8 @@ def add_set_of_others(connection: WatchedConnection, run: str, place: sql.Identi
     return UndoSet(name, place, rows, oid, created=False, is_made=True)
 
 
-def _images(connection: WatchedConnection, stage: Stage) -> sql.Identifier | None:
+def images_of(connection: WatchedConnection, stage: Stage) -> sql.Identifier | None:
+    """Return the table of before-images of a mapping, None where the run changed none of its rows."""
     place = ddl.qualified(schema_name(stage.run), before.name(stage))
     found = connection.execute("SELECT to_regclass(%s)", [place.as_string(connection)]).fetchone()
     return place if found and found[0] is not None else None
@@ -122,8 +123,8 @@ def at(alias: str, row: str = "u") -> sql.Composed:
 
 def _fill(connection: WatchedConnection, run: str, rows: UndoSet, stage: Stage, choice: UndoChoice) -> None:
     """Enter every row of the target that has a staged key, and whether it is still what was staged."""
-    same = _same(connection, run, stage)
-    for staged in _staged(connection, stage):
+    same = same_row(connection, run, stage)
+    for staged in staged_rows(connection, stage):
         # A table is made of its first rows: the server finds them with all processors then, and for INSERT with one.
         into = sql.SQL("INSERT INTO {}") if rows.is_made else sql.SQL("CREATE UNLOGGED TABLE {} AS")
         rows.is_made = True
@@ -145,7 +146,7 @@ def _fill(connection: WatchedConnection, run: str, rows: UndoSet, stage: Stage, 
         )
 
 
-def _staged(connection: WatchedConnection, stage: Stage) -> Iterator[sql.Composed]:
+def staged_rows(connection: WatchedConnection, stage: Stage) -> Iterator[sql.Composed]:
     """Yield the staged rows as FROM items `s`, some batches at a time: each table of a statement holds a lock."""
     names = ledger.stage_tables(connection, stage.run, stage.table.mapping)
     for first in range(0, len(names), _JOINED_MAX):
@@ -156,7 +157,7 @@ def _staged(connection: WatchedConnection, stage: Stage) -> Iterator[sql.Compose
         yield sql.SQL("({}) s ({})").format(union, ddl.names(stage.columns))
 
 
-def _same(connection: WatchedConnection, run: str, stage: Stage) -> sql.Composed:
+def same_row(connection: WatchedConnection, run: str, stage: Stage) -> sql.Composed:
     """Return the condition that a row is what the run published.
 
     Of columns that the run did not fill nothing is staged. There the row's version tells: it must be the one that the
@@ -221,14 +222,14 @@ def count(connection: WatchedConnection, run: str, rows: UndoSet) -> Counts:
         if images is not None:
             key = ddl.same_key(stage.table.key, "b", "s")
             unless = sql.SQL("WHERE NOT EXISTS (SELECT FROM {} b WHERE {})").format(images, key)
-        for staged in _staged(connection, stage):
+        for staged in staged_rows(connection, stage):
             found = connection.execute(
                 sql.SQL(
                     "SELECT count(*) FILTER (WHERE is_there AND same), count(*) FILTER (WHERE is_there AND NOT same), "
                     "count(*) FILTER (WHERE NOT is_there) FROM (SELECT t.ctid IS NOT NULL AS is_there, {same} AS same "
                     "FROM {staged} LEFT JOIN {target} t ON {same_key} {unless}) c"
                 ).format(
-                    same=_same(connection, run, stage),
+                    same=same_row(connection, run, stage),
                     staged=staged,
                     target=rows.place,
                     same_key=ddl.same_key(stage.table.key, "s", "t"),
