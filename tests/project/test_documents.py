@@ -79,7 +79,9 @@ def example(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("example")
     make_demo(folder, 200, LAKE_URL)
     written = Project(folder).write_documents(["html", "docx", "xlsx", "md"])
-    assert [path.name for path in written] == [f"migration-plan.{form}" for form in ("html", "docx", "xlsx", "md")]
+    forms = ("html", "docx", "xlsx", "md")
+    names = [f"{name}.{form}" for name in ("migration-plan", "runbook") for form in forms]
+    assert [path.name for path in written] == names
     return folder
 
 
@@ -116,7 +118,7 @@ def test_hostile_plan_is_shown_as_it_stands(tmp_path):
     plan = (folder / "transhume.yaml").read_text()
     plan = plan.replace("name: small\n", 'name: "<script>alert(1)</script>"\ndescription: "=cmd|x <b>&"\n', 1)
     (folder / "transhume.yaml").write_text(plan)
-    html, sheet = Project(folder).write_documents(["html", "xlsx"], tmp_path / "there")
+    html, sheet, *_ = Project(folder).write_documents(["html", "xlsx"], tmp_path / "there")
     text = html.read_text()
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "<script" not in text
@@ -131,7 +133,7 @@ def test_plan_that_does_not_fit_its_databases_is_documented_as_not_ready(tmp_pat
     small_project.write(folder, "iceberg:./lake?namespace=ai")
     plan = folder / "transhume.yaml"
     plan.write_text(plan.read_text().replace("height_m: height_m", "height_m: height_foot"))
-    (path,) = Project(folder).write_documents(["md"])
+    path, _ = Project(folder).write_documents(["md"])
     text = path.read_text()
     assert "**Not ready: " in text
     assert "height\\_foot" in text
@@ -145,3 +147,26 @@ def test_unknown_format_is_refused_before_anything_is_read(tmp_path):
     with pytest.raises(UsageError, match="did you mean 'docx'"):
         Project(folder).write_documents(["dox"])
     assert not (folder / "out").exists()
+
+
+def test_the_runbook_has_owner_gate_and_what_was_measured(tmp_path):
+    """A file of its own in each format: names of the plan's people, measured seconds, the point of no return."""
+    small_project.write(tmp_path / "p", "iceberg:./lake?namespace=ai")
+    plan = tmp_path / "p" / "transhume.yaml"
+    plan.write_text(plan.read_text() + "people: {database administrator: Ada, owner: [Grace]}\nfreeze: enforce\n")
+    project = Project(tmp_path / "p")
+    first = project.write_documents(["md"])
+    book = next(path for path in first if path.name == "runbook.md").read_text()
+    assert "not measured yet" in book
+    plan.write_text(plan.read_text().replace("freeze: enforce\n", ""))
+    project.run()
+    took = project.rollback().duration_s
+    book = next(path for path in project.write_documents(["md"]) if path.name == "runbook.md").read_text()
+    back = next(line for line in book.splitlines() if "transhume rollback`" in line and "Take the run back" in line)
+    assert f"{took:,.1f} s" in back
+    assert "Ada (database administrator)" in back
+    for words in ("Grace (migration owner)", "POINT OF NO RETURN", "go: exit 0", "`transhume finalize`"):
+        assert words in book, words
+    loaded = sum(table["loaded"] for table in small_project.expected_buckets().values())
+    assert f"{loaded} rows loaded or unchanged, 12 rejected" in book
+    assert "Runbook" in (tmp_path / "p" / "out" / "migration-plan.md").read_text()

@@ -142,7 +142,7 @@ def test_command_brings_a_wave_and_document_and_estimate_show_all(project):
     done = transhume("run", "--phase", "ground", folder=project.folder)
     assert done.returncode == 0, done.stderr
     assert "of the phase 'ground'" in done.stdout
-    (path,) = project.write_documents(["md"])
+    path, _ = project.write_documents(["md"])
     text = path.read_text()
     assert re.search(r"\| ground \| `places` \| 50 \| nothing \| .*\d{8}t", text)
     assert re.search(r"\| green \| `plants` \| 130 \| every wave above is published; validated: .* approved: ", text)

@@ -155,6 +155,7 @@ def test_sqlite_names_the_table_whose_rows_changed(tmp_path):
     assert [each["changed"] for each in told] == [{}, {}]
 
 
+@pytest.mark.sweep
 def test_files_that_changed_are_named(tmp_path):
     """A file with other bytes than when it was read is named, the other one is not."""
     project = files_project(tmp_path)

@@ -97,6 +97,7 @@ def test_what_others_wrote_into_replaced_tables_is_not_lost_without_being_asked(
     assert place.content() == before
 
 
+@pytest.mark.sweep
 def test_what_others_wrote_after_the_snapshot_stops_the_publishing(place):
     """A row that came while the run was under way is in no snapshot: nothing is published, nothing is lost."""
     project = place.project

@@ -146,6 +146,7 @@ def test_rows_that_wait_for_a_repaired_parent_come_along(lake):
     assert "=mended" in names
 
 
+@pytest.mark.sweep
 def test_a_repaired_file_that_was_repaired_again(lake):
     """The rejects of a replay are rejects like others: a second replay goes on from the first."""
     lake.run(limits=SMALL)
@@ -216,6 +217,7 @@ def test_a_header_that_was_changed_is_refused_by_name(lake):
             lake.run(repaired=[file], limits=SMALL)
 
 
+@pytest.mark.sweep
 def test_rejects_of_another_run_are_refused(lake):
     """Unknown runs, runs of another plan, runs that were rolled back or brought a part: each is named."""
     lake.run(limits=SMALL)
@@ -235,6 +237,7 @@ def test_rejects_of_another_run_are_refused(lake):
         lake.run(repaired=[file], limits=SMALL)
 
 
+@pytest.mark.sweep
 def test_a_damaged_file_of_the_earlier_run_is_refused(lake):
     """Rejects and extract are held against the hashes of the earlier run's journal before they are used."""
     run = lake.run(limits=SMALL)

@@ -12,10 +12,11 @@ from transhume.plan.model import Plan
 from transhume.project.approving import differences
 from transhume.project.estimating import estimate
 from transhume.project.gates import runs_of_phases
+from transhume.project.measured import measured_steps
 from transhume.project.profiling import profile_system
 from transhume.project.workplace import Listener, Workplace
 from transhume.report.paper import Paper
-from transhume.report.planning import Known, Timing, plan_paper
+from transhume.report.planning import Known, Timing, plan_paper, runbook_paper
 from transhume.report.writers import WRITERS
 from transhume.rules.copy import Copy
 from transhume.stages.binding import run_folders
@@ -25,6 +26,7 @@ from transhume.version import __version__
 from transhume.words import hint
 
 NAME = "migration-plan"
+RUNBOOK = "runbook"
 
 
 def write_plan_documents(
@@ -36,8 +38,9 @@ def write_plan_documents(
         if name not in WRITERS:
             message = f"there is no document of the format '{name}'; {hint(name, WRITERS, 'formats')}"
             raise UsageError(message)
-    paper = plan_paper(known(place, listener, seed))
-    return write_paper(paper, wanted, folder, NAME)
+    found = known(place, listener, seed)
+    written = write_paper(plan_paper(found), wanted, folder, NAME)
+    return [*written, *write_paper(runbook_paper(found), wanted, folder, RUNBOOK)]
 
 
 def write_paper(paper: Paper, formats: Iterable[str], folder: Path, name: str) -> list[Path]:
@@ -112,6 +115,7 @@ def known(place: Workplace, listener: Listener | None, seed: int) -> Known:
         runs=[folder.name for folder in run_folders(place.runs)],
         profile=profile,
         waves={name: result.run for name, result in runs_of_phases(place).items()},
+        measured=measured_steps(place),
     )
 
 

@@ -137,6 +137,7 @@ class Project:
     ) -> list[Path]:
         """Write the plan document (`html`, `docx`, `xlsx`, `md`) and return the files; default folder: out/.
 
+        The runbook stands beside it as a file of its own, in each format.
         It holds the whole plan with what is known of both databases: mapping, rules, checks, rollback, timeline,
         risks, findings, signatures. A plan with errors gives a document that says so.
         Effects: writes the files; all source tables are read.
@@ -465,6 +466,14 @@ class Project:
         Raises: PlanError, UsageError for an unknown dialect, SystemUnavailable.
         """
         return validation_scripts_of(self._place, dialect)
+
+    def rollback_scripts(self, run: str | None = None) -> list[ScriptFile]:
+        """Return the rollback of a published run (default: the newest) as a script for a person and psql.
+
+        It finds rows by the conditions of `rollback`, checks its counts against the ledger, and sets the ledger itself.
+        Effects: none. Raises: UsageError for a run that is not published; SystemRefused for a target without SQL.
+        """
+        return [undoing.rollback_script(self._place, run)]
 
     def sql(self, mapping: str | None = None) -> list[Statement]:
         """Return the SELECTs of a run as its engine gets them, in order; `mapping` None: of all mappings.

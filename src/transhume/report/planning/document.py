@@ -3,10 +3,11 @@
 from transhume.report.paper import Block, Bullets, Cell, Grid, Mark, Paper, Paragraph, Section
 from transhume.report.planning.known import Known
 from transhume.report.planning.mapping import field_mapping, rules, source_and_target
+from transhume.report.planning.runbook import runbook
 from transhume.report.planning.source_profile import source_profile
 from transhume.report.planning.steps import next_steps, recommendations, risks, sign_off
 from transhume.report.planning.timeline import timeline
-from transhume.report.planning.undo import rollback, runbook
+from transhume.report.planning.undo import rollback
 from transhume.report.planning.validation import validation
 from transhume.words import counted
 

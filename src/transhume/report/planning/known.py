@@ -75,6 +75,8 @@ class Known:
     """Waves of the plan that are published, each with its run."""
     profile: Profile | None = None
     """What the source's rows are like; None where they were not looked at."""
+    measured: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that steps took here when they were last done: backup, restore, drill, run, undo."""
 
     def mappings(self) -> Sequence[TableMapping]:
         """Return the table mappings in the plan's order."""

@@ -1,6 +1,6 @@
-"""Backup, rollback and contingency in the request's six steps, and the runbook. Nothing is done here."""
+"""Backup, rollback and contingency in the request's six steps. Nothing is done here."""
 
-from transhume.report.paper import Bullets, Code, Grid, Paragraph, Section
+from transhume.report.paper import Bullets, Grid, Paragraph, Section
 from transhume.report.planning.known import Known
 
 
@@ -131,41 +131,4 @@ def _contingency(known: Known) -> Bullets:
             ),
             "Restore of the backup: only if the rollback is refused; everything written to the target since is lost.",
         )
-    )
-
-
-def runbook(known: Known) -> Section:
-    """Return the commands of the day in order, and what each exit code asks for."""
-    environment = f" -e {known.environment}" if known.environment else ""
-    lines = "\n".join(
-        f"transhume{environment} {rest}"
-        for rest in (
-            "check        # nothing stands against a run",
-            "plan --diff-approved    # plan and schemas are what was approved",
-            "backup       # each copy is proved by restoring it",
-            "rollback --drill    # the undo, proved in a scratch place",
-            "run          # the same command goes on after an interruption",
-            "validate     # what readers see, value by value",
-            "report       # the page to sign",
-            "rollback     # only if it must be taken back",
-            "finalize     # only after sign-off",
-        )
-    )
-    codes = (
-        ("0", "done, every check passed", "go on"),
-        (
-            "1",
-            "a check failed or rejects are over the limit; nothing new is visible, or it is said",
-            "read it",
-        ),
-        ("3", "the plan has errors; nothing was written", "correct the plan"),
-        ("4", "a system cannot be used; nothing was written", "mend the connection or the rights"),
-        ("5", "stopped midway", "run the same command again"),
-        ("6", "not approved, drifted, or another run holds the lock", "look at the differences, approve again"),
-        ("7", "rolled back by itself", "step 5 of the rollback procedure"),
-        ("8", "the rollback is incomplete", "a person must act: contingency"),
-    )
-    return Section(
-        "Runbook",
-        (Code(lines), Grid("Exit codes", ("code", "means", "then"), codes)),
     )
