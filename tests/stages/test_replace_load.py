@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from tests.stages import small_project
+from tests.stages.test_relational_runs import lake_rows, make
 from tests.stages.test_rollback_lake import _others
 from tests.stages.undone import execute
 from transhume import Project
@@ -138,3 +139,24 @@ def test_a_replacing_plan_is_drilled_into_empty_tables(place):
     assert result.passed
     assert any("return of the snapshot" in note for note in result.notes)
     assert place.content() == before
+
+
+WAVES = """\
+load: replace
+tables:
+  places: {from: place, key: id, create: true, columns: {place_id: {uuid: id}, name: name}}
+  plants: {from: plant, key: id, create: true, columns: {plant_id: {uuid: id}, name: name}}
+phases: {first: {tables: [places]}, second: {tables: [plants]}}
+"""
+
+
+def test_a_wave_that_replaced_its_table_takes_no_other_wave_back(tmp_path):
+    """The snapshot from before both waves holds both tables: its return would undo the first wave as well."""
+    rows = ("id INTEGER PRIMARY KEY, name TEXT", [(1, "one"), (2, "two")])
+    project = make(tmp_path, WAVES, {"place": rows, "plant": rows})
+    project.backup()
+    project.run(phase="first")
+    project.run(phase="second")
+    with pytest.raises(Refused, match=r"'places' was changed.*--restore-snapshot"):
+        project.rollback()
+    assert len(lake_rows(project, "places")) == len(lake_rows(project, "plants")) == 2

@@ -15,9 +15,10 @@ from transhume.project.backing_up import restore_snapshot
 from transhume.project.gates import runs_of_phases
 from transhume.project.running import teller
 from transhume.project.scratch_place import remove_leftovers
-from transhume.project.standing_backup import open_backups
+from transhume.project.standing_backup import backups_root, open_backups
 from transhume.project.workplace import Listener, Workplace
 from transhume.report.incident import Incident, incident_notice, post_mortem
+from transhume.stages.backup import read_manifest
 from transhume.stages.binding import changes_since, holder, phase_of, require_known_journal
 from transhume.stages.context import RunFolder
 from transhume.stages.files import write_text
@@ -185,6 +186,10 @@ def _only_ours(place: Workplace, opened: _Open, choice: UndoChoice) -> dict[str,
         others = (0 if found is None else found.rows) - table.removed - table.kept
         changed = {"added": others, "edited": table.edited, "removed": table.vanished}
         told += [f"others {word} {rows} rows of '{table.table}'" for word, rows in changed.items() if rows]
+    kept = read_manifest(backups_root(place) / opened.backup).fingerprints("target")
+    mine = {table.table for table in report.tables}
+    # The snapshot comes back whole: tables that other runs have written since it was made are in it as well.
+    told += [f"'{name}' was changed" for name, found in now.items() if name not in mine and kept.get(name) != found]
     if told:
         message = (
             f"nothing was changed: {'; '.join(told)} since run '{opened.folder.root.name}' replaced the tables, and "
