@@ -10,10 +10,10 @@ from psycopg import errors, sql
 from transhume.batches import TargetTable
 from transhume.errors import Refused, RollbackStopped
 from transhume.faults import reach
-from transhume.systems.postgres import ddl, describe, faults, fingerprint, ledger, undo_sets
+from transhume.systems.postgres import ddl, faults, fingerprint, ledger, undo_sets
 from transhume.systems.postgres.address import Address
 from transhume.systems.postgres.connection import Session, WatchedConnection
-from transhume.systems.postgres.stage import Stage, schema_name, stage_of
+from transhume.systems.postgres.stage import schema_name
 from transhume.systems.postgres.undo_references import References, foreign_keys
 from transhume.systems.postgres.undo_script import undo_script
 from transhume.systems.postgres.undo_sets import GOES, UndoSet, at
@@ -125,7 +125,7 @@ class PostgresUndo:
     def script(self) -> str:
         """Return the undoing as a script for psql; see `TargetUndo.script`."""
         with self._writer.reading(self._address.identity) as connection:
-            stages = self._stages(connection)
+            stages = undo_sets.stages_of(connection, self._run.run, self._address, self._tables)
             return undo_script(connection, self._run.run, self._address.schema, stages)
 
     def kept(self) -> Iterator[KeptRow]:
@@ -188,7 +188,7 @@ class PostgresUndo:
     def _look(self, connection: WatchedConnection, choice: UndoChoice) -> _Found:
         """Make the sets, follow the references, count. Raises: RollbackStopped."""
         connection.execute(_MEMORY)
-        stages = self._stages(connection)
+        stages = undo_sets.stages_of(connection, self._run.run, self._address, self._tables)
         sets = undo_sets.make_sets(connection, self._run.run, stages, choice)
         references = References(connection, self._run.run, sets)
         referring = references.follow(choice)
@@ -213,13 +213,6 @@ class PostgresUndo:
         ]
         report = UndoReport(self._run.run, "published", tuple(tables), tuple(referring), tuple(later), tuple(notes))
         return _Found(order, report, numbers)
-
-    def _stages(self, connection: WatchedConnection) -> list[Stage]:
-        catalog = describe.read_catalog(connection, self._address)
-        return [
-            stage_of(self._run.run, self._address.schema, table, catalog, ordinal)
-            for ordinal, table in enumerate(self._tables)
-        ]
 
     def _counted(
         self, connection: WatchedConnection, each: UndoSet, counts: undo_sets.Counts, found: Mapping[str, int]

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from transhume.batches import TargetTable
 from transhume.errors import RollbackStopped
 from transhume.faults import reach
-from transhume.systems.postgres import before, ddl, ledger
+from transhume.systems.postgres import before, ddl, describe, ledger
+from transhume.systems.postgres.address import Address
 from transhume.systems.postgres.connection import WatchedConnection
-from transhume.systems.postgres.stage import Stage, schema_name
+from transhume.systems.postgres.stage import Stage, schema_name, stage_of
 from transhume.systems.undo import UndoChoice
 
 _JOINED_MAX = 64
@@ -49,6 +51,12 @@ class Counts:
     same: int
     edited: int
     vanished: int
+
+
+def stages_of(connection: WatchedConnection, run: str, address: Address, tables: Sequence[TargetTable]) -> list[Stage]:
+    """Return the stages of a run's tables, with the types that the target has now."""
+    catalog = describe.read_catalog(connection, address)
+    return [stage_of(run, address.schema, table, catalog, ordinal) for ordinal, table in enumerate(tables)]
 
 
 def make_sets(
