@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SPARK := .venv-spark
+SPARK_READY := $(SPARK)/.ready
 
-.PHONY: demo test lint bench sweep mutate programs lock clean
+.PHONY: demo test test-spark lint bench sweep mutate programs lock clean
 
 demo: $(READY)  ## the brief's migration, SQLite to an Iceberg lake, counts against the answer key
 	rm -rf demo
@@ -38,6 +40,17 @@ programs:
 		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing; \
 	fi
 
+test-spark: $(SPARK_READY)  ## every operation, rule case and nasty row on a real Spark as on DuckDB; a cluster that loses a worker
+	@command -v java >/dev/null || { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+		--no-install-recommends openjdk-17-jre-headless; }
+	$(SPARK)/bin/python -m pytest -m "sweep or not sweep" -k "not many_nasty" tests/spark
+
+$(SPARK_READY): requirements/spark.txt pyproject.toml
+	$(PYTHON) -m venv $(SPARK)
+	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/spark.txt
+	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "transhume needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
@@ -50,6 +63,8 @@ lock:  ## renew the locked dependencies (needs uv)
 		--extra all --group dev pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra all -c requirements/dev.txt pyproject.toml -o requirements/run.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra all --extra spark --group dev -c requirements/dev.txt pyproject.toml -o requirements/spark.txt
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(SPARK) demo .mypy_cache .ruff_cache .pytest_cache build dist

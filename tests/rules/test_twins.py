@@ -10,7 +10,7 @@ CASES = list(read_cases())
 _IDS = [f"{case.verb}: {case.name}" for case in CASES]
 
 
-def _differences(case: Case, found: list[Result]) -> list[str]:
+def differences(case: Case, found: list[Result]) -> list[str]:
     return [
         f"{given} -> {result}, expected {expected}"
         for given, result, expected in zip(case.rows, found, case.expected, strict=True)
@@ -21,13 +21,13 @@ def _differences(case: Case, found: list[Result]) -> list[str]:
 @pytest.mark.parametrize("case", CASES, ids=_IDS)
 def test_python_twin_gives_what_the_case_says(case: Case, bench: Bench) -> None:
     """The Python twin gives the expected value or the expected reasons, in order."""
-    assert _differences(case, bench.python(case.setting, case.rows)) == []
+    assert differences(case, bench.python(case.setting, case.rows)) == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=_IDS)
 def test_sql_twin_gives_what_the_case_says(case: Case, bench: Bench) -> None:
     """The SQL twin, run by DuckDB, gives the expected value or the expected reasons, in order."""
-    assert _differences(case, bench.sql(case.setting, case.rows)) == []
+    assert differences(case, bench.sql(case.setting, case.rows)) == []
 
 
 @pytest.mark.parametrize("verb", sorted(RULES))

@@ -15,7 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlglot import exp
 
+from transhume import operations as op
 from transhume.batches import TargetTable, arrow_type, extract_schema
 from transhume.compiler import (
     compile_distinct,
@@ -26,7 +28,7 @@ from transhume.compiler import (
     relation_columns,
 )
 from transhume.dialects import DIALECTS
-from transhume.engines.duckdb import DuckDBEngine
+from transhume.engines.engine import Engine
 from transhume.facts import ExtractedTable, Facts, Need, Relation
 from transhume.oracle import Odd, Oracle, Relatives
 from transhume.plan.credentials import Resolver
@@ -110,9 +112,9 @@ def _told_apart(value: Any) -> tuple[str, Any]:
 
 
 class Bench:
-    """Runs settings over rows; one DuckDB process for all of them."""
+    """Runs settings over rows; one engine for all of them."""
 
-    def __init__(self, engine: DuckDBEngine, work: Path) -> None:
+    def __init__(self, engine: Engine, work: Path) -> None:
         """Use this engine, whose work folder is `work`."""
         self.engine, self.work = engine, work
 
@@ -138,7 +140,7 @@ class Bench:
         return results
 
     def sql(self, setting: Setting, rows: Sequence[Mapping[str, Any]]) -> list[Result]:
-        """Return what DuckDB says of each row."""
+        """Return what the engine says of each row."""
         plan = setting.plan()
         mapping = plan.tables["m"]
         tables = _tables(setting)
@@ -155,7 +157,7 @@ class Bench:
         facts = Facts(extracts, relations)
         (path,) = extracts[setting.source].paths
         select = compile_transform(plan, mapping, facts, _target(setting.into), [path])
-        found = self.engine.query(DIALECTS["duckdb"].render(select))
+        found = self.engine.query(DIALECTS[self.engine.dialect].render(select))
         by_row = sorted(found.to_pylist(), key=lambda row: row["_row"])
         assert [row["_row"] for row in by_row] == list(range(len(rows)))
         return [_result(row, setting.into) for row in by_row]
@@ -183,7 +185,7 @@ class Bench:
             entries = setting.lookups[need.subject]
             return self._written({"key": list(entries), "value": list(entries.values())}, {"key": TEXT, "value": TEXT})
         if need.kind == "names":
-            select = DIALECTS["duckdb"].render(compile_distinct(plan, mapping, need, facts))
+            select = DIALECTS[self.engine.dialect].render(compile_distinct(plan, mapping, need, facts))
             raw = self.engine.query(select).column("raw").to_pylist()
             known = {name: tuple(others) for name, others in setting.names[need.subject].items()}
             found = resolve(raw, known)
@@ -197,7 +199,7 @@ class Bench:
             is_join = need.kind == "join"
             select = compile_join(plan, mapping, need.subject, facts) if is_join else compile_gather(plan, need, facts)
             path = self._path()
-            count = self.engine.to_parquet(DIALECTS["duckdb"].render(select), Path(path))
+            count = self.engine.to_parquet(DIALECTS[self.engine.dialect].render(select), Path(path))
             return Relation(path, relation_columns(mapping, need, facts), count)
         return Relation("none.parquet", {"k0": BIGINT}, 0)
 
@@ -213,9 +215,12 @@ class Bench:
             rows["fate"].append(fate)
         written = self._written(rows, {**columns, "uuid": TEXT, "fate": TEXT})
         # A relation of parents comes from the engine, which writes UUIDs as such.
-        select = f"SELECT * REPLACE (CAST(uuid AS UUID) AS uuid) FROM read_parquet('{written.path}')"
+        kept = [exp.column(name, quoted=True) for name in (*columns, "fate")]
+        made = exp.alias_(op.ParseUuid(this=exp.column("uuid", quoted=True)), "uuid", quoted=True)
+        files = exp.Table(this=op.ParquetFiles(expressions=[exp.Literal.string(written.path)]))
+        select = exp.select(*kept, made).from_(exp.alias_(files, "t", table=True))
         path = self._path()
-        count = self.engine.to_parquet(select, Path(path))
+        count = self.engine.to_parquet(DIALECTS[self.engine.dialect].render(select), Path(path))
         return Relation(path, {**columns, "uuid": UUID, "fate": TEXT}, count)
 
     def _written(self, rows: Mapping[str, Sequence[Any]], columns: Mapping[str, LogicalType]) -> Relation:

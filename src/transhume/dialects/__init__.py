@@ -2,7 +2,8 @@
 
 from transhume.dialects.dialect import Dialect, LoweringError
 from transhume.dialects.duckdb import DUCKDB
+from transhume.dialects.spark import SPARK
 
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (DUCKDB,)}
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (DUCKDB, SPARK)}
 
 __all__ = ["DIALECTS", "Dialect", "LoweringError"]

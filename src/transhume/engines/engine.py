@@ -13,6 +13,10 @@ class Engine(Protocol):
     dialect: str
     """Name of the dialect in `transhume.dialects.DIALECTS` whose SQL it takes."""
 
+    def start(self) -> None:
+        """Get ready, so that the first statement need not wait."""
+        ...
+
     def to_arrow(self, select: str, output: Path) -> int:
         """Run a SELECT and write its rows as an Arrow IPC file; return the row count.
 

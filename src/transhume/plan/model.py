@@ -3,10 +3,20 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
 
 from transhume.batches import OnConflict
 from transhume.errors import Position
+from transhume.plan.engine import DUCKDB_ENGINE, known_engine
 from transhume.plan.environment import Environment
 from transhume.plan.fields import (
     column_spec,
@@ -296,6 +306,8 @@ class Plan(BaseModel):
     """Where notices about runs and rollbacks go."""
     phases: dict[str, Phase] = {}
     """In order: a wave comes after those above it."""
+    engine: Annotated[str, AfterValidator(known_engine)] = DUCKDB_ENGINE
+    """What computes: `duckdb`, or Spark by its address."""
     consistency: Literal["none"] | None = None
     """`none`: the source's tables need not be of one instant (files have none)."""
     performance: tuple[PerformanceCheck, ...] = ()

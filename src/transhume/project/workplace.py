@@ -15,11 +15,15 @@ from transhume.batches import Event, TargetTable
 from transhume.checks.plan_against_catalogs import catalog_findings
 from transhume.compiler import table_order
 from transhume.dialects import DIALECTS
+from transhume.dialects.spark import SESSION as SPARK_SESSION
 from transhume.engines.duckdb import DuckDBEngine
+from transhume.engines.engine import Engine
+from transhume.engines.spark import SparkEngine
 from transhume.errors import Finding, LockHeld, PlanError, Refused, UsageError
 from transhume.facts import Catalog
 from transhume.journal import Journal
 from transhume.plan.credentials import SecretUrl
+from transhume.plan.engine import DUCKDB_ENGINE
 from transhume.plan.load import FILE_NAME, load, plan_urls
 from transhume.plan.lock import plan_hash
 from transhume.plan.mask_keys import mask_keys
@@ -206,7 +210,7 @@ class Workplace:
         with TemporaryDirectory(prefix="look-", dir=state) as temporary, ExitStack() as stack:
             folder = RunFolder(Path(temporary))
             folder.make()
-            engine = open_engine(folder, systems.plan)
+            engine = open_engine(folder, systems.plan, DUCKDB_ENGINE)
             stack.callback(engine.close)
             journal = Journal(folder.journal)
             stack.callback(journal.close)
@@ -237,7 +241,7 @@ class Workplace:
             target = systems.target.open_run(identity, list(systems.tables.values()))
             stack.callback(target.close)
             journal.require(systems.target.anchor(identity.run))
-            engine = open_engine(folder, systems.plan)
+            engine = open_engine(folder, systems.plan, systems.plan.engine)
             stack.callback(engine.close)
             engine.start()
             yield RunContext(
@@ -309,12 +313,16 @@ class Workplace:
             raise LockHeld(message) from None
 
 
-def open_engine(folder: RunFolder, plan: Plan | None = None) -> DuckDBEngine:
+def open_engine(folder: RunFolder, plan: Plan | None = None, name: str = DUCKDB_ENGINE) -> Engine:
     """Prepare an engine in the work folder of a run that knows the keys of the plan's rules.
 
+    What only looks at rows takes DuckDB, which starts at once and gives the same; a run takes the plan's engine.
     Raises: PlanError for a key that is not set or too short.
     """
+    dialect = DIALECTS[DuckDBEngine.dialect if name == DUCKDB_ENGINE else SparkEngine.dialect]
     variables: dict[str, bytes] = {}
-    for name, key in (mask_keys(plan) if plan is not None else {}).items():
-        variables |= DIALECTS[DuckDBEngine.dialect].secret_variables(name, key)
-    return DuckDBEngine(folder.work, _ENGINE_MEMORY_BYTES, _ENGINE_THREADS, variables)
+    for key_name, key in (mask_keys(plan) if plan is not None else {}).items():
+        variables |= dialect.secret_variables(key_name, key)
+    if name == DUCKDB_ENGINE:
+        return DuckDBEngine(folder.work, _ENGINE_MEMORY_BYTES, _ENGINE_THREADS, variables)
+    return SparkEngine(folder.work, name, SPARK_SESSION, variables)

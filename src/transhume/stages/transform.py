@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from transhume import operations as op
-from transhume.batches import Segment, row_numbers
+from transhume.batches import Segment, arrow_type, row_numbers
 from transhume.compiler import compile_transform
 from transhume.dialects import DIALECTS
 from transhume.errors import CheckFailed
 from transhume.plan.model import TableMapping
-from transhume.schema import BOOKKEEPING, ROW
+from transhume.schema import BOOKKEEPING, ROW, UUID, Kind
 from transhume.stages.context import WorkContext
 from transhume.stages.files import write_private_parquet
 
@@ -42,6 +42,8 @@ class Transformed:
     segment: Segment
     path: Path
     duration_s: float
+    uuids: frozenset[str] = frozenset()
+    """Columns of the target that hold UUIDs: an engine without such a type gives them as bytes."""
 
     @contextmanager
     def open(self) -> Iterator[pa.Table]:
@@ -51,7 +53,7 @@ class Transformed:
         """
         with pa.memory_map(str(self.path)) as mapped:
             result = pa.ipc.open_file(mapped).read_all()
-            yield _in_order(result, self)
+            yield _in_order(_with_uuids(result, self.uuids), self)
         self.path.unlink(missing_ok=True)
 
 
@@ -74,6 +76,8 @@ def transform(context: WorkContext, mapping: TableMapping, segments: Sequence[Se
 
 def _made(context: WorkContext, mapping: TableMapping, segments: Sequence[Segment]) -> Generator[Transformed]:
     (context.folder.work / "out").mkdir(exist_ok=True, mode=0o700)
+    columns = context.tables[mapping.name].table.columns
+    uuids = frozenset(column.name for column in columns if column.type is not None and column.type.kind is Kind.UUID)
     for sql, covered in _statements(context, mapping, segments):
         outputs = [Path("out") / f"{segment.index:06d}.arrow" for segment in covered]
         ranges = [
@@ -83,7 +87,7 @@ def _made(context: WorkContext, mapping: TableMapping, segments: Sequence[Segmen
         with contextlib.closing(context.engine.to_arrow_files(sql, ROW, ranges)) as written:
             for place in written:
                 path = context.folder.work / outputs[place]
-                yield Transformed(mapping.name, covered[place], path, monotonic() - started)
+                yield Transformed(mapping.name, covered[place], path, monotonic() - started, uuids)
                 started = monotonic()
 
 
@@ -118,6 +122,13 @@ def _joined_bytes(context: WorkContext, tree: exp.Expression, own: Sequence[str]
     """Return the size of the files that a statement reads beside these."""
     read = {path.name for files in tree.find_all(op.ParquetFiles) for path in files.expressions}
     return sum((context.folder.work / path).stat().st_size for path in read.difference(own))
+
+
+def _with_uuids(result: pa.Table, names: frozenset[str]) -> pa.Table:
+    for place, name in enumerate(result.column_names):
+        if name in names and result.schema.field(place).type != arrow_type(UUID):
+            result = result.set_column(place, name, result.column(place).cast(arrow_type(UUID)))
+    return result
 
 
 def _in_order(result: pa.Table, made: Transformed) -> pa.Table:

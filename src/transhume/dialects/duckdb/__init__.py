@@ -8,6 +8,7 @@ does (`schema.physical_names`).
 One room per theme; each lists its operations in LOWERINGS.
 """
 
+from transhume.dialects.builders import text_literal
 from transhume.dialects.dialect import Dialect
 from transhume.dialects.duckdb import (
     hashes,
@@ -21,7 +22,6 @@ from transhume.dialects.duckdb import (
     texts,
     times,
 )
-from transhume.dialects.duckdb.builders import text_literal
 from transhume.dialects.duckdb.types import data_type
 
 _ROOMS = (rows, texts, numbers, times, identifiers, patterns, lists, json, json_texts, hashes)

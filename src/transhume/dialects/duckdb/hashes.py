@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from sqlglot import exp
 
 from transhume import operations as op
+from transhume.dialects.builders import call, concatenated, text_argument
 from transhume.dialects.dialect import Lowering
-from transhume.dialects.duckdb.builders import call, concatenated, text_argument
 
 _BLOCK_BYTES = 64
 _INNER, _OUTER = 0x36, 0x5C

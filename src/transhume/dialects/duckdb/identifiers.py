@@ -3,8 +3,9 @@
 from sqlglot import exp
 
 from transhume import operations as op
+from transhume.dialects.builders import binary, call, concatenated, number, text_argument
 from transhume.dialects.dialect import Lowering, LoweringError
-from transhume.dialects.duckdb.builders import binary, call, cast, concatenated, number, text_argument
+from transhume.dialects.duckdb.builders import cast
 from transhume.dialects.duckdb.texts import parse_by
 
 _HEX = "[0-9a-fA-F]"

@@ -12,19 +12,9 @@ import re
 from sqlglot import exp
 
 from transhume import operations as op
+from transhume.dialects.builders import binary, call, concatenated, equal, every, number, text_argument, when
 from transhume.dialects.dialect import Lowering, LoweringError
-from transhume.dialects.duckdb.builders import (
-    binary,
-    call,
-    cast,
-    concatenated,
-    equal,
-    every,
-    matches,
-    number,
-    text_argument,
-    when,
-)
+from transhume.dialects.duckdb.builders import cast, matches
 from transhume.dialects.duckdb.texts import trim
 
 _WHITE = r"[ \t\n\r]"

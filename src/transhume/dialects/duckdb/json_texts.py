@@ -6,8 +6,8 @@ leading zeros and bare control characters.
 
 from sqlglot import exp
 
+from transhume.dialects.builders import call
 from transhume.dialects.dialect import Lowering
-from transhume.dialects.duckdb.builders import call
 from transhume.operations import JsonKeepsValue, Operation, ParseJson
 
 _TEXTS = r'"(?:[^"\\]|\\.)*"'

@@ -3,8 +3,8 @@
 from sqlglot import exp
 
 from transhume import operations as op
+from transhume.dialects.builders import binary, call, equal, number, when
 from transhume.dialects.dialect import Lowering
-from transhume.dialects.duckdb.builders import binary, call, equal, number, when
 
 _ELEMENT = exp.to_identifier("_k element", quoted=True)
 

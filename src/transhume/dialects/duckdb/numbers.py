@@ -6,21 +6,19 @@ import re
 from sqlglot import exp
 
 from transhume import operations as op
-from transhume.dialects.dialect import Lowering
-from transhume.dialects.duckdb.builders import (
+from transhume.dialects.builders import (
     between,
     binary,
     call,
-    cast,
     concatenated,
     equal,
     every,
     integer_argument,
-    matches,
     number,
-    try_cast,
     when,
 )
+from transhume.dialects.dialect import Lowering
+from transhume.dialects.duckdb.builders import cast, matches, try_cast
 from transhume.dialects.duckdb.texts import BLANK, DIGITS, gated, parse_by
 from transhume.dialects.duckdb.types import decimal_type
 from transhume.schema import DECIMAL_PRECISION_MAX

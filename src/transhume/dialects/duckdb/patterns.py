@@ -3,8 +3,9 @@
 from sqlglot import exp
 
 from transhume import operations as op
+from transhume.dialects.builders import call, integer_argument, text_argument, when
 from transhume.dialects.dialect import Lowering, LoweringError
-from transhume.dialects.duckdb.builders import call, integer_argument, matches, text_argument, when
+from transhume.dialects.duckdb.builders import matches
 from transhume.dialects.patterns import Pattern, PatternError, parse_pattern
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from transhume import operations as op
+from transhume.dialects.builders import call, concatenated, number, text_argument, text_literal, when
 from transhume.dialects.dialect import Lowering, LoweringError
-from transhume.dialects.duckdb.builders import call, cast, concatenated, number, text_argument, text_literal, when
+from transhume.dialects.duckdb.builders import cast
 
 
 def _parquet_files(node: op.Operation) -> exp.Expression:

@@ -6,19 +6,9 @@ from collections.abc import Callable
 from sqlglot import exp
 
 from transhume import operations as op
+from transhume.dialects.builders import binary, call, concatenated, every, number, operand, text_argument, when
 from transhume.dialects.dialect import Lowering
-from transhume.dialects.duckdb.builders import (
-    binary,
-    call,
-    concatenated,
-    every,
-    matches,
-    number,
-    operand,
-    text_argument,
-    try_cast,
-    when,
-)
+from transhume.dialects.duckdb.builders import matches, try_cast
 
 BLANK = r"[\t-\r ]*"
 DIGITS = "[0-9]+"

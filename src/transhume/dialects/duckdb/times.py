@@ -3,8 +3,9 @@
 from sqlglot import exp
 
 from transhume import operations as op
+from transhume.dialects.builders import between, call, number, operand, when
 from transhume.dialects.dialect import Lowering
-from transhume.dialects.duckdb.builders import between, call, cast, matches, number, operand, when
+from transhume.dialects.duckdb.builders import cast, matches
 from transhume.dialects.duckdb.texts import BLANK, gated, parse_by
 
 _YEAR = "(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"

@@ -1,0 +1,88 @@
+"""Spark's SQL for rows: the files that they stand in, how many differ, their odd values and their reasons."""
+
+import re
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+from transhume import operations as op
+from transhume.dialects.builders import binary, call, concatenated, number, text_argument, text_literal, when
+from transhume.dialects.dialect import Lowering, LoweringError
+from transhume.dialects.spark.builders import cast
+from transhume.dialects.spark.json import quoted
+
+_GLOB = re.compile(r"([\\*?\[\]{}])")
+
+
+def _parquet_files(node: op.Operation) -> exp.Expression:
+    """One scan a file, in their order; what Hadoop takes for a pattern of names is escaped."""
+    if not node.expressions:
+        message = "ParquetFiles needs at least one file"
+        raise LoweringError(message)
+    scans = [
+        exp.select("*").from_(exp.table_(_GLOB.sub(r"\\\1", path.name), db="parquet", quoted=True))
+        for path in node.expressions
+    ]
+    joined: exp.Query = scans[0]
+    for scan in scans[1:]:
+        joined = exp.Union(this=joined, expression=scan, distinct=False)
+    return exp.Subquery(this=joined)
+
+
+def _odd_value(node: op.Operation, field: str, classes: Sequence[str] = ()) -> exp.Expression:
+    entry = exp.to_identifier("_k odd value", quoted=True)
+
+    def part(name: str) -> exp.Expression:
+        return exp.Dot(this=entry.copy(), expression=exp.to_identifier(name, quoted=True))
+
+    wanted: exp.Expression = exp.EQ(this=part("name"), expression=text_literal(text_argument(node, "name")))
+    if classes:
+        known = exp.In(this=part("class"), expressions=[text_literal(name) for name in classes])
+        wanted = exp.And(this=exp.Paren(this=wanted), expression=exp.Paren(this=known))
+    chosen = call("filter", node.this, exp.Lambda(this=wanted, expressions=[entry.copy()]))
+    return exp.Dot(this=call("get", chosen, number(0)), expression=exp.to_identifier(field, quoted=True))
+
+
+def _odd_text(node: op.Operation) -> exp.Expression:
+    return call("decode", _odd_value(node, "value", ("integer", "real", "text")), text_literal("UTF-8"))
+
+
+def _join_reasons(node: op.Operation) -> exp.Expression:
+    if not node.expressions:
+        return cast(exp.Null(), "STRING")
+    texts = [expression.copy() for expression in node.expressions]
+    known = exp.Coalesce(this=texts[0], expressions=[*texts[1:], exp.Null()])
+    holds = exp.Not(this=exp.Is(this=known, expression=exp.Null()))
+    return when((holds, call("concat_ws", text_literal("\n"), *texts)))
+
+
+def _gathered_object(node: op.Operation) -> exp.Expression:
+    """Spark orders texts by their bytes, which in UTF-8 is the order of code points."""
+    value = exp.Coalesce(this=quoted(node.expression), expressions=[text_literal("null")])
+    member = concatenated(quoted(node.this), text_literal(":"), value)
+    pair = call("struct", node.this, when((exp.Not(this=_is_null(node.this)), member)))
+    named_only = exp.Filter(
+        this=call("collect_list", pair), expression=exp.Where(this=exp.Not(this=_is_null(node.this)))
+    )
+    entry = exp.to_identifier("_k member", quoted=True)
+    text = exp.Dot(this=entry.copy(), expression=exp.to_identifier("col2", quoted=True))
+    members = call("transform", call("array_sort", named_only), exp.Lambda(this=text, expressions=[entry]))
+    some = binary(exp.GT, call("count", node.this), number(0))
+    body = concatenated(text_literal("{"), call("array_join", members, text_literal(",")), text_literal("}"))
+    return when((some, body))
+
+
+def _is_null(value: exp.Expression) -> exp.Expression:
+    return exp.Is(this=exp.Paren(this=value.copy()), expression=exp.Null())
+
+
+LOWERINGS: dict[type[op.Operation], Lowering] = {
+    op.ParquetFiles: _parquet_files,
+    op.ApproximateDistinct: lambda node: call("approx_count_distinct", node.this),
+    op.Total: lambda node: call("sum", node.this),
+    op.HashShare: lambda node: call("pmod", call("xxhash64", *node.expressions), node.args["shares"]),
+    op.OddClass: lambda node: _odd_value(node, "class"),
+    op.OddText: _odd_text,
+    op.JoinReasons: _join_reasons,
+    op.GatheredObject: _gathered_object,
+}

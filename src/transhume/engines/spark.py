@@ -1,0 +1,297 @@
+"""Spark: SELECTs over the files of one work folder that every worker sees, results as Arrow or Parquet."""
+
+import os
+import re
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transhume.engines import spark_functions, spark_tasks
+from transhume.errors import EngineCrashed, EngineFailed, Interrupted, TranshumeError, UsageError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_Answer = TypeVar("_Answer")
+REMOTE = "sc://"
+_HERE = "local"
+_QUIET = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.log.level": "ERROR"}
+_FILES = re.compile(r"'(?:[^'\\]|\\.)*'|`parquet`\.`((?:[^`]|``)*)`", re.DOTALL)
+"""A text literal, or a file that a statement reads; names in text literals are no files."""
+_GLOB = re.compile(r"([\\*?\[\]{}])")
+_PARTS = ".spark"
+_FROM_JAVA = "Py4JJavaError"
+_WORKERS_LOST = ("ExecutorLostFailure", "Executor heartbeat timed out")
+_LOST = ("Py4JNetworkError", "ConnectionRefusedError", "ConnectionResetError", "SparkConnectGrpcException")
+_CANCELLED = ("OPERATION_CANCELED", "JOB_CANCELLED", "cancelled")
+
+
+class SparkEngine:
+    """Runs SELECTs in a Spark session: of a cluster, a Spark Connect server, or this machine.
+
+    The work folder must be one that every worker reads and writes. Each task writes its rows to files of its own; only
+    files of finished tasks are taken, and made into what was asked for. One statement at a time; calls from several
+    threads wait for one another, `cancel` does not. Results are written under a temporary name and renamed when
+    complete.
+    """
+
+    dialect = "spark"
+
+    def __init__(
+        self, work: Path, master: str, settings: Mapping[str, str], variables: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Prepare the engine; its session begins with the first statement.
+
+        `master` is `local[N]`, `spark://host:port` or `sc://host:port`. `settings` are what the dialect counts on; they
+        are read back. `variables` are known to every statement as variables of the session.
+        """
+        self._work, self._master = work.resolve(), master
+        self._settings, self._variables = settings, dict(variables or {})
+        self._one_call = threading.Lock()
+        self._session: SparkSession | None = None
+
+    def start(self) -> None:
+        """Begin the session. Raises: UsageError where pyspark is missing, EngineCrashed where there is no Spark."""
+        with self._one_call:
+            self._started()
+
+    def to_arrow(self, select: str, output: Path) -> int:
+        """Run a SELECT and write its rows as an Arrow IPC file; return the row count.
+
+        UUIDs leave as the 16 bytes that they are here, other types as `batches.arrow_type` says.
+        Raises: EngineCrashed if Spark is gone, Interrupted if it was cancelled, EngineFailed if Spark refuses the
+        statement or a value; `output` is not touched then.
+        """
+        target = self._inside(output)
+        with self._rows(select) as rows, _renamed(target) as part:
+            return _write_arrow(rows.schema, rows.batches(rows.files), part)
+
+    def to_arrow_files(self, select: str, by: str, outputs: Sequence[tuple[Path, int, int]]) -> Generator[int]:
+        """Run one SELECT and write its rows into several Arrow IPC files, split by ranges of an integer column.
+
+        `outputs` are path, first value of column `by`, and row count. Yields the position of a file when it is
+        complete. Raises: as `to_arrow`; EngineFailed if rows are missing, or belong into no file.
+        """
+        order = sorted(range(len(outputs)), key=lambda place: outputs[place][1])
+        with self._rows(select, by, [outputs[place][1] for place in order]) as rows:
+            files = {place: list(found) for place, found in groupby(sorted(rows.files, key=_place), key=_place)}
+            if strange := set(files) - set(range(len(outputs))):
+                message = f"the engine gave rows that belong into no file ({sorted(strange)}); its batch is not done"
+                raise EngineFailed(message)
+            for rank, position in enumerate(order):
+                path, _, count = outputs[position]
+                found = files.get(rank, [])
+                if sum(file["rows"] for file in found) != count:
+                    message = f"the engine gave {sum(f['rows'] for f in found)} rows for '{path}' instead of {count}"
+                    raise EngineFailed(message)
+                with _renamed(self._inside(path)) as part:
+                    _write_arrow(rows.schema, rows.batches(found), part)
+                yield position
+
+    def to_parquet(self, select: str, output: Path) -> int:
+        """Run a SELECT and write its rows as one Parquet file, in order; return the row count.
+
+        Raises: as `to_arrow`.
+        """
+        target = self._inside(output)
+        with self._rows(select) as rows, _renamed(target) as part:
+            return _write_parquet(rows.schema, rows.batches(rows.files), part)
+
+    def query(self, select: str) -> pa.Table:
+        """Run a SELECT whose result is small and return it. Raises: as `to_arrow`."""
+        with self._one_call:
+            found = self._asked(lambda: self._frame(select).toArrow())
+        return found.cast(spark_tasks.plain_schema(found.schema))
+
+    def cancel(self) -> None:
+        """Stop the statement under way, which then raises Interrupted; the engine stays usable."""
+        session = self._session
+        if session is None:
+            return
+        if self._master.startswith(REMOTE):
+            session.interruptAll()
+        else:
+            session.sparkContext.cancelAllJobs()
+
+    def close(self) -> None:
+        """End the session; another call would begin a new one."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.stop()
+
+    @contextmanager
+    def _rows(self, select: str, by: str = "", starts: Sequence[int] = ()) -> Iterator["_Rows"]:
+        """Give what the tasks wrote; their files are gone afterwards."""
+        folder = self._work / _PARTS / uuid4().hex
+        folder.mkdir(parents=True, mode=0o700)
+        try:
+            with self._one_call:
+                frame = self._asked(lambda: self._frame(select))
+                schema = self._asked(lambda: _arrow_schema(frame))
+                task = spark_tasks.writes(str(folder), by, starts)
+                found = self._asked(lambda: frame.mapInArrow(task, spark_tasks.WRITTEN).toArrow())
+            files = sorted(found.to_pylist(), key=lambda file: (file["part"], file["place"]))
+            yield _Rows(spark_tasks.plain_schema(schema), files)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _frame(self, select: str) -> "DataFrame":
+        return self._started().sql(_FILES.sub(self._absolute, select))
+
+    def _absolute(self, found: re.Match[str]) -> str:
+        """Files of a statement are relative to the work folder, which the workers do not stand in."""
+        if found[1] is None:
+            return found[0]
+        folder = _GLOB.sub(r"\\\1", str(self._work)).replace("`", "``")
+        return f"`parquet`.`{folder}/{found[1]}`"
+
+    def _inside(self, output: Path) -> Path:
+        target = self._work / output
+        if not target.parent.resolve().is_relative_to(self._work):
+            message = f"the engine writes inside '{self._work}' only, not to '{output}'"
+            raise ValueError(message)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return target
+
+    def _started(self) -> "SparkSession":
+        if self._session is None:
+            self._session = self._begin()
+        return self._session
+
+    def _begin(self) -> "SparkSession":
+        try:
+            from pyspark import cloudpickle
+            from pyspark.sql import SparkSession
+        except ImportError as error:
+            message = f"the engine '{self._master}' needs pyspark: pip install 'transhume[spark]'"
+            raise UsageError(message) from error
+        for module in (spark_functions, spark_tasks):
+            cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call,unused-ignore]
+        builder = SparkSession.builder.appName("transhume")
+        if self._master.startswith(REMOTE):
+            builder = builder.remote(self._master)
+        else:
+            builder = builder.master(self._master)
+            for name, value in _QUIET.items():
+                builder = builder.config(name, value)
+            if self._master.startswith(_HERE):
+                os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        for name, value in self._settings.items():
+            builder = builder.config(name, value)
+        session = self._asked(builder.getOrCreate)
+        self._prepare(session)
+        return session
+
+    def _prepare(self, session: "SparkSession") -> None:
+        """Hold the session to the settings that the dialect counts on, and tell it functions and variables."""
+        for name, value in self._settings.items():
+            if (found := session.conf.get(name, None)) != value:
+                message = f"the engine '{self._master}' has {name} = {found}, and does not take {value}"
+                raise EngineFailed(message)
+        for name, (function, gives) in spark_functions.FUNCTIONS.items():
+            session.udf.register(name, function, gives)
+        for name, content in self._variables.items():
+            quoted = name.replace("`", "``")
+            session.sql(f"DECLARE OR REPLACE VARIABLE `{quoted}` BINARY")
+            session.sql(f"SET VAR `{quoted}` = :content", args={"content": content})
+
+    def _asked(self, call: Callable[[], _Answer]) -> _Answer:
+        """Return what a call of Spark's gives. Raises: as `to_arrow`; messages hold no value."""
+        from pyspark.errors import AnalysisException, ParseException, PySparkException
+
+        try:
+            return call()
+        except (AnalysisException, ParseException) as error:
+            message = f"the engine refused a statement ({error.getCondition()}): {error}"
+            raise EngineFailed(message) from error
+        except PySparkException as error:
+            raise self._failure(error.getCondition() or type(error).__name__, str(error)) from error
+        except (OSError, EOFError) as error:
+            raise EngineCrashed(self._obituary(error)) from error
+        except Exception as error:
+            if type(error).__name__ == _FROM_JAVA:
+                raise self._failure("a Java exception", str(error)) from error
+            if type(error).__name__ in _LOST:
+                raise EngineCrashed(self._obituary(error)) from error
+            raise
+
+    def _failure(self, kind: str, told: str) -> TranshumeError:
+        if any(sign in f"{kind} {told}" for sign in _CANCELLED):
+            return Interrupted(
+                "the engine's statement was cancelled; its result was not written. Run the same command again"
+            )
+        if any(sign in told for sign in _WORKERS_LOST):
+            return EngineCrashed(
+                f"the engine '{self._master}' lost its workers; its batch is not done. Run the same command again"
+            )
+        return EngineFailed(f"the engine refused a value or a statement ({kind})")
+
+    def _obituary(self, error: Exception) -> str:
+        self._session = None
+        manner = type(error).__name__
+        return f"the engine '{self._master}' is gone ({manner}); its batch is not done. Run the same command again"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What the tasks of one statement wrote."""
+
+    schema: pa.Schema
+    files: Sequence[Mapping[str, Any]]
+
+    def batches(self, files: Sequence[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
+        for file in files:
+            with pa.memory_map(file["path"]) as mapped, pa.ipc.open_file(mapped) as reader:
+                for number in range(reader.num_record_batches):
+                    yield reader.get_batch(number)
+
+
+def _arrow_schema(frame: "DataFrame") -> pa.Schema:
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    return to_arrow_schema(frame.schema, timezone="UTC")
+
+
+def _place(file: Mapping[str, Any]) -> int:
+    return int(file["place"])
+
+
+@contextmanager
+def _renamed(target: Path) -> Iterator[Path]:
+    """Give a name to write under; the file gets its own when it is complete."""
+    part = target.with_name(f".{target.name}.part")
+    try:
+        yield part
+        part.rename(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_arrow(schema: pa.Schema, batches: Iterator[pa.RecordBatch], path: Path) -> int:
+    rows = 0
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    return rows
+
+
+def _write_parquet(schema: pa.Schema, batches: Iterator[pa.RecordBatch], path: Path) -> int:
+    rows = 0
+    with path.open("wb") as sink:
+        with pq.ParquetWriter(sink, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        os.fsync(sink.fileno())
+    return rows

@@ -1,0 +1,105 @@
+"""The engine Spark over files of a work folder: what it writes, what it refuses, and how it is stopped."""
+
+import threading
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.rules.twins import Bench
+from transhume.engines.spark import SparkEngine
+from transhume.errors import EngineFailed, Interrupted
+
+NUMBERS = "SELECT `n`, CAST(`n` AS STRING) AS `t` FROM (SELECT * FROM `parquet`.`numbers.parquet`) AS `x`"
+
+
+@pytest.fixture(scope="module")
+def numbers(spark: Bench) -> Bench:
+    """The file of the numbers from 0 to 9,999, in many row groups."""
+    rows = pa.table({"n": pa.array(range(10_000), pa.int64())})
+    pq.write_table(rows, spark.work / "numbers.parquet", row_group_size=500)
+    return spark
+
+
+def _read(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as mapped:
+        return pa.ipc.open_file(mapped).read_all()
+
+
+def test_rows_are_split_into_files_by_ranges(numbers: Bench) -> None:
+    """Each file holds exactly the rows of its range, whatever task wrote them; nothing else is left behind."""
+    outputs = [(Path("out") / f"{first}.arrow", first, 2_500) for first in (5_000, 0, 7_500, 2_500)]
+    done = list(numbers.engine.to_arrow_files(NUMBERS, "n", outputs))
+    assert sorted(done) == [0, 1, 2, 3]
+    for path, first, count in outputs:
+        assert sorted(_read(numbers.work / path)["n"].to_pylist()) == list(range(first, first + count))
+    assert list((numbers.work / ".spark").iterdir()) == []
+    assert sorted(path.name for path in (numbers.work / "out").iterdir()) == sorted(path.name for path, _, _ in outputs)
+
+
+def test_missing_rows_are_an_error(numbers: Bench) -> None:
+    """A range that was promised more rows than the statement gives is not written."""
+    outputs = [(Path("lost") / "0.arrow", 0, 5_000), (Path("lost") / "1.arrow", 5_000, 5_001)]
+    with pytest.raises(EngineFailed, match="5000 rows"):
+        list(numbers.engine.to_arrow_files(NUMBERS, "n", outputs))
+    assert not (numbers.work / "lost" / "1.arrow").exists()
+
+
+def test_rows_below_every_range_are_an_error(numbers: Bench) -> None:
+    """A row that belongs into no file is never dropped."""
+    with pytest.raises(EngineFailed, match="no file"):
+        list(numbers.engine.to_arrow_files(NUMBERS, "n", [(Path("low") / "0.arrow", 10, 9_990)]))
+
+
+def test_parquet_keeps_the_order_of_the_statement(numbers: Bench) -> None:
+    """One file with all rows in the order that the statement asks for; without rows an empty one with its columns."""
+    count = numbers.engine.to_parquet(f"{NUMBERS} ORDER BY `n` DESC", Path("sorted.parquet"))
+    found = pq.read_table(numbers.work / "sorted.parquet")
+    assert (count, found["n"].to_pylist()) == (10_000, list(range(9_999, -1, -1)))
+    assert numbers.engine.to_parquet(f"{NUMBERS} WHERE `n` < 0", Path("none.parquet")) == 0
+    assert pq.read_schema(numbers.work / "none.parquet").names == ["n", "t"]
+
+
+def test_files_are_written_inside_the_work_folder_only(numbers: Bench) -> None:
+    """A path that leaves the work folder is refused before anything runs."""
+    with pytest.raises(ValueError, match="inside"):
+        numbers.engine.to_parquet(NUMBERS, Path("../x.parquet"))
+
+
+def test_a_refused_value_is_not_in_the_message(numbers: Bench) -> None:
+    """A value that Spark cannot take is named by its kind of error, not by itself."""
+    with pytest.raises(EngineFailed) as caught:
+        numbers.engine.query("SELECT CAST('geheim-4711' AS BIGINT) AS `x`")
+    assert "CAST_INVALID_INPUT" in str(caught.value)
+    assert "4711" not in str(caught.value)
+    assert numbers.engine.query("SELECT 1 AS `x`").to_pydict() == {"x": [1]}
+
+
+def test_a_statement_is_stopped_and_the_engine_stays_usable(numbers: Bench) -> None:
+    """Cancelling from another thread ends the statement; the next one runs."""
+    slow = "SELECT sum(`id` % 7) AS `x` FROM range(0, 10000000000000)"
+    caught: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            numbers.engine.query(slow)
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while thread.is_alive():
+        numbers.engine.cancel()
+        time.sleep(0.2)
+    assert isinstance(caught[0], Interrupted), caught
+    assert numbers.engine.query("SELECT 1 AS `x`").to_pydict() == {"x": [1]}
+
+
+def test_a_setting_that_does_not_hold_is_an_error(numbers: Bench, tmp_path: Path) -> None:
+    """An engine whose session would compute otherwise is refused by the setting's name."""
+    assert numbers.engine.query("SELECT 1 AS `x`").num_rows == 1
+    other = SparkEngine(tmp_path, "local[1]", {"spark.sql.event.truncate.length": "7"})
+    with pytest.raises(EngineFailed, match="truncate"):
+        other.start()
