@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[2]
 REASONS = Path(__file__).parent / "survivors.toml"
 TESTS = ("tests/rules", "tests/oracle", "tests/checks", "tests/plan", "tests/compiler")
 PLANTED_THERE = "tests/rules/test_planted.py"
-NO_SERVER = "not postgres and not mariadb"
 
 
 def main() -> int:
@@ -50,7 +49,7 @@ def _results(
     importer = Importer({name: each.tree for name, each in planted.items()})
     importer.install()
     session = Session(importer, planted, mutants, workers, _tell)
-    pytest.main([*QUIET, "-k", NO_SERVER, "--ignore", PLANTED_THERE, *TESTS], plugins=[session])
+    pytest.main([*QUIET, "--ignore", PLANTED_THERE, *TESTS], plugins=[session])
     return session.results, session.broken
 
 
