@@ -76,6 +76,7 @@ class Dialect:
                 comments=False,
                 pretty=pretty,
                 max_text_width=_WIDTH,
+                copy=False,  # the lowered tree is nobody else's
                 unsupported_level=ErrorLevel.RAISE,
             )
         except UnsupportedError as error:

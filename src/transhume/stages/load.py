@@ -1,6 +1,6 @@
 """Load: transform each segment, split good rows from rejects, stage the good ones, read them back and compare."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from transhume.checks.counts import BUCKETS
 from transhume.errors import CheckFailed
 from transhume.plan.model import TableMapping
 from transhume.schema import FATE, REASONS, WARNINGS, physical_names
+from transhume.stages.ahead import ahead
 from transhume.stages.context import RunContext, happened
 from transhume.stages.files import sha256_of
 from transhume.stages.later import keep_earlier_keys, keys_path, list_vanished, write_keys
@@ -43,22 +44,21 @@ def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
     open_segments = [segment for segment in segments if not _is_done(context, mapping, segment, ledger)]
     with ThreadPoolExecutor(1, "compare") as reader, ThreadPoolExecutor(1, "files") as disk, ExitStack() as stack:
         before: _UnderWay | None = None
-        for transformed in transform(context, mapping, open_segments):
-            opened = stack.enter_context(ExitStack())
-            result = within(context, mapping, opened.enter_context(transformed.open()))
-            rows = _loaded_rows(result, target)
+        for batch in ahead(_batches(context, mapping, open_segments), 1, "rows"):
+            stack.enter_context(batch.opened)
+            index = batch.transformed.segment.index
             started = monotonic()
-            line = context.target.stage(target, BatchId(mapping.name, transformed.segment.index), rows)
+            line = context.target.stage(target, BatchId(mapping.name, index), batch.rows)
             staged_s = monotonic() - started
             # A batch is read back and its files are written while the next one is staged; two are in memory at a time.
             if before is not None:
                 yield from before.finish()
             before = _UnderWay(
-                disk.submit(_keep, context, mapping, transformed, result, rows, line, staged_s),
-                reader.submit(_compare, context, target, BatchId(mapping.name, line.batch.index), rows, line),
-                opened,
+                disk.submit(_keep, context, mapping, batch, line, staged_s),
+                reader.submit(_compare, context, target, BatchId(mapping.name, index), batch.rows, line),
+                batch.opened,
             )
-            del result, rows
+            del batch
         if before is not None:
             yield from before.finish()
     context.target.seal(target, len(segments))
@@ -83,6 +83,24 @@ def _is_done(context: RunContext, mapping: TableMapping, segment: Segment, ledge
 
 
 @dataclass(frozen=True, slots=True)
+class _Batch:
+    """A segment after its rules, with the rows that the target takes; `opened` holds the file that they stand in."""
+
+    transformed: Transformed
+    result: pa.Table
+    rows: pa.Table
+    opened: ExitStack
+
+
+def _batches(context: RunContext, mapping: TableMapping, segments: Sequence[Segment]) -> Generator[_Batch]:
+    target = context.tables[mapping.name]
+    for transformed in transform(context, mapping, segments):
+        opened = ExitStack()
+        result = within(context, mapping, opened.enter_context(transformed.open()))
+        yield _Batch(transformed, result, _loaded_rows(result, target), opened)
+
+
+@dataclass(frozen=True, slots=True)
 class _UnderWay:
     """A staged batch whose files are being written and which is being read back."""
 
@@ -99,13 +117,12 @@ class _UnderWay:
 def _keep(
     context: RunContext,
     mapping: TableMapping,
-    transformed: Transformed,
-    result: pa.Table,
-    rows: pa.Table,
+    batch: "_Batch",
     line: StagedBatch,
     staged_s: float,
 ) -> Event:
     """Write the files of one staged batch - fates, rejects, links, manifest - and return what to tell of it."""
+    transformed, result, rows = batch.transformed, batch.result, batch.rows
     segment, target = transformed.segment, context.tables[mapping.name]
     buckets = _buckets(result, line)
     fields: dict[str, Any] = {

@@ -3,7 +3,6 @@
 import contextlib
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from transhume.dialects import DIALECTS
 from transhume.errors import CheckFailed
 from transhume.plan.model import TableMapping
 from transhume.schema import BOOKKEEPING, ROW, UUID, Kind
+from transhume.stages.ahead import ahead
 from transhume.stages.context import WorkContext
 from transhume.stages.files import write_private_parquet
 
@@ -28,8 +28,8 @@ BUCKET = "_bucket"
 """Column of the fates files: which of `checks.counts.BUCKETS` the row is in."""
 OUTSIDE = "outside"
 """Bucket and fate of rows that are outside of the run's part of the source."""
-_AHEAD = 3
-"""Batches that are on disk at any time: the one being taken, and two that the engine's threads make side by side."""
+_AHEAD = 2
+"""Batches that the engine's threads make side by side while one is being taken; so many more are on disk."""
 _JOINED_BYTES_MAX = 8 * 2**20
 """Size of the joined files up to which their rows may be in memory for a whole table."""
 
@@ -62,16 +62,7 @@ def transform(context: WorkContext, mapping: TableMapping, segments: Sequence[Se
 
     Raises: EngineCrashed; the batch under way counts as not done.
     """
-    with ThreadPoolExecutor(1, "transform") as engine:
-        made = _made(context, mapping, segments)
-        waiting = [engine.submit(next, made, None) for _ in range(_AHEAD)]
-        try:
-            while (transformed := waiting.pop(0).result()) is not None:
-                yield transformed
-                waiting.append(engine.submit(next, made, None))
-        finally:
-            # The generator belongs to the engine's thread; what it was doing there ends first.
-            engine.submit(made.close)
+    return ahead(_made(context, mapping, segments), _AHEAD, "transform")
 
 
 def _made(context: WorkContext, mapping: TableMapping, segments: Sequence[Segment]) -> Generator[Transformed]:
