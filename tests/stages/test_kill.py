@@ -28,6 +28,7 @@ NTHS = {
     "check_passed": (1,),
     "publish_started": (1,),
     "published": (1,),
+    "source_watched": (1, 2),
     "table_verified": (1,),
     "run_finished": (1,),
 }
