@@ -42,7 +42,7 @@ def test_gate_opens_when_everybody_has_signed(tmp_path):
     for name in ("Eve", "Bob"):
         opened.approve(name, role="data owner")
     assert opened.run(phase="all").state == "finished"
-    (path,) = opened.write_documents(["md"])
+    path = opened.write_documents(["md"])[0]
     text = path.read_text()
     row = "very high | very high | open | agree on prefixes | written in the plan | Bob |"
     assert f"| Two teams share the namespace | {row}" in text
@@ -78,9 +78,21 @@ def test_profile_stands_in_the_document_and_masks_what_looks_personal(tmp_path):
     """A column of addresses: shown as such, its values masked, and its copy counts against the risk of a leak."""
     opened = project(tmp_path / "p", "")
     small_project.source(opened.folder, "UPDATE place SET name = 'ada' || id || '@example.org'")
-    (path,) = opened.write_documents(["md"])
+    path = opened.write_documents(["md"])[0]
     text = path.read_text()
     assert "4 Source profile" in text
     assert "ada1@example" not in text
     assert "copied as they are, and look personal: place.name" in text
     assert "| `place.name` | personal: " in text
+
+
+def test_texts_of_single_rows_do_not_stand_in_the_document(tmp_path):
+    """What several rows share is shown; the smallest, the largest and any text that stands once are masked."""
+    opened = project(tmp_path / "p", "")
+    small_project.source(
+        opened.folder, "UPDATE place SET name = CASE WHEN id < 5 THEN 'shared' ELSE 'single ' || id END"
+    )
+    text = opened.write_documents(["md"])[0].read_text()
+    assert "shared (5)" in text
+    assert "2024-01-28 10:00:00" in text
+    assert "single " not in text

@@ -99,7 +99,12 @@ class Rows:
         return found
 
     def keys(self, arguments: Sequence[Argument]) -> list[Key | None]:
-        """Return the key that arguments (of `key`, `on`, a reference) make of each row, None where a part has none."""
+        """Return the key that arguments (of `key`, `on`, a reference) make of each row, None where a part has none.
+
+        Without arguments it is the empty one.
+        """
+        if not arguments:
+            return [()] * len(self.rows)
         columns = [
             self.key_parts(argument.name)
             if isinstance(argument, ColumnRef)

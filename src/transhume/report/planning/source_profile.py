@@ -1,8 +1,10 @@
-"""What the source's rows are like, as they were when the document was made; values that look personal are masked."""
+"""What the source is like, as it was when the document was made; what looks personal or is a single row's is masked."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from transhume.facts import TableProfile
+from transhume.checks.personal import masked
+from transhume.facts import ColumnProfile, TableProfile
 from transhume.plan.model import TableMapping
 from transhume.report.paper import Block, Cell, Grid, Mark, Paragraph, Section
 from transhume.report.planning.known import Known
@@ -30,6 +32,26 @@ def source_profile(known: Known) -> Section:
     return Section("Source profile", tuple(blocks), tuple(_table(each) for each in profile.tables.values()))
 
 
+def _shareable(column: ColumnProfile) -> ColumnProfile:
+    """Return the column without words that stand in one row only: a document goes further than a row should.
+
+    Texts without a letter, such as dates and numbers, stay: they are what bounds are looked up for.
+    """
+    if column.length_max is None:
+        return column
+    several = tuple((value, count) for value, count in column.top if count > 1 or not _has_letter(value))
+    known = {value for value, _ in several}
+
+    def end(value: str | None) -> str | None:
+        return value if value is None or value in known or not _has_letter(value) else masked(value)
+
+    return replace(column, top=several, minimum=end(column.minimum), maximum=end(column.maximum))
+
+
+def _has_letter(value: str) -> bool:
+    return any(map(str.isalpha, value))
+
+
 def _becomes(known: Known, table: str, column: str) -> Iterator[str]:
     for mapping in known.mappings():
         if mapping.from_ == table:
@@ -50,7 +72,9 @@ def _table(table: TableProfile) -> Section:
     said = f"{said}. Keys: {keys}."
     if table.duplicates:
         said += f" {counted(table.duplicates, 'row')} repeat the declared key {', '.join(table.key)}."
-    rows: list[tuple[Cell, ...]] = [tuple(profile_row(each, show_values=False)) for each in table.columns.values()]
+    rows: list[tuple[Cell, ...]] = [
+        tuple(profile_row(_shareable(each), show_values=False)) for each in table.columns.values()
+    ]
     references: list[tuple[Cell, ...]] = []
     for each in table.references:
         orphans: Cell = Mark(f"{each.orphans:,}", "doubt") if each.orphans else 0
