@@ -5,7 +5,18 @@ meaning differs between engines (lower, trim, round, cast of text, AT TIME ZONE 
 NULL in, NULL out, unless the docstring says otherwise. No dialect's SQL stands here.
 """
 
+from importlib.util import find_spec
+
 from sqlglot import exp
+
+from transhume.errors import UsageError
+
+if find_spec("sqlglotc") is not None:
+    _message = (
+        "SQLGlot's compiled form (the package sqlglotc) is installed, and its classes cannot be extended; "
+        "pip uninstall sqlglotc, or install transhume into an environment of its own"
+    )
+    raise UsageError(_message)
 
 
 class Operation(exp.Expression, exp.Func):
