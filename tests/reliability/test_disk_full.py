@@ -62,7 +62,10 @@ def _held(target: Target) -> dict[tuple[str, int], int]:
                 row = reader.execute(sql.SQL("SELECT count(*) FROM {}").format(place)).fetchone()
                 found[mapping, batch] = row[0] if row else 0
         return found
-    with sqlite3.connect(target.folder / "lake" / "catalog.db") as reader:
+    catalog = target.folder / "lake" / "catalog.db"
+    if not catalog.exists():
+        return {}
+    with sqlite3.connect(catalog) as reader:
         if not reader.execute("SELECT name FROM sqlite_master WHERE name = 'transhume_batches'").fetchall():
             return {}
         rows = reader.execute("SELECT mapping, batch, path FROM transhume_batches").fetchall()

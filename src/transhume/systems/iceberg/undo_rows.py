@@ -292,13 +292,16 @@ def _filled_by_others(batch: pa.RecordBatch, columns: Sequence[str]) -> list[boo
 def require_counts(rows: UndoTableRows) -> None:
     """Raise RollbackStopped unless published rows less those that stay or vanished are those that would go."""
     staying = sum(fates.count(EDITED) + fates.count(NEEDED) for fates in rows.fates.values())
+    named = sum(why in {EDITED, NEEDED} for why, _ in rows.kept.values())
     wanted = rows.published - rows.vanished - staying
-    if rows.goes == wanted and rows.vanished >= 0:
+    # Rows that stay were named when they were found: a set that took one of them would still add up.
+    if rows.goes == wanted and rows.vanished >= 0 and staying == named:
         return
     message = (
         f"the rows to remove from '{rows.name}' do not come out: the ledger says {rows.published} published, "
-        f"{rows.vanished} are gone, {staying} stay; so {wanted} must go, and the set holds {rows.goes}. Nothing was "
-        "changed. Look at the table for copies of keys; the backup of the tables is the other way back."
+        f"{rows.vanished} are gone, {staying} of {named} that must stay do; so {wanted} must go, and the set holds "
+        f"{rows.goes}. Nothing was changed. Look at the table for copies of keys; the backup of the tables is the "
+        "other way back."
     )
     raise RollbackStopped(message)
 
