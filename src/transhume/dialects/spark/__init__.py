@@ -1,6 +1,7 @@
 """Spark's SQL for every portable operation; each lowering means exactly what the operation's docstring says.
 
-Spark 4.1 or newer. The session has what SESSION lists: ANSI on, UTC, names told apart by case, TIME as a type, no loss
+Spark 4.3, or later in its fourth line. The session has what SESSION lists: ANSI on, UTC, names told apart by case, TIME
+as a type, no loss
 of digits in the sum of decimals, no `${...}` filled into statements. A UUID is a BINARY of 16 bytes, a naive timestamp
 TIMESTAMP_NTZ. What Spark has no exact function for, JSON, is a function of the session (`json.FUNCTIONS_NEEDED`).
 A parameter of a lambda begins with `_k`, as no column of an extract does (`schema.physical_names`).
