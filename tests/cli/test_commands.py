@@ -92,6 +92,14 @@ def test_no_plan_is_2(tmp_path):
     assert "transhume demo" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["validate", "report", "rollback", "rejects", "status", "finalize"])
+def test_before_the_first_run_every_command_about_a_run_says_how_to_make_it(command, lake_project):
+    """Asked about the newest run where there is none, a command names the one that makes it."""
+    done = transhume(command, folder=lake_project)
+    assert done.returncode == 2
+    assert "`transhume run` makes the first" in done.stderr
+
+
 def test_a_wrong_plan_is_3_everywhere(lake_project):
     """Every command that needs the plan refuses a wrong one with all its mistakes, before anything is written."""
     plan = lake_project / "transhume.yaml"

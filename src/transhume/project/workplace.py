@@ -288,8 +288,11 @@ class Workplace:
         for folder in folders:
             if folder.name == run:
                 return RunFolder(folder)
-        known = ", ".join(folder.name for folder in folders[-5:]) or "none yet"
-        message = f"there is no run '{run}' in '{self.runs}'; known runs: {known}"
+        if run is None:
+            message = f"there is no run in '{self.runs}' yet: `transhume run` makes the first"
+        else:
+            known = ", ".join(folder.name for folder in folders[-5:]) or "none yet"
+            message = f"there is no run '{run}' in '{self.runs}'; known runs: {known}"
         raise UsageError(message)
 
     @contextmanager
