@@ -88,14 +88,14 @@ def one_too_many(monkeypatch):
     make = undo_sets.make_sets
 
     def planted(connection, run, stages, choice):
-        sets = make(connection, run, stages, choice)
+        sets, counts = make(connection, run, stages, choice)
         place = sets["places"].rows
         connection.execute(
             sql.SQL(
                 "UPDATE {0} SET fate = 'remove' WHERE ctid = (SELECT ctid FROM {0} WHERE fate <> 'remove' LIMIT 1)"
             ).format(place)
         )
-        return sets
+        return sets, counts
 
     monkeypatch.setattr(undo_sets, "make_sets", planted)
 

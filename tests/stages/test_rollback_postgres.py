@@ -284,6 +284,33 @@ def test_a_set_with_another_row_instead_removes_nothing(beside_others, postgres_
     assert rows(postgres_url, ALL_PLACES) == before
 
 
+@pytest.mark.parametrize(
+    ("table", "change", "held"),
+    [
+        ("places", "INSERT INTO ai.places VALUES (gen_random_uuid(), 77, 'theirs')", small_project.PLACES + 1),
+        ("plants", "UPDATE ai.plants SET height_m = 99 WHERE original_source_id = 129", LOADED),
+    ],
+)
+def test_a_table_taken_for_all_ours_removes_nothing(project, postgres_url, monkeypatch, table, change, held):
+    """A planted fault: a table with a row of others, or one that others edited, counts as the set itself."""
+    project.run(limits=SMALL)
+    execute(postgres_url, change)
+    before = rows(postgres_url, f"SELECT * FROM ai.{table}")
+    monkeypatch.setattr(undo_sets, "_holds_no_other", lambda *_: True)
+    with pytest.raises(RollbackStopped, match=rf"'{table}' do not come out.*the set holds {held}"):
+        project.rollback()
+    assert rows(postgres_url, f"SELECT * FROM ai.{table}") == before
+
+
+def test_a_table_that_others_have_built_on_is_emptied(project, postgres_url):
+    """A view of others keeps a table of the run from being dropped: its rows go, counted and compared."""
+    project.run(limits=SMALL)
+    execute(postgres_url, "CREATE VIEW public.seen AS SELECT * FROM ai.plants")
+    plants = _by_name(project.rollback(), "plants")
+    assert (plants.removed, plants.dropped, plants.proof) == (LOADED, False, "equal")
+    assert execute(postgres_url, "SELECT count(*) FROM public.seen") == [(0,)]
+
+
 def test_a_trigger_that_hides_deletes_stops_it(beside_others, postgres_url):
     """A trigger of others keeps a row from being deleted: the server's own count stops the rollback."""
     beside_others.run(limits=SMALL)

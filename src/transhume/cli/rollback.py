@@ -66,18 +66,21 @@ def command(
         message = "--rows and --all belong to --drill: a rollback takes the whole run back"
         raise UsageError(message)
     project = output.project()
-    look = project.preview_rollback(run, edited=edited, referenced=referenced)
-    _print_preview(output, look)
-    if preview:
-        output.emit(look.to_dict())
-        return 0
-    if look.refused:
-        listed = [*look.report.later_runs, *map(str, look.report.referring)]
-        message = f"run '{look.run}' is not taken back, nothing was changed: {'; '.join(listed)}"
-        raise Refused(message)
-    if look.report.state in {"open", "published"} and not yes:
-        confirm(look.target_name)
-    result = project.rollback(look.run, edited=edited, referenced=referenced, cause=cause)
+    if preview or not yes:
+        # Nobody waits for the answer after --yes; what would stop the look stops the rollback, too.
+        look = project.preview_rollback(run, edited=edited, referenced=referenced)
+        _print_preview(output, look)
+        if preview:
+            output.emit(look.to_dict())
+            return 0
+        if look.refused:
+            listed = [*look.report.later_runs, *map(str, look.report.referring)]
+            message = f"run '{look.run}' is not taken back, nothing was changed: {'; '.join(listed)}"
+            raise Refused(message)
+        if look.report.state in {"open", "published"}:
+            confirm(look.target_name)
+        run = look.run
+    result = project.rollback(run, edited=edited, referenced=referenced, cause=cause)
     _print_result(output, result)
     output.emit(result.to_dict())
     return 0
@@ -201,7 +204,10 @@ def _print_preview(output: Output, look: "RollbackPreview") -> None:
 def _print_result(output: Output, result: "RollbackResult") -> None:
     report = result.report
     if report.state in _NOTHING_TO_DO:
+        output.result(f"run {result.run}: {_NOTHING_TO_DO[report.state]}")
         return
+    for note in report.notes:
+        output.line(f"not restored, or to know: {note}")
     for table in report.tables:
         output.result(f"{table.table}: {table.removed:,} rows removed, {table.restored:,} restored; {table.proof_text}")
         for name, fingerprint in (

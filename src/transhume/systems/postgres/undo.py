@@ -10,7 +10,7 @@ from psycopg import errors, sql
 from transhume.batches import TargetTable
 from transhume.errors import Refused, RollbackStopped
 from transhume.faults import reach
-from transhume.systems.postgres import ddl, faults, fingerprint, ledger, undo_sets
+from transhume.systems.postgres import ddl, faults, ledger, undo_proof, undo_sets
 from transhume.systems.postgres.address import Address
 from transhume.systems.postgres.connection import Session, WatchedConnection
 from transhume.systems.postgres.stage import schema_name
@@ -19,13 +19,10 @@ from transhume.systems.postgres.undo_script import undo_script
 from transhume.systems.postgres.undo_sets import GOES, UndoSet, at
 from transhume.systems.system import RunIdentity
 from transhume.systems.undo import (
-    Fingerprint,
     KeptRow,
     UndoChoice,
     UndoneTable,
     UndoReport,
-    parse_fingerprint,
-    proof,
     report_of,
 )
 
@@ -189,13 +186,13 @@ class PostgresUndo:
         """Make the sets, follow the references, count. Raises: RollbackStopped."""
         connection.execute(_MEMORY)
         stages = undo_sets.stages_of(connection, self._run.run, self._address, self._tables)
-        sets = undo_sets.make_sets(connection, self._run.run, stages, choice)
+        sets, all_counts = undo_sets.make_sets(connection, self._run.run, stages, choice)
         references = References(connection, self._run.run, sets)
         referring = references.follow(choice)
         later = list(references.later_runs(referring))
         numbers, tables = {}, []
         for each in sets.values():
-            counts = undo_sets.count(connection, self._run.run, each)
+            counts = all_counts[each.name]
             found = undo_sets.fates(connection, each)
             undo_sets.require_counts(each, counts, found, choice)
             numbers[each.name] = found.get("remove", 0) + found.get("other", 0)
@@ -254,7 +251,7 @@ class PostgresUndo:
         self._keep_list(connection, found.order)
         connection.execute("SET CONSTRAINTS ALL DEFERRED")
         begun = {
-            each.name: _Begun.of(connection, each, found.goes[each.name])
+            each.name: undo_proof.Begun.of(connection, each, found.goes[each.name])
             for each in found.order
             if each.oid is not None
         }
@@ -271,11 +268,12 @@ class PostgresUndo:
         done = {}
         for each in found.order:
             table = replace(told[each.name], dropped=each.name in dropped)
-            done[each.name] = _proved(connection, self._run.run, each, table, begun.get(each.name))
+            done[each.name] = undo_proof.proved(connection, self._run.run, each, table, begun.get(each.name))
         notes = [*found.report.notes, *self._drop_schema(connection)]
         report = replace(found.report, tables=tuple(done[name] for name in told), notes=tuple(notes))
         for each in found.order:
-            connection.execute(sql.SQL("DROP TABLE {}").format(each.rows))
+            if each.is_made:
+                connection.execute(sql.SQL("DROP TABLE {}").format(each.rows))
         connection.execute(
             "UPDATE transhume.runs SET state = 'rolled_back', undone_at = now(), undone = %s WHERE run = %s",
             [json.dumps(report.to_dict(), ensure_ascii=False), self._run.run],
@@ -322,7 +320,7 @@ class PostgresUndo:
             )
         )
         for each in order:
-            for stage in each.stages if each.oid is not None else ():
+            for stage in each.stages if each.oid is not None and not each.is_all else ():
                 key = sql.SQL(", ").join(
                     sql.SQL("{}::text").format(sql.Identifier("t", name)) for name in stage.table.key
                 )
@@ -422,54 +420,11 @@ class PostgresUndo:
             total += dropped
 
 
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """Fingerprints of one table before anything is removed: all rows, those that go, their former content."""
-
-    everything: Fingerprint
-    goes: Fingerprint
-    replaced: Fingerprint
-    images: Fingerprint
-    columns: str
-
-    @classmethod
-    def of(cls, connection: WatchedConnection, each: UndoSet, goes: int) -> "_Begun":
-        """Take them; `goes` is how many rows of the set go, each a row of the table and none twice."""
-        joined = sql.SQL("{} t JOIN {} u ON {}").format(each.place, each.rows, at("t"))
-        images = Fingerprint()
-        for stage, before in zip(each.stages, each.images, strict=True):
-            if before is not None:
-                images += fingerprint.of_rows(connection, _images(each, stage.table.key, before))
-        everything = fingerprint.of_rows(connection, sql.SQL("{} t").format(each.place))
-        changed = any(before is not None for before in each.images)
-        return cls(
-            everything=everything,
-            # As many as the table has are all that it has.
-            goes=everything
-            if goes == everything.rows
-            else fingerprint.of_rows(connection, joined, sql.SQL(f"u.fate IN {GOES}")),
-            replaced=fingerprint.of_rows(connection, joined, sql.SQL("u.fate = 'restore'"))
-            if changed
-            else Fingerprint(),
-            images=images,
-            columns=fingerprint.columns_of(connection, each.place),
-        )
-
-
-def _images(each: UndoSet, key: Sequence[str], before: sql.Identifier) -> sql.Composed:
-    """Return the FROM items of the before-images `t` that are restored."""
-    return sql.SQL("{before} t JOIN {target} n ON {same} JOIN {rows} u ON {at} AND u.fate = 'restore'").format(
-        before=before, target=each.place, same=ddl.same_key(key, "t", "n"), rows=each.rows, at=at("n")
-    )
-
-
 def _delete(connection: WatchedConnection, each: UndoSet, goes: int) -> None:
     try:
-        removed = connection.execute(
-            sql.SQL("DELETE FROM {} t USING {} u WHERE {} AND u.fate IN {}").format(
-                each.place, each.rows, at("t"), sql.SQL(GOES)
-            )
-        ).rowcount
+        only = sql.SQL("USING {} u WHERE {} AND u.fate IN {}").format(each.rows, at("t"), sql.SQL(GOES))
+        statement = sql.SQL("DELETE FROM {} t {}").format(each.place, sql.SQL("") if each.is_all else only)
+        removed = connection.execute(statement).rowcount
     except errors.IntegrityError as problem:
         raise Refused(str(faults.explain(problem, "nothing was changed"))) from None
     if removed != goes:
@@ -512,69 +467,6 @@ def _restore(connection: WatchedConnection, each: UndoSet) -> None:
         if wanted != (restored,):
             message = f"rows of '{each.name}' did not get their former content back; nothing was changed"
             raise RollbackStopped(message)
-
-
-def _proved(
-    connection: WatchedConnection, run: str, each: UndoSet, table: UndoneTable, begun: _Begun | None
-) -> UndoneTable:
-    """Compare fingerprints before and after. Raises: RollbackStopped if others' rows are not what they were."""
-    before, columns = _recorded(connection, run, each.name)
-    if table.dropped or begun is None:
-        text = "the run made the table, only its rows were in it, and it is gone" if table.dropped else "no such table"
-        start = str(begun.everything) if begun else ""
-        return replace(
-            table,
-            fingerprint_before_run=str(before or ""),
-            fingerprint_at_start=start,
-            proof="equal" if table.dropped else "",
-            proof_text=text,
-        )
-    after = fingerprint.of_rows(connection, sql.SQL("{} t").format(each.place))
-    if after != begun.everything - begun.goes - begun.replaced + begun.images:
-        message = (
-            f"table '{each.name}' is not what it must be after the removal (fingerprint {after}); nothing was changed. "
-            "Something in the target changes rows by itself: look for triggers, rules and cascading references."
-        )
-        raise RollbackStopped(message)
-    stood = None
-    if not table.created and columns not in {None, "", begun.columns}:
-        before = None
-    elif before is not None:
-        stood = _stood(connection, run, each)
-    word, text = proof(before, stood, after, table.kept)
-    return replace(
-        table,
-        fingerprint_before_run=str(before or ""),
-        fingerprint_at_start=str(begun.everything),
-        fingerprint_after=str(after),
-        proof=word,
-        proof_text=text,
-    )
-
-
-def _stood(connection: WatchedConnection, run: str, each: UndoSet) -> Fingerprint | None:
-    """Return the fingerprint of the rows that are older than the run, and of those that were given back.
-
-    A row's version is older than the publishing transaction if its transaction's number is.
-    Source: https://www.postgresql.org/docs/current/routine-vacuuming.html#VACUUM-FOR-WRAPAROUND
-    """
-    xid = undo_sets.publish_xid(connection, run)
-    if xid is None:
-        return None
-    older = sql.SQL("age(t.xmin) > age({}::xid)").format(sql.Literal(xid))
-    stood = fingerprint.of_rows(connection, sql.SQL("{} t").format(each.place), older)
-    for before in each.images:
-        if before is not None:
-            stood += fingerprint.of_rows(connection, sql.SQL("{} t").format(before))
-    return stood
-
-
-def _recorded(connection: WatchedConnection, run: str, table: str) -> tuple[Fingerprint | None, str | None]:
-    row = connection.execute(
-        "SELECT before_fingerprint, before_columns FROM transhume.tables WHERE run = %s AND target_table = %s LIMIT 1",
-        [run, table],
-    ).fetchone()
-    return (parse_fingerprint(row[0]), row[1]) if row else (None, None)
 
 
 def _try(connection: WatchedConnection, statement: sql.Composed) -> bool:

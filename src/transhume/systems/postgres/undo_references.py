@@ -12,9 +12,11 @@ from psycopg import sql
 from transhume.systems.postgres import ddl, ledger
 from transhume.systems.postgres.connection import WatchedConnection
 from transhume.systems.postgres.stage import schema_name
-from transhume.systems.postgres.undo_sets import GOES, UndoSet, add_set_of_others, at
+from transhume.systems.postgres.undo_sets import UndoSet, add_set_of_others, at, fill
 from transhume.systems.undo import ReferringRows, UndoChoice
 
+_STAYS = "('edited', 'needed', 'not_restored')"
+"""Fates of rows of the run that stay."""
 _FOREIGN_KEYS = """
 SELECT o.conrelid, n.nspname, c.relname, o.confrelid, o.confdeltype::text,
        (SELECT array_agg(a.attname::text ORDER BY k.ordinality) FROM unnest(o.conkey) WITH ORDINALITY k(num, ordinality)
@@ -111,7 +113,7 @@ class References:
             changed = False
             for key in foreign_keys(self._connection, list(self._sets)):
                 if key.child in self._sets:
-                    changed |= bool(self._keep_parents(key))
+                    changed |= bool(self._keep_parents(key, choice))
                 rows = self._of_others(key)
                 if not rows:
                     continue
@@ -120,7 +122,7 @@ class References:
                 found[key.child, key.columns] = self._told(key, count)
                 changed |= choice.referenced != "refuse"
                 if choice.referenced == "keep":
-                    self._keep_for_others(key)
+                    self._keep_for_others(key, choice)
                 elif choice.referenced == "remove":
                     self._take_along(key)
         return list(found.values())
@@ -139,8 +141,8 @@ class References:
             if mine is None or not self._is_there(place):
                 continue
             row = self._connection.execute(
-                sql.SQL("SELECT count(*) FROM {} u JOIN {} t ON {} JOIN {} b ON {}").format(
-                    mine.rows, mine.place, at("t"), place, ddl.same_key(mine.stages[0].table.key, "b", "t")
+                sql.SQL("SELECT count(*) FROM {} JOIN {} b ON {}").format(
+                    mine.members("t"), place, ddl.same_key(mine.stages[0].table.key, "b", "t")
                 )
             ).fetchone()
             if row and row[0]:
@@ -161,20 +163,17 @@ class References:
         ).fetchall()
 
     def _referred(self, key: ForeignKeyOfOthers) -> sql.Composed:
-        """Return the FROM items of rows that go, `p` by the set `u`, with the rows `c` that refer to them."""
+        """Return the FROM items of rows `p` that go, with the rows `c` that refer to them."""
         parent = self._sets[key.parent]
-        return sql.SQL("{child} c JOIN {parent} p ON {joined} JOIN {rows} u ON {at} AND u.fate IN {goes}").format(
-            goes=sql.SQL(GOES),
-            child=key.place,
-            parent=parent.place,
-            joined=key.joined("c", "p"),
-            rows=parent.rows,
-            at=at("p"),
+        return sql.SQL("{child} c JOIN {parents} ON {joined}").format(
+            child=key.place, parents=parent.going("p"), joined=key.joined("c", "p")
         )
 
     def _not_ours(self, key: ForeignKeyOfOthers) -> sql.Composed:
         if key.child not in self._sets:
             return sql.Composed([sql.SQL("true")])
+        if self._sets[key.child].is_all:
+            return sql.Composed([sql.SQL("false")])
         own = self._sets[key.child].rows
         return sql.SQL("NOT EXISTS (SELECT FROM {} x WHERE {})").format(own, at("c", "x"))
 
@@ -186,34 +185,48 @@ class References:
         ).fetchone()
         return int(row[0]) if row else 0
 
-    def _keep_parents(self, key: ForeignKeyOfOthers) -> int:
+    def _keep_parents(self, key: ForeignKeyOfOthers, choice: UndoChoice) -> int:
         """Let rows stay to which rows of the run refer that stay themselves."""
         own = self._sets[key.child]
-        parent = self._sets[key.parent]
+        if own.is_all or not self._has_rows_that_stay(own):
+            return 0
+        parent = self._made_set(key.parent, choice)
         return self._connection.execute(
             sql.SQL(
                 "UPDATE {parents} u SET fate = 'needed' FROM {parent} p, {child} c, {own} x WHERE {at_parent} "
                 "AND u.fate = 'remove' AND {joined} AND {at_child} "
-                "AND x.fate IN ('edited', 'needed', 'not_restored')"
+                "AND x.fate IN {stays}"
             ).format(
                 parents=parent.rows,
                 parent=parent.place,
                 child=key.place,
                 own=own.rows,
+                stays=sql.SQL(_STAYS),
                 at_parent=at("p"),
                 joined=key.joined("c", "p"),
                 at_child=at("c", "x"),
             )
         ).rowcount
 
-    def _keep_for_others(self, key: ForeignKeyOfOthers) -> None:
+    def _has_rows_that_stay(self, own: UndoSet) -> bool:
+        statement = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE fate IN {})").format(own.rows, sql.SQL(_STAYS))
+        return self._connection.execute(statement).fetchone() == (True,)
+
+    def _made_set(self, oid: int, choice: UndoChoice) -> UndoSet:
+        """Return a table's set with a table of its own, in which rows may be marked one by one."""
+        if self._sets[oid].is_all:
+            fill(self._connection, self._run, self._sets[oid], choice)
+        return self._sets[oid]
+
+    def _keep_for_others(self, key: ForeignKeyOfOthers, choice: UndoChoice) -> None:
+        parent = self._made_set(key.parent, choice)
         self._connection.execute(
             sql.SQL(
                 "UPDATE {parents} u SET fate = 'needed' FROM {parent} p, {child} c WHERE {at} AND u.fate = 'remove' "
                 "AND {joined} AND {not_ours}"
             ).format(
-                parents=self._sets[key.parent].rows,
-                parent=self._sets[key.parent].place,
+                parents=parent.rows,
+                parent=parent.place,
                 child=key.place,
                 at=at("p"),
                 joined=key.joined("c", "p"),
