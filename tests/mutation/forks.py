@@ -19,6 +19,7 @@ from typing import Any
 _MEMORY_BYTES = 4 * 2**30
 _WAIT_S = 0.005
 KILLED, SURVIVED = 1, 0
+NOTE = "note.txt"
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,11 @@ class Job:
     wall_s: float
 
 
-def outcomes(jobs: Iterable[Job], workers: int) -> Iterator[tuple[Any, str, float]]:
-    """Yield name, outcome (`killed`, `survived`, `timeout`) and seconds of CPU of each job, `workers` at a time."""
+def outcomes(jobs: Iterable[Job], workers: int) -> Iterator[tuple[Any, str, float, str]]:
+    """Yield name, outcome (`killed`, `survived`, `timeout`) and seconds of CPU of each job, `workers` at a time.
+
+    Last comes what the job wrote into the file NOTE of its folder, "" if nothing.
+    """
     waiting = iter(jobs)
     running: dict[int, tuple[Job, float, Path]] = {}
     more = True
@@ -53,13 +57,14 @@ def outcomes(jobs: Iterable[Job], workers: int) -> Iterator[tuple[Any, str, floa
                 os.killpg(child, signal.SIGKILL)
                 os.waitpid(child, 0)
             del running[child]
+            note = (folder / NOTE).read_text("utf-8") if (folder / NOTE).exists() else ""
             shutil.rmtree(folder, ignore_errors=True)
             out_of_time = not ended or (
                 os.WIFSIGNALED(status) and os.WTERMSIG(status) in {signal.SIGXCPU, signal.SIGKILL}
             )
             survived = bool(ended) and os.WIFEXITED(status) and os.WEXITSTATUS(status) == SURVIVED
             outcome = "timeout" if out_of_time else "survived" if survived else "killed"
-            yield job.name, outcome, usage.ru_utime + usage.ru_stime
+            yield job.name, outcome, usage.ru_utime + usage.ru_stime, note
 
 
 def answer(work: Callable[[], Any]) -> Any:

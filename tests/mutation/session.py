@@ -8,7 +8,7 @@ import gc
 import os
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,33 +19,26 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol
 
-from tests.mutation.forks import KILLED, SURVIVED, ForkedProcess, Job, answer, outcomes
+from tests.mutation.forks import KILLED, NOTE, SURVIVED, ForkedProcess, Job, answer, outcomes
+from tests.mutation.noted import Place, Reached
+from tests.mutation.outcomes import Outcome
 from tests.mutation.planting import Mutant, Planted, assigned_names, statements_of_fault
 from tests.mutation.waking import Importer
 
-Place = tuple[str, int]
 QUIET = [
     *("-q", "--no-header", "--assert=plain", "--tb=no", "--capture=no", "-W", "ignore"),
     *("-p", "no:xdist", "-p", "no:faulthandler"),
 ]
 _SLACK_S = 2.0
-
-
-@dataclass(frozen=True)
-class Reached:
-    """What one test reaches, and how long it takes (CPU, noted)."""
-
-    test: str
-    seconds: float
-    places: frozenset[Place]
+_USEFUL_MAX = 3
 
 
 @dataclass(eq=False)
 class Session:
     """A plugin that runs in the place of pytest's own loop.
 
-    `wanted` are the faults to wake; `told` hears of each; `known`, if given, is what the tests
-    reach, so that it need not be noted again.
+    `wanted` are the faults to wake; `told` hears of each; `noticing` is the test that noticed a fault before,
+    by its key: it is asked first. `noted` is what the tests of files reach that need not be noted again.
     """
 
     importer: Importer
@@ -53,12 +46,14 @@ class Session:
     wanted: Sequence[Mutant]
     workers: int
     tell: Callable[[str], None]
-    known: Sequence[Reached] | None = None
     budget_s: float = 6.0
-    told: Callable[[Place, str, float], None] = lambda *_: None
-    results: dict[Place, str] = field(default_factory=dict)
+    told: Callable[[Mutant, Outcome], None] = lambda *_: None
+    noticing: Mapping[str, str] = field(default_factory=dict)
+    noted: dict[Path, list[Reached]] = field(default_factory=dict)
+    when_noted: Callable[[dict[Path, list[Reached]]], None] = lambda _: None
     reached: Sequence[Reached] = ()
     broken: list[str] = field(default_factory=list)
+    _useful: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _fixtures: dict[str, set[Place]] = field(default_factory=lambda: defaultdict(set))
 
     @pytest.hookimpl(wrapper=True)
@@ -81,16 +76,22 @@ class Session:
         duckdb.subprocess = SimpleNamespace(Popen=ForkedProcess, TimeoutExpired=TimeoutExpired, DEVNULL=None)
         gc.collect()
         gc.freeze()
-        if self.known is None:
-            self.reached, self.broken = answer(lambda: self._noted(session.items))
-        else:
-            self.reached = self.known
+        started = time.monotonic()
+        new = [item for item in session.items if item.path not in self.noted]
+        found, self.broken = answer(lambda: self._noted(new))
+        files = {item.nodeid: item.path for item in session.items}
+        for each in found:
+            self.noted.setdefault(files[each.test], []).append(each)
+        if new and not self.broken:
+            self.when_noted(self.noted)
+        self.reached = [each for tests in self.noted.values() for each in tests if each.test in files]
+        self.tell(f"what {len(self.reached)} tests reach: noted after {time.monotonic() - started:.0f} s")
         items = {item.nodeid: item for item in session.items}
         jobs = self._jobs(items)
         started = time.monotonic()
-        for done, (place, outcome, seconds) in enumerate(outcomes(jobs, self.workers), 1):
-            self.results[place] = outcome
-            self.told(place, outcome, seconds)
+        for done, (mutant, outcome, seconds, test) in enumerate(outcomes(jobs, self.workers), 1):
+            self.told(mutant, Outcome(outcome, seconds, test))
+            self._useful[mutant.file, mutant.function][test] += 1
             if done % 100 == 0:
                 self.tell(f"{done} of {len(self.wanted)} after {time.monotonic() - started:.0f} s")
         return True
@@ -121,9 +122,10 @@ class Session:
         for mutant in self.wanted:
             own = mutant.file, mutant.number
             reaching = by_place[own] if mutant.fault is None else self._using(mutant)
-            chosen = within([each for each in reaching if each.test in items], self.budget_s)
+            reaching = self._ordered(mutant, [each for each in reaching if each.test in items])
+            chosen = within(reaching, self.budget_s)
             if not chosen:
-                self.results[own] = "unreached"
+                self.told(mutant, Outcome("unreached", 0.0, ""))
                 continue
             tests = [items[each.test] for each in chosen]
             seconds = 2 * sum(each.seconds for each in chosen) + _SLACK_S
@@ -131,7 +133,15 @@ class Session:
             def run(folder: Path, mutant: Mutant = mutant, tests: Sequence[pytest.Item] = tests) -> int:
                 return self._survives(folder, mutant, tests)
 
-            yield Job(own, run, seconds, 60 + 10 * seconds)
+            yield Job(mutant, run, seconds, 60 + 10 * seconds)
+
+    def _ordered(self, mutant: Mutant, tests: Sequence[Reached]) -> list[Reached]:
+        """Return the test that noticed the fault before, those that noticed most of its function's, and the others."""
+        useful = self._useful[mutant.file, mutant.function]
+        first = {self.noticing.get(mutant.key, ""): 0}
+        for place, (test, _) in enumerate(useful.most_common(_USEFUL_MAX), 1):
+            first.setdefault(test, place)
+        return sorted(tests, key=lambda each: first.get(each.test, _USEFUL_MAX + 1))
 
     def _using(self, mutant: Mutant) -> list[Reached]:
         """Return the tests that reach a function which reads a name that a fault at import changes, else its file."""
@@ -159,6 +169,7 @@ class Session:
         _clear_caches()
         for item, following in zip(tests, [*tests[1:], None], strict=True):
             if not _passes(item, following):
+                (folder / NOTE).write_text(item.nodeid, "utf-8")
                 return KILLED
         return SURVIVED
 

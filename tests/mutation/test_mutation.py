@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.forks import KILLED, SURVIVED, Job, answer, outcomes
+from tests.mutation.noted import Noted, Reached
+from tests.mutation.outcomes import Outcome, Outcomes
 from tests.mutation.planting import SWITCH, Mutant, Planted, plant, statements_of_fault
 from tests.mutation.verdict import Verdict, read_reasons, score
 
@@ -128,7 +130,7 @@ def test_a_fork_that_fails_hangs_or_sleeps_is_noticed():
         Job("well", lambda folder: SURVIVED if folder.is_dir() else KILLED, 5, 60),
         *(Job("failed", _fail, 5, 60), Job("hangs", _hang, 0, 60), Job("sleeps", _sleep, 5, 0.2)),
     ]
-    found = {name: outcome for name, outcome, _ in outcomes(jobs, 2)}
+    found = {name: outcome for name, outcome, _, _ in outcomes(jobs, 2)}
     assert found == {"well": "survived", "failed": "killed", "hangs": "timeout", "sleeps": "timeout"}
 
 
@@ -148,10 +150,10 @@ def _mutants(count: int, package: str) -> list[Mutant]:
 def test_the_verdict_holds_score_survivors_and_reasons_together():
     """Below nine of ten, a survivor without a reason, a reason without a survivor: each fails."""
     mutants = [*_mutants(10, "rules"), *_mutants(2, "compiler")]
-    results = {(each.file, each.number): "killed" for each in mutants}
-    results["rules/a.py", 3] = "survived"
-    results["rules/a.py", 4] = "timeout"
-    results["compiler/a.py", 0] = "unreached"
+    results = {each.key: "killed" for each in mutants}
+    results["rules/a.py f: 3"] = "survived"
+    results["rules/a.py f: 4"] = "timeout"
+    results["compiler/a.py f: 0"] = "unreached"
     reason = {"rules/a.py f: 3": "equal"}
     good = score(mutants, results, reason, whole=True)
     assert (good.passed, good.killed, good.total) == (True, {"rules": 9, "compiler": 1}, {"rules": 10, "compiler": 2})
@@ -174,3 +176,41 @@ def test_a_reason_stands_once_and_says_something(tmp_path):
         place.write_text(text)
         with pytest.raises(ValueError, match=r"s\.toml: 'a' stands twice, or without a reason"):
             read_reasons(place)
+
+
+def test_outcomes_are_kept_while_the_file_is_unchanged(tmp_path):
+    """The last line about a fault counts, a line that was cut off does not, and survivors may be asked for again."""
+    sources = {"rules/a.py": "a = 1", "rules/b.py": "a = 1"}
+    outcomes = Outcomes(tmp_path / "o.tsv", sources)
+    assert (outcomes.read(), outcomes.noticing()) == ({}, {})
+    first, second = _mutants(2, "rules")
+    outcomes.tell(first, Outcome("survived", 1.0, ""))
+    outcomes.tell(second, Outcome("survived", 1.0, ""))
+    outcomes.tell(first, Outcome("killed", 0.5, "t.py::t"))
+    with outcomes.path.open("a") as file:
+        file.write("abc\tkilled\t0.1")
+    assert outcomes.read() == {first.key: "killed", second.key: "survived"}
+    assert outcomes.read(survivors=False) == {first.key: "killed"}
+    assert outcomes.noticing() == {first.key: "t.py::t"}
+    changed = Outcomes(outcomes.path, sources | {"rules/a.py": "a = 2"})
+    assert (changed.read(), changed.noticing()) == ({}, {first.key: "t.py::t"})
+    outcomes.forget()
+    assert outcomes.read() == {}
+
+
+def test_what_tests_reach_is_kept_while_nothing_they_hang_on_changes(tmp_path):
+    """A file of tests hangs on itself, on data beside it and on every module that is no file of tests."""
+    tests = {name: tmp_path / name / f"test_{name}.py" for name in ("a", "b")}
+    module, data = tmp_path / "a" / "helper.py", tmp_path / "b" / "case.yaml"
+    for path in (*tests.values(), module, data):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("1")
+    noted = Noted(tmp_path / "noted", [tmp_path])
+    reached = {path: [Reached(f"{path}::t", 0.5, frozenset({("a.py", 1)}))] for path in tests.values()}
+    assert noted.read() == {}
+    for path, left in ((tests["a"], {"b"}), (data, {"a"}), (module, set())):
+        noted.write(reached)
+        assert noted.read() == reached
+        path.write_text("2")
+        assert noted.read() == {tests[name]: reached[tests[name]] for name in left}
+        path.write_text("1")

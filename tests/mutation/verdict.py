@@ -68,9 +68,7 @@ def read_reasons(path: Path) -> dict[str, str]:
     return reasons
 
 
-def score(
-    mutants: Sequence[Mutant], results: Mapping[tuple[str, int], str], reasons: Mapping[str, str], *, whole: bool
-) -> Verdict:
+def score(mutants: Sequence[Mutant], results: Mapping[str, str], reasons: Mapping[str, str], *, whole: bool) -> Verdict:
     """Return the verdict on these mutants; of a part (`whole` False) no reason is outdated for want of a survivor."""
     killed: Counter[str] = Counter()
     total: Counter[str] = Counter()
@@ -78,7 +76,7 @@ def score(
     for mutant in mutants:
         package = mutant.file.partition("/")[0]
         total[package] += 1
-        if results[mutant.file, mutant.number] in _KILLED:
+        if results[mutant.key] in _KILLED:
             killed[package] += 1
         elif package in SCORED:
             survivors.add(mutant.key)

@@ -117,6 +117,76 @@ _MISTAKES = [
     ({"scale": Text("a"), "times": Text("0")}, ("times",), "other than 0"),
     ({"scale": Text("a"), "times": Text("1e6")}, ("times",), "not a factor"),
     ({"coalesce": [Text("a")], "skip_empty": Text("yes")}, ("skip_empty",), "true or false"),
+    ({"boolean": Text("a"), "true": [["Y"]], "false": [Text("N")]}, ("true",), "list of texts"),
+    (
+        {"boolean": Text("a"), "true": Text("Y"), "false": Text("N"), "else": Text("keep")},
+        (),
+        'null, "true" or "false"',
+    ),
+    (
+        {"boolean": Text("a"), "true": Text("Y"), "false": Text("N"), "else": _quoted("no")},
+        (),
+        'null, "true" or "false"',
+    ),
+    ({"codes": Text("a"), "to": {"x": [Text("y")]}}, ("to",), "the label of code 'x' is one scalar, found a list"),
+    ({"codes": Text("a"), "to": [Text("y")]}, ("to",), "mapping of codes to labels"),
+    ({"case": [], "otherwise": Text("a")}, ("case",), "has no branch"),
+    (
+        {"case": [{"when": Text("a +"), "then": Text("a")}], "otherwise": Text("a")},
+        ("case", 0, "when"),
+        "cannot be read near '+'",
+    ),
+    ({"case": [{"when": Text("a > 1")}], "otherwise": Text("a")}, ("case", 0), "needs 'then'; it takes when and then"),
+    ({"path": Text("a"), "any": [{"to": Text("b")}]}, ("any", 0), "needs 'like'; it takes like and to"),
+    ({"path": Text("a"), "any": [{"like": Text("a"), "to": Text("b"), "x": Text("c")}]}, ("any", 0, "x"), "has no 'x'"),
+    ({"path": Text("a"), "any": [], "to": Text("c")}, (), "not both"),
+    ({"path": Text("a"), "to": Text("c")}, (), "needs like and to"),
+    ({"path": Text("a"), "like": Text(""), "to": Text("c")}, (), "'like' is empty"),
+    ({"path": Text("a"), "like": Text("/x}"), "to": Text("z")}, (), "brace at character 3"),
+    ({"path": Text("a"), "like": Text("{1}"), "to": Text("z")}, (), "brace at character 1"),
+    ({"path": Text("a"), "like": Text("/{a}"), "to": Text("{")}, (), "brace at character 1"),
+    (
+        {"prefix": Text("a"), "with": Text("p"), "when_null": Text("keep")},
+        ("when_null",),
+        "a quoted text, found 'keep'",
+    ),
+    ({"prefix": Text("a"), "with": Text("p"), "when_null": [Text("null")]}, ("when_null",), "expected null, prefix"),
+    ({"value": [Text("a")]}, ("value",), "a constant is one scalar, found a list"),
+    ({"parse": Text("a"), "format": Text("%Y-%m-%d"), "else": Text("keep")}, ("else",), "is reject or null"),
+    ({"parse": Text("a"), "format": Text("%Y-%m-%d"), "else": _quoted("x")}, ("else",), "is reject or null"),
+    ({"parse": Text("a"), "format": Text("%Y-%m-%d %M")}, ("format",), "%M needs %H"),
+    ({"parse": Text("a"), "format": Text("%Y-%m %H")}, ("format",), "needs %Y, %m and %d"),
+    ({"parse": Text("a"), "format": Text("%%")}, ("format",), "no directive"),
+    ({"split": Text("a"), "by": Text("")}, ("by",), "'by' is empty"),
+    ({"replace": Text("a"), "find": Text(""), "by": Text("b")}, ("find",), "'find' is empty"),
+    ({"gather": Text("t"), "on": {}, "name": Text("n"), "value": Text("v")}, ("on",), ""),
+    ({"json": []}, ("json",), "has no members"),
+    ({"json": {}}, ("json",), ""),
+    ({"json": [Text("a"), Text("a")]}, ("json",), "'a' stands twice"),
+    ({"json": [_quoted("a")]}, ("json",), "has no name of its own here"),
+    ({"json": [{"uuid": Text("a")}]}, ("json",), "a mapping has no name of its own here"),
+    ({"json": {"k": {"names": Text("b")}}}, ("json", "k"), "needs 'in'"),
+    ({"json": {"k": {"coalesce": [{"names": Text("b")}]}}}, ("json", "k", "coalesce", 0), "needs 'in'"),
+    ({"json": {"k": [Text("a")]}}, ("json", "k"), "found a list"),
+    ({"json_get": Text("a"), "at": Text("b.c")}, ("at",), "write '/b/c', or ''"),
+    ({"json_get": Text("a"), "at": Text("/a~2")}, ("at",), "'~2' in the JSON pointer"),
+    ({"json_get": Text("a"), "at": Text("/a~")}, ("at",), "'~' in the JSON pointer"),
+    ({"json_get": Text("a"), "at": Text("/\0")}, ("at",), "holds U+0000"),
+    ({"json_get": Text("a"), "at": Text("/a"), "else": Text("keep")}, ("else",), "no value to keep"),
+    ({"mask": Text("a"), "key": Text("hunter2")}, (), "never stands in the plan"),
+    ({"mask": Text("a"), "key": Text("${A}${B}")}, (), "never stands in the plan"),
+    ({"mask": Text("a"), "key": Text("${}")}, (), "never stands in the plan"),
+    ({"mask": Text("a"), "key": [Text("${A}")]}, (), "never stands in the plan"),
+    ({"mask": Text("a")}, (), "needs 'key'"),
+    ({"utc": Text("t"), "zero_date": [Text("a")]}, ("zero_date",), ""),
+    ({"copy": [Text("a")]}, ("copy",), "found a list"),
+    ({"scale": Text("a"), "times": Text("1234567890.123456789")}, ("times",), "at most 18 digits"),
+    ({"scale": Text("a"), "times": Text("1234567890123456789")}, ("times",), "not a factor"),
+    ({"scale": Text("a"), "times": Text("-0.00")}, ("times",), "other than 0"),
+    ({"scale": Text("a"), "times": Text(".5")}, ("times",), "not a factor"),
+    ({"scale": Text("a"), "times": Text("5.")}, ("times",), "not a factor"),
+    ({"scale": Text("a"), "times": Text("+5")}, ("times",), "not a factor"),
+    ({"epoch": Text("a"), "unit": Text("h")}, ("unit",), "write s, ms or us"),
     ({"sql": Text("a +")}, ("sql",), ""),
     ({"sql": Text("(select 1)")}, ("sql",), ""),
     (
@@ -135,10 +205,72 @@ def test_a_mistake_says_where_and_what_to_do(node: Any, path: tuple[str | int, .
     assert message[0] in "'%" or message[0].islower()
 
 
+_TAKEN = [
+    ({"boolean": Text("a"), "true": Text(" Y "), "false": (Text("N"), Text(""))}, "true_texts", ("Y",)),
+    ({"boolean": Text("a"), "true": Text("Y"), "false": (Text("N"), Text(" "))}, "false_texts", ("N", "")),
+    (
+        {"boolean": Text("a"), "true": "Y", "false": "N", "else": _quoted("true")},
+        "otherwise",
+        Otherwise("literal", "true"),
+    ),
+    ({"boolean": Text("a"), "true": "Y", "false": "N", "else": Text("null")}, "otherwise", Otherwise("null")),
+    ({"codes": Text("a"), "to": {" D\t": Text("x"), 7: None}}, "to", {"D": "x", "7": None}),
+    ({"codes": Text("a"), "to": {"D": Text("null"), "E": _quoted("null")}}, "to", {"D": None, "E": "null"}),
+    ({"codes": Text("a"), "to": {"D": "x"}}, "otherwise", Otherwise("reject")),
+    ({"path": Text("a"), "any": [{"like": Text("{x}"), "to": Text("")}]}, "like", None),
+    ({"prefix": Text("a"), "with": Text("p")}, "when_null", Otherwise("null")),
+    ({"prefix": Text("a"), "with": Text("p"), "when_null": Text("prefix")}, "when_null", Otherwise("prefix")),
+    ({"prefix": Text("a"), "with": Text("p"), "when_null": _quoted("null")}, "when_null", Otherwise("literal", "null")),
+    ({"prefix": Text("a"), "with": Text("p"), "when_null": Otherwise("reject")}, "when_null", Otherwise("reject")),
+    ({"value": Text("null")}, "value", Constant(None)),
+    ({"value": _quoted("null")}, "value", Constant("null")),
+    ({"value": Text("a")}, "value", Constant("a")),
+    ({"value": Constant("a")}, "value", Constant("a")),
+    ({"copy": _quoted("a")}, "column", ColumnRef("a")),
+    ({"json": Text("a")}, "members", {"a": ColumnRef("a")}),
+    ({"json": (Text("a"), Text("b"))}, "members", {"a": ColumnRef("a"), "b": ColumnRef("b")}),
+    ({"json": {"x": _quoted("a")}}, "members", {"x": Constant("a")}),
+    ({"json_get": Text("a"), "at": Text("")}, "pointer", ""),
+    ({"json_get": Text("a"), "at": Text("/~0~1/~00")}, "pointer", "/~0~1/~00"),
+    ({"mask": Text("a"), "key": Text("${A b}")}, "key", "${A b}"),
+    ({"utc": Text("t"), "zero_date": Text("null")}, "zero_date", "null"),
+    ({"utc": Text("t"), "zero_date": _quoted("null")}, "zero_date", Constant("null")),
+    ({"utc": Text("t"), "zero_date": Text("b")}, "zero_date", ColumnRef("b")),
+    ({"scale": Text("a"), "times": Text("-123456789.123456789")}, "times", "-123456789.123456789"),
+    ({"scale": Text("a"), "times": Text("0.00000000000000001")}, "times", "0.00000000000000001"),
+    ({"parse": Text("a"), "format": Text("%H")}, "format", "%H"),
+    ({"parse": Text("a"), "format": Text("%H"), "else": Text("reject")}, "otherwise", Otherwise("reject")),
+    ({"parse": Text("a"), "format": Text("%H"), "else": Text("null")}, "otherwise", Otherwise("null")),
+    ({"parse": Text("a"), "format": Text("%%%Y%m%d%%d")}, "format", "%%%Y%m%d%%d"),
+]
+
+
+@pytest.mark.parametrize(("node", "parameter", "value"), _TAKEN, ids=str)
+def test_a_parameter_is_taken_as_it_is_meant(node: Any, parameter: str, value: Any) -> None:
+    """Blanks around codes do not count, words in quotes are no keywords, one entry is a list of one."""
+    assert getattr(parse_rule(node, _CONTEXT), parameter) == value
+
+
+def test_a_rule_that_is_made_already_stays_itself() -> None:
+    """And one inside another, too."""
+    made = parse_rule({"uuid": Text("a")}, {})
+    assert parse_rule(made, {}) is made
+    assert list(parse_rule({"concat": [made, ColumnRef("b")]}, {}).arguments()) == [made, ColumnRef("b")]
+
+
 def test_every_problem_is_told_at_once() -> None:
     """Two mistakes in one rule are two problems."""
     found = _problems({"utc": Text("t"), "zone": Text("Nope"), "on_gap": Text("x"), "on_overlap": Text("y")})
     assert {path for path, _ in found} == {("zone",), ("on_gap",), ("on_overlap",)}
+    members = {
+        "k": {"names": Text("a")},
+        "l": [Text("b")],
+        "m": {"concat": [{"names": Text("a")}, {"lookup": Text("b")}]},
+    }
+    found = _problems({"json": members})
+    assert [path for path, _ in found] == [
+        ("json", "k"), ("json", "l"), ("json", "m", "concat", 0), ("json", "m", "concat", 1),
+    ]  # fmt: skip
 
 
 def test_every_rule_is_filed_under_its_verb() -> None:

@@ -1,5 +1,6 @@
 """What every rule is made of: arguments of the plan, words, the trees of its SQL. Expected by hand."""
 
+from fnmatch import fnmatch
 from types import SimpleNamespace
 
 import pytest
@@ -90,6 +91,56 @@ def test_a_rule_tells_its_columns_needs_and_secrets_from_any_depth():
     assert list(rule.secrets()) == ["${KEY}"]
     assert rule.way(None) == ""
     assert rule.ways({}) == ()
+
+
+NAMED = {"names": "a", "in": "l"}
+
+
+@pytest.mark.parametrize(
+    ("node", "needs"),
+    [
+        (NAMED, ["names:l:a"]),
+        ({"names": NAMED, "in": "m"}, ["names:l:a", "names:m:*"]),
+        ({"lookup": NAMED, "in": "m"}, ["names:l:a", "lookup:m"]),
+        ({"ref": [NAMED, "b"], "table": "t"}, ["names:l:a", "parents:t"]),
+        ({"gather": "t", "on": {"x": NAMED}, "name": "n", "value": "v"}, ["names:l:a", "gather:t:*"]),
+        ({"utc": "a", "zone": "Asia/Tokyo", "zero_date": NAMED}, ["names:l:a", "zone:Asia/Tokyo"]),
+        ({"mask": NAMED, "key": "${K}"}, ["names:l:a"]),
+        ({"case": [{"when": "a > 1", "then": NAMED}], "otherwise": NAMED}, ["names:l:a", "names:l:a"]),
+        ({"json": {"x": NAMED, "y": "b"}}, ["names:l:a"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_a_rule_needs_begins_with_what_is_inside_it(node, needs):
+    """The relation of the inner rule is made before that of the outer one."""
+    found = [str(each) for each in _rule(node).needs()]
+    assert len(found) == len(needs)
+    assert all(fnmatch(each, pattern) for each, pattern in zip(found, needs, strict=True)), found
+
+
+@pytest.mark.parametrize(
+    ("node", "columns"),
+    [
+        ({"case": [{"when": "a>1 or b<2", "then": "c"}, {"when": "b>7", "then": "d"}], "otherwise": "e"}, "abcbde"),
+        ({"utc": "a", "zone": "Asia/Tokyo", "zero_date": "b"}, "ab"),
+        ({"utc": "a", "zone": "Asia/Tokyo", "zero_date": "null"}, "a"),
+        ({"gather": "t", "on": {"x": "a", "y": "b"}, "name": "n", "value": "v"}, "ab"),
+        ({"json": {"x": "b", "y": "a"}}, "ba"),
+        ({"sql": "b + a * b"}, "ba"),
+        ({"coalesce": ["a", QUOTED, {"prefix": "b", "with": "p"}]}, "ab"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_rule_tells_every_column_that_it_reads(node, columns):
+    """Those of its conditions, too; `null`, texts and the columns of other tables are none."""
+    assert "".join(_rule(node).columns()) == columns
+
+
+def test_secrets_of_nested_rules_are_told_too():
+    """The outer one's first."""
+    inner = {"mask": "a", "key": "${INNER}"}
+    assert list(_rule({"mask": inner, "key": "${OUTER}"}).secrets()) == ["${OUTER}", "${INNER}"]
+    assert list(_rule({"prefix": inner, "with": "p"}).secrets()) == ["${INNER}"]
 
 
 def test_problems_are_told_together():
