@@ -104,6 +104,7 @@ _MISTAKES = [
     ({"path": Text("a"), "like": Text("/{x}/{x}"), "to": Text("z")}, (), "stands twice"),
     ({"path": Text("a"), "like": Text("/{x"), "to": Text("z")}, (), "brace at character 2"),
     ({"path": Text("a"), "any": [{"like": Text("a"), "to": Text("{b}")}]}, ("any", 0), "captures nothing"),
+    ({"path": Text("a"), "like": Text("{a}.{b}"), "to": Text("{c}")}, (), "captures {a}, {b}"),
     ({"path": Text("a"), "any": [], "like": Text("b"), "to": Text("c")}, (), "not both"),
     ({"path": Text("a"), "any": []}, (), "holds no pair"),
     ({"parse": Text("a"), "format": Text("%d.%m.%y")}, ("format",), "'%y'"),
