@@ -8,7 +8,7 @@ from tests.stages.undone import execute, rows, stages
 from transhume import Project
 from transhume.errors import CheckFailed, Refused, RollbackStopped, RolledBack
 from transhume.stages.context import Limits
-from transhume.systems.postgres import undo_sets
+from transhume.systems.postgres import undo_indexes, undo_sets
 
 SMALL = Limits(segment_rows_max=small_project.SEGMENT_ROWS)
 LOADED = small_project.expected_buckets()["plants"]["loaded"]
@@ -309,6 +309,26 @@ def test_a_table_that_others_have_built_on_is_emptied(project, postgres_url):
     plants = _by_name(project.rollback(), "plants")
     assert (plants.removed, plants.dropped, plants.proof) == (LOADED, False, "equal")
     assert execute(postgres_url, "SELECT count(*) FROM public.seen") == [(0,)]
+
+
+def test_references_without_an_index_have_one_for_the_time_of_the_undo(beside_others, postgres_url, monkeypatch):
+    """The server finds referring rows by an index that the undo makes on each reference and takes away again."""
+    beside_others.run(limits=SMALL)
+    execute(postgres_url, "CREATE VIEW public.seen AS SELECT * FROM ai.plants")
+    make, made = undo_indexes.make, []
+
+    def watched(connection, sets, goes):
+        made.extend(make(connection, sets, goes))
+        names = "SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'transhume_undo%' ORDER BY 1"
+        made.extend(row[0].partition(" ON ")[2] for row in connection.execute(names).fetchall())
+        return made[:2]
+
+    monkeypatch.setattr(undo_indexes, "make", watched)
+    monkeypatch.setattr(undo_indexes, "_PAGES_READ_MAX", 0)
+    places = _by_name(beside_others.rollback(), "places")
+    assert made[2:] == ["ai.plants USING btree (parent_id)", "ai.plants USING btree (place_id)"]
+    assert places.proof == "equal"
+    assert execute(postgres_url, "SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'transhume_undo%'") == [(0,)]
 
 
 def test_a_trigger_that_hides_deletes_stops_it(beside_others, postgres_url):

@@ -4,6 +4,9 @@ The bytes of a row are those of the server's binary protocol, every column with 
 bits. So two fingerprints may be compared within one database, and only while the columns stay as they are.
 """
 
+from collections.abc import Sequence
+from decimal import Decimal
+
 from psycopg import sql
 
 from transhume.systems.postgres.connection import WatchedConnection
@@ -12,6 +15,11 @@ from transhume.systems.undo import FINGERPRINT_MODULUS, Fingerprint
 AT_PUBLISH_BYTES_MAX = 64 * 2**20
 """Publishing takes the fingerprint of tables up to this size, in about a second; of larger ones it is not known."""
 _WORD_BITS = 32
+_WORDS = sql.SQL(", ").join(
+    sql.SQL("coalesce(sum(('x' || substr(h, {}, 8))::bit(32)::bigint), 0)").format(sql.Literal(first))
+    for first in range(1, 33, 8)
+)
+"""The sums of the four words of a digest `h`."""
 
 
 def of_rows(
@@ -23,14 +31,25 @@ def of_rows(
     processor.
     """
     where = sql.SQL("") if condition is None else sql.SQL(" WHERE ") + condition
-    words = sql.SQL(", ").join(
-        sql.SQL("coalesce(sum(('x' || substr(h, {}, 8))::bit(32)::bigint), 0)").format(sql.Literal(first))
-        for first in range(1, 33, 8)
-    )
     statement = sql.SQL("SELECT count(*), {} FROM (SELECT unnest(ARRAY[md5(record_send(t.*))]) AS h FROM {}{}) s")
-    row = connection.execute(statement.format(words, relation, where)).fetchone()
+    row = connection.execute(statement.format(_WORDS, relation, where)).fetchone()
     assert row is not None
-    count, *sums = row
+    return _added(row[0], row[1:])
+
+
+def of_groups(
+    connection: WatchedConnection, relation: sql.Composable, label: sql.Composable
+) -> dict[str | None, Fingerprint]:
+    """Return the fingerprints of the rows `t` of a FROM clause by an expression's text; one scan for all of them."""
+    statement = sql.SQL(
+        "SELECT label, count(*), {} FROM (SELECT unnest(ARRAY[md5(record_send(t.*))]) AS h, {} AS label FROM {}) s "
+        "GROUP BY label"
+    )
+    rows = connection.execute(statement.format(_WORDS, label, relation)).fetchall()
+    return {row[0]: _added(row[1], row[2:]) for row in rows}
+
+
+def _added(count: int, sums: Sequence[Decimal]) -> Fingerprint:
     total = 0
     for word in sums:
         total = (total << _WORD_BITS) + int(word)

@@ -10,7 +10,7 @@ from psycopg import errors, sql
 from transhume.batches import TargetTable
 from transhume.errors import Refused, RollbackStopped
 from transhume.faults import reach
-from transhume.systems.postgres import ddl, faults, ledger, undo_proof, undo_sets
+from transhume.systems.postgres import ddl, faults, ledger, undo_indexes, undo_proof, undo_sets
 from transhume.systems.postgres.address import Address
 from transhume.systems.postgres.connection import Session, WatchedConnection
 from transhume.systems.postgres.stage import schema_name
@@ -250,14 +250,11 @@ class PostgresUndo:
         self._require_free(found.report, choice)
         self._keep_list(connection, found.order)
         connection.execute("SET CONSTRAINTS ALL DEFERRED")
-        begun = {
-            each.name: undo_proof.Begun.of(connection, each, found.goes[each.name])
-            for each in found.order
-            if each.oid is not None
-        }
+        begun = {each.name: undo_proof.Begun.of(connection, each) for each in found.order if each.oid is not None}
         told = {table.table: table for table in found.report.tables}
         dropped = self._drop_created(connection, [each for each in found.order if told[each.name].dropped])
         standing = [each for each in found.order if each.oid is not None and each.name not in dropped]
+        indexes = undo_indexes.make(connection, standing, found.goes)
         # Rows that get their former content back do not refer to rows of the run any more; so they come first.
         for each in standing:
             _restore(connection, each)
@@ -271,6 +268,7 @@ class PostgresUndo:
             done[each.name] = undo_proof.proved(connection, self._run.run, each, table, begun.get(each.name))
         notes = [*found.report.notes, *self._drop_schema(connection)]
         report = replace(found.report, tables=tuple(done[name] for name in told), notes=tuple(notes))
+        undo_indexes.drop(connection, indexes)
         for each in found.order:
             if each.is_made:
                 connection.execute(sql.SQL("DROP TABLE {}").format(each.rows))

@@ -8,7 +8,7 @@ from psycopg import sql
 from transhume.errors import RollbackStopped
 from transhume.systems.postgres import ddl, fingerprint, undo_sets
 from transhume.systems.postgres.connection import WatchedConnection
-from transhume.systems.postgres.undo_sets import GOES, UndoSet, at
+from transhume.systems.postgres.undo_sets import FATES_THAT_GO, UndoSet, at
 from transhume.systems.undo import Fingerprint, UndoneTable, parse_fingerprint, proof
 
 
@@ -23,26 +23,25 @@ class Begun:
     columns: str
 
     @classmethod
-    def of(cls, connection: WatchedConnection, each: UndoSet, goes: int) -> "Begun":
-        """Take them; `goes` is how many rows of the set go, each a row of the table and none twice."""
-        joined = each.members("t")
+    def of(cls, connection: WatchedConnection, each: UndoSet) -> "Begun":
+        """Take them; each row of the set is a row of the table, and none stands in it twice."""
         images = Fingerprint()
         for stage, before in zip(each.stages, each.images, strict=True):
             if before is not None:
                 images += fingerprint.of_rows(connection, _images(each, stage.table.key, before))
-        everything = fingerprint.of_rows(connection, sql.SQL("{} t").format(each.place))
-        changed = any(before is not None for before in each.images)
+        columns = fingerprint.columns_of(connection, each.place)
+        if each.is_all:
+            everything = fingerprint.of_rows(connection, sql.SQL("{} t").format(each.place))
+            return cls(everything, everything, Fingerprint(), images, columns)
+        marked = sql.SQL("{} t LEFT JOIN {} u ON {}").format(each.place, each.rows, at("t"))
+        found = fingerprint.of_groups(connection, marked, sql.SQL("u.fate"))
+        nothing = Fingerprint()
         return cls(
-            everything=everything,
-            # As many as the table has are all that it has.
-            goes=everything
-            if goes == everything.rows
-            else fingerprint.of_rows(connection, joined, sql.SQL(f"u.fate IN {GOES}")),
-            replaced=fingerprint.of_rows(connection, joined, sql.SQL("u.fate = 'restore'"))
-            if changed
-            else Fingerprint(),
+            everything=sum(found.values(), nothing),
+            goes=sum((found.get(fate, nothing) for fate in FATES_THAT_GO), nothing),
+            replaced=found.get("restore", nothing),
             images=images,
-            columns=fingerprint.columns_of(connection, each.place),
+            columns=columns,
         )
 
 
@@ -78,7 +77,7 @@ def proved(
     stood = None
     if not table.created and columns not in {None, "", begun.columns}:
         before = None
-    elif before is not None:
+    elif before is not None and before != after:
         stood = _stood(connection, run, each)
     word, text = proof(before, stood, after, table.kept)
     return replace(

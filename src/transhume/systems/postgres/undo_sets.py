@@ -21,6 +21,7 @@ from transhume.systems.postgres.stage import Stage, schema_name, stage_of
 from transhume.systems.undo import UndoChoice
 
 _JOINED_MAX = 64
+FATES_THAT_GO = ("remove", "other")
 GOES = "('remove', 'other')"
 """Fates of rows that are deleted: those of the run, and those of others that go along by choice."""
 
