@@ -68,16 +68,16 @@ class Stage:
         Effects: within the transaction under way.
         """
         place = self.place(batch)
-        connection.execute(self._create(place))
         if self._target_is_occupied(connection):
             line = self._write_beside_present(connection, batch, rows)
         else:
+            connection.execute(self._create(sql.SQL("TABLE"), place))
             line = StagedBatch(batch, rows.num_rows, self._copy_in(connection, place, rows))
         self._sent[batch.index] = rows, line.sha256
         ledger.write_batch(connection, self.run, line, table_name(batch))
         return line
 
-    def _create(self, place: sql.Identifier) -> sql.Composed:
+    def _create(self, word: sql.SQL, place: sql.Identifier) -> sql.Composed:
         """Return the statement for a table of exactly the target columns' types, jsonb kept as sent.
 
         The server prints jsonb anew, so that nothing could be compared byte by byte: it is staged as json.
@@ -87,7 +87,7 @@ class Stage:
             kind = native.replace("jsonb", "json")
             # `native` is format_type() of the server's own catalog, or a word of ddl.py: already quoted SQL.
             parts.append(sql.Identifier(name) + sql.SQL(" ") + sql.SQL(kind))
-        return sql.SQL("CREATE TABLE {} ({})").format(place, sql.SQL(", ").join(parts))
+        return sql.SQL("CREATE {} {} ({})").format(word, place, sql.SQL(", ").join(parts))
 
     def _copy_in(self, connection: WatchedConnection, place: sql.Identifier, rows: pa.Table) -> str:
         digest = hashlib.sha256()
@@ -122,7 +122,7 @@ class Stage:
             "incoming": ddl.qualified(schema_name(self.run), "incoming"),
             "met": ddl.qualified(schema_name(self.run), "met"),
         }
-        connection.execute(sql.SQL("CREATE UNLOGGED TABLE {incoming} (LIKE {stage})").format(**places))
+        connection.execute(self._create(sql.SQL("UNLOGGED TABLE"), places["incoming"]))
         position = sql.Identifier(self._free_name())
         connection.execute(
             sql.SQL(
@@ -145,9 +145,11 @@ class Stage:
         )
         connection.execute("SET LOCAL enable_hashjoin = on")
         updates = self.table.on_conflict == "update"
+        # Made of the SELECT, which appends only: INSERT puts a short row where a page before has room, and the rows
+        # are read back in the order in which they were sent.
         connection.execute(
             sql.SQL(
-                "INSERT INTO {stage} SELECT {columns} FROM {incoming} s "
+                "CREATE TABLE {stage} AS SELECT {columns} FROM {incoming} s "
                 "WHERE NOT EXISTS (SELECT FROM {met} m WHERE m.position = s.{position}{stays}) ORDER BY s.{position}"
             ).format(
                 columns=ddl.names(self.columns, "s"),
