@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SPARK := .venv-spark
 SPARK_READY := $(SPARK)/.ready
 
-.PHONY: demo test test-spark lint bench sweep mutate programs lock clean
+.PHONY: demo test test-spark lint bench sweep mutate programs lock lock-bench clean
 
 demo: $(READY)  ## the brief's migration, SQLite to an Iceberg lake, counts against the answer key
 	rm -rf demo
@@ -21,8 +21,8 @@ lint: $(READY)  ## style, types, import direction
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(READY)  ## the whole job beside psql's COPY of the same finished rows
-	$(BIN)/python benchmarks/run.py
+bench: $(READY) programs  ## the whole job beside limits and peers, about half an hour (benchmarks/README.md); exit 1 where a target is missed
+	$(BIN)/python benchmarks/run.py --fresh --write
 
 sweep: $(READY) programs  ## long forms of the tests: every zone, every kill point
 	$(BIN)/python -m pytest -n 2 -m sweep
@@ -65,6 +65,11 @@ lock:  ## renew the locked dependencies (needs uv)
 		--extra all -c requirements/dev.txt pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra all --extra spark --group dev -c requirements/dev.txt pyproject.toml -o requirements/spark.txt
+
+lock-bench:  ## renew the locked environments of the benchmark's peers (needs uv)
+	for each in benchmarks/requirements/*.in; do \
+		uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+			--no-emit-index-url --no-header $$each -o $${each%.in}.txt || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(SPARK) demo .mypy_cache .ruff_cache .pytest_cache build dist

@@ -1,243 +1,156 @@
-"""The whole job, SQLite to PostgreSQL, beside `psql` binary COPY of the same finished rows into the same keyed table.
+"""The whole job beside its limits and its peers: same data, same machine, in turns, in one go.
 
-Both run in turns on the same data, machine and server. transhume extracts, transforms by all rules, stages, reads
-every row back, checks, and publishes; COPY only writes rows that were finished by someone else. Every run's counts are
-held against the generator's answer key: a fast run with wrong rows is an error, not a result.
+Each job is held against the rows that must arrive; one whose rows are wrong has no figures. Results are kept as lines
+of JSON below `build/bench` and rendered into RESULTS.md, so parts may be measured one after the other.
 """
 
 import argparse
 import compileall
-import json
 import os
-import platform
 import shutil
-import statistics
+import signal
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
-import psycopg
-from psycopg import sql
-
+import report
+import results
 import transhume
+from comparisons import COMPARISONS, Comparison
+from environments import FOLDER, Unavailable
+from job import Ground, Job, WrongRows
+from jobs import JOBS
+from legacy import legacy
 from postgres_server import Server, running_server
-from process_memory import run_measured
-from transhume.demo import AnswerKey, Sizes, generate, write_project
-from transhume.journal import read_journal
+from process_memory import CommandFailed
+from targets import judge
 
-_SCHEMA = "ai"
-_BIG = "ml_models"
-_MEGABYTE = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One run of transhume: wall and CPU seconds of its processes, peak memory, how long comparing the big table took.
-
-    `read_back_s` is summed over the batches, which are compared beside the load; `comparison_s` is that of what readers
-    see with what was staged, on its own.
-    """
-
-    wall_s: float
-    cpu_s: float
-    peak_bytes: int
-    read_back_s: float
-    comparison_s: float
+_RESULTS = FOLDER / "results.jsonl"
 
 
 def main() -> int:
-    """Measure and print; exit 1 where a target of the arguments is missed."""
+    """Measure what was asked for, render the report; exit 1 where a target is missed."""
     arguments = _arguments()
-    # What is installed has its bytecode; an editable install without it would be compiled anew by each run, 0.2 s.
-    compileall.compile_dir(str(Path(transhume.__file__).parent), quiet=1)
-    folder = Path(arguments.folder or tempfile.mkdtemp(prefix="transhume-bench-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with running_server(folder / "pg") as server:
-            result = _measure(server, folder, arguments.rows, arguments.runs)
-            if arguments.memory_rows:
-                result["memory_rows"] = arguments.memory_rows
-                more = _measure(server, folder, arguments.memory_rows, 1)
-                result["memory_growth"] = more["transhume_peak_bytes"] / result["transhume_peak_bytes"] - 1
-                result["memory_peak_bytes"] = more["transhume_peak_bytes"]
-                result["memory_ratio"] = more["ratio"]
-    finally:
-        if not arguments.keep:
+    signal.signal(signal.SIGTERM, _stop)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if arguments.fresh:
+        _RESULTS.unlink(missing_ok=True)
+    if not arguments.render:
+        # What is installed has its bytecode; an editable install without it would be compiled anew by each run, 0.2 s.
+        compileall.compile_dir(str(Path(transhume.__file__).parent), quiet=1)
+        folder = Path(tempfile.mkdtemp(prefix="transhume-bench-"))
+        folder.chmod(0o755)
+        try:
+            with running_server(folder / "pg") as server:
+                for comparison in COMPARISONS:
+                    if comparison.name in arguments.only:
+                        for size in (each for each in comparison.rounds if each in arguments.rows):
+                            _measure(comparison, size, server, folder, arguments)
+        finally:
             shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps(result) if arguments.json else _table(result))
-    missed = _missed(result, arguments)
-    for sentence in missed:
-        print(f"missed: {sentence}", file=sys.stderr)
-    return 1 if missed else 0
+    found = results.read(_RESULTS)
+    if arguments.write:
+        report.write(found, Path(__file__).parent)
+    print(report.tables(found))
+    verdicts = judge(found)
+    for verdict in verdicts:
+        if verdict.word == "missed":
+            print(f"missed: {report.sentence(verdict)}", file=sys.stderr)
+    return 1 if any(verdict.word == "missed" for verdict in verdicts) else 0
+
+
+def _stop(*_: object) -> NoReturn:
+    """End by the way out, so that the servers stop."""
+    sys.exit(143)
 
 
 def _arguments() -> argparse.Namespace:
+    names = [comparison.name for comparison in COMPARISONS]
+    sizes = list(dict.fromkeys(size for comparison in COMPARISONS for size in comparison.rounds))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=1_000_000, help="models in the legacy database (default 1000000)")
-    parser.add_argument("--runs", type=int, default=3, help="interleaved runs of each side (default 3)")
-    parser.add_argument("--memory-rows", type=int, help="one more run of transhume with so many models, for its memory")
-    parser.add_argument("--folder", help="work here (default: a temporary folder)")
-    parser.add_argument("--keep", action="store_true", help="leave the folder with database, project and server files")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--ratio-max", type=float, default=4.0, help="times COPY that are allowed (default 4)")
-    parser.add_argument("--peak-max", type=int, default=800, help="megabytes that are allowed (default 800)")
-    parser.add_argument(
-        "--growth-max", type=float, default=0.15, help="growth of memory that is allowed (default 0.15)"
-    )
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="these comparisons (default all)")
+    parser.add_argument("--rows", nargs="+", choices=sizes, default=sizes, help="these sizes (default all)")
+    parser.add_argument("--jobs", nargs="+", help="these jobs only, by name")
+    parser.add_argument("--rounds", type=int, help="so many rounds, whatever is usual")
+    parser.add_argument("--fresh", action="store_true", help="forget what was measured before; else it is added to")
+    parser.add_argument("--render", action="store_true", help="measure nothing, only render what was measured")
+    parser.add_argument("--write", action="store_true", help="write RESULTS.md and growth.svg beside this file")
     return parser.parse_args()
 
 
-def _measure(server: Server, folder: Path, rows: int, runs: int) -> dict[str, Any]:
-    """Run both sides in turns and return medians."""
-    database, key = _legacy(folder, rows)
-    jobs: list[Job] = []
-    copies: list[float] = []
-    finished = folder / "finished"
-    for number in range(runs):
-        _say(f"run {number + 1} of {runs}: transhume, {rows:,} models")
-        with server.database("bench_transhume") as connection:
-            jobs.append(_run_transhume(server, folder / f"project-{rows}-{number}", database))
-            _hold_against(key, connection)
-            if not finished.exists():
-                _export(connection, finished)
-        _say(f"run {number + 1} of {runs}: psql COPY of the same rows")
-        copies.append(_run_copy(server, finished))
-    loaded = sum(answer.loaded for answer in key.tables.values())
-    shutil.rmtree(finished)
-    wall_s, copy_s = statistics.median(job.wall_s for job in jobs), statistics.median(copies)
-    return {
-        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, PostgreSQL {server.version}",
-        "rows": rows,
-        "rows_loaded": loaded,
-        "runs": runs,
-        "transhume_s": round(wall_s, 2),
-        "transhume_all_s": [round(job.wall_s, 2) for job in jobs],
-        "transhume_cpu_s": round(statistics.median(job.cpu_s for job in jobs), 2),
-        "transhume_rows_per_s": round(loaded / wall_s),
-        "transhume_peak_bytes": max(job.peak_bytes for job in jobs),
-        "read_back_s": round(statistics.median(job.read_back_s for job in jobs), 2),
-        "comparison_s": round(statistics.median(job.comparison_s for job in jobs), 2),
-        "comparison_ratio": round(
-            statistics.median(job.comparison_s / copy for job, copy in zip(jobs, copies, strict=True)), 2
-        ),
-        "copy_s": round(copy_s, 2),
-        "copy_all_s": [round(seconds, 2) for seconds in copies],
-        "ratio": round(statistics.median(job.wall_s / copy for job, copy in zip(jobs, copies, strict=True)), 2),
-    }
+def _measure(comparison: Comparison, size: str, server: Server, folder: Path, arguments: argparse.Namespace) -> None:
+    """Run the jobs of one comparison and size in turns; each round begins with another one."""
+    chosen = [job for job in JOBS if job.comparison == comparison.name and size in job.sizes]
+    if arguments.jobs:
+        chosen = [job for job in chosen if job.name in arguments.jobs]
+    if not chosen:
+        return
+    _say(f"{comparison.title}, {size}: {', '.join(job.name for job in chosen)}")
+    work = folder / f"{comparison.name}-{size}"
+    work.mkdir()
+    begin = Ground(size, legacy(FOLDER / "data", size), server, work)
+    try:
+        ready = _ready(chosen, comparison, size, server)
+        with comparison.prepare(begin) as ground:
+            rounds = arguments.rounds or comparison.rounds[size]
+            for number in range(rounds):
+                turn = ready[number % len(ready) :] + ready[: number % len(ready)]
+                _round(turn, ground, f"round {number + 1} of {rounds}", number)
+    except Unavailable as reason:
+        for job in chosen:
+            _keep(_blank(job, size, server, "", ""), str(reason))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
-def _legacy(folder: Path, rows: int) -> tuple[Path, AnswerKey]:
-    """Return the legacy database with so many models, and its key; the other tables stay small."""
-    database, answers = folder / f"legacy-{rows}.db", folder / f"answers-{rows}.json"
-    if not (database.exists() and answers.exists()):
-        _say(f"making the legacy database with {rows:,} models")
-        database.unlink(missing_ok=True)
-        small = Sizes(models=rows, datasets=20_000, experiments=1_000, training_runs=3_000, metrics=5_000)
-        generate(database, sizes=small).write(answers)
-    return database, AnswerKey.read(answers)
+def _ready(jobs: Sequence[Job], comparison: Comparison, size: str, server: Server) -> list[tuple[Job, str]]:
+    """Return the jobs whose programs are there, with their versions; note why the others are not."""
+    ready = []
+    for job in jobs:
+        try:
+            ready.append((job, job.version()))
+        except Unavailable as reason:
+            _say(f"  {job.name} of {comparison.name} cannot be had: {reason}")
+            _keep(_blank(job, size, server, "", ""), str(reason))
+    return ready
 
 
-def _run_transhume(server: Server, project: Path, database: Path) -> Job:
-    """Run the installed command on a fresh project; the target's tables do not exist yet."""
-    shutil.rmtree(project, ignore_errors=True)
-    write_project(project)
-    plan = project / "transhume.yaml"
-    # What is compared is the migration; the peers make no backup.
-    plan.write_text(plan.read_text().replace("backup: required", "backup: warn"))
-    url = server.url("bench_transhume", _SCHEMA)
-    environment = {**os.environ, "LEGACY_URL": f"sqlite:///{database}", "PLATFORM_URL": url}
-    command = Path(sys.executable).with_name("transhume")
-    done = run_measured([str(command), "--project", str(project), "--json", "run"], environment)
-    if done.exit_code:
-        message = f"transhume ended with exit code {done.exit_code}:\n{done.errors}{done.output}"
-        raise SystemExit(message)
-    (journal,) = project.glob(".transhume/runs/*/journal.jsonl")
-    events = [entry.event for entry in read_journal(journal) if entry.event.fields.get("mapping") == _BIG]
-    read_back_s = sum(event.fields["compare_s"] for event in events if event.kind == "batch_compared")
-    (comparison_s,) = (event.fields["duration_s"] for event in events if event.kind == "table_verified")
-    shutil.rmtree(project)
-    return Job(done.wall_s, done.cpu_s, done.peak_bytes, read_back_s, comparison_s)
-
-
-def _hold_against(key: AnswerKey, connection: psycopg.Connection) -> None:
-    """Stop where a table does not hold the rows that the answer key asks for."""
-    for answer in key.tables.values():
-        table = sql.Identifier(_SCHEMA, answer.mapping)
-        found = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
-        if found is None or found[0] != answer.loaded:
-            message = f"'{answer.mapping}' holds {found} rows, the answer key says {answer.loaded}"
-            raise SystemExit(message)
-
-
-def _export(connection: psycopg.Connection, folder: Path) -> None:
-    """Write the published rows of the big table in COPY's binary format, and its definition without references."""
-    folder.mkdir()
-    table = sql.Identifier(_SCHEMA, _BIG)
-    rows = sql.SQL("COPY {} TO STDOUT (FORMAT binary)").format(table)
-    with (folder / "rows.copy").open("wb") as file, connection.cursor() as cursor, cursor.copy(rows) as copy:
-        for block in copy:
-            file.write(block)
-    columns = connection.execute(
-        "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull FROM pg_attribute AS a"
-        " WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
-        (table.as_string(connection),),
-    ).fetchall()
-    key = connection.execute(
-        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'p'",
-        (table.as_string(connection),),
-    ).fetchone()
-    assert key is not None, f"'{_BIG}' was published without a primary key"
-    lines = [f'"{name}" {kind}{" NOT NULL" if not_null else ""}' for name, kind, not_null in columns]
-    (folder / "table.sql").write_text(f'CREATE TABLE "{_BIG}" ({", ".join([*lines, key[0]])});\n')
-
-
-def _run_copy(server: Server, finished: Path) -> float:
-    """Copy the finished rows by psql into a table with the same columns and primary key."""
-    with server.database("bench_copy"):
-        server.run_psql("bench_copy", (finished / "table.sql").read_text() + "CHECKPOINT;\n")
-        path = str(finished / "rows.copy").replace("'", "''")
-        return server.run_psql("bench_copy", f"\\copy \"{_BIG}\" FROM '{path}' (FORMAT binary)\n")
-
-
-def _missed(result: dict[str, Any], arguments: argparse.Namespace) -> list[str]:
-    missed = []
-    if result["ratio"] > arguments.ratio_max:
-        missed.append(f"{result['ratio']} times COPY, {arguments.ratio_max} are allowed")
-    if result["transhume_peak_bytes"] > arguments.peak_max * _MEGABYTE:
-        missed.append(f"{_megabytes(result['transhume_peak_bytes'])} of memory, {arguments.peak_max} MB are allowed")
-    if result.get("memory_growth", 0) > arguments.growth_max:
-        missed.append(f"memory grows by {result['memory_growth']:.0%}, {arguments.growth_max:.0%} are allowed")
-    return missed
-
-
-def _table(result: dict[str, Any]) -> str:
-    copied, job = f"psql binary COPY of the finished {_BIG}", "transhume: extract, rules, stage, compare, publish"
-    compared = f"of it: all rows of {_BIG}, target against stage"
-    peak_mb = result["transhume_peak_bytes"] / _MEGABYTE
-    lines = [
-        f"{result['machine']}; {result['rows']:,} models; medians of {result['runs']} interleaved runs",
-        "",
-        f"{'':<52}{'wall s':>9}{'x COPY':>9}{'CPU s':>9}{'peak MB':>9}",
-        f"{copied:<52}{result['copy_s']:>9.2f}{1:>9.2f}",
-        f"{job:<52}{result['transhume_s']:>9.2f}{result['ratio']:>9.2f}{result['transhume_cpu_s']:>9.2f}{peak_mb:>9.0f}",
-        f"{compared:<52}{result['comparison_s']:>9.2f}{result['comparison_ratio']:>9.2f}",
-        "",
-        f"every staged batch was read back and compared beside the load, too: {result['read_back_s']} s in all",
-        f"{result['rows_loaded']:,} rows of five tables loaded, {result['transhume_rows_per_s']:,} rows a second",
-        f"single runs: transhume {result['transhume_all_s']}, COPY {result['copy_all_s']}",
-    ]
-    if "memory_growth" in result:
-        lines.append(
-            f"with {result['memory_rows']:,} models: peak {_megabytes(result['memory_peak_bytes'])}"
-            f" ({result['memory_growth']:+.0%}), {result['memory_ratio']} times COPY"
+def _round(turn: Sequence[tuple[Job, str]], ground: Ground, told: str, number: int) -> None:
+    name = datetime.now(UTC).isoformat(timespec="seconds")
+    for job, version in turn:
+        if number >= job.rounds.get(ground.size, number + 1):
+            continue
+        place = ground.folder / "job"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        servers = f"PostgreSQL {ground.postgres.version}" + (
+            f", MariaDB {ground.mariadb.version}" if ground.mariadb else ""
         )
-    return "\n".join(lines)
+        run = replace(_blank(job, ground.size, ground.postgres, name, version), servers=servers)
+        try:
+            figures = job.run(replace(ground, folder=place))
+        except (CommandFailed, WrongRows, Unavailable) as problem:
+            _say(f"  {told}, {job.name}: {problem}")
+            _keep(run, str(problem))
+            continue
+        _say(f"  {told}, {job.name}: {figures.wall_s:.1f} s, {figures.peak_bytes / 2**20:.0f} MB")
+        results.append(_RESULTS, replace(run, figures=figures))
+        shutil.rmtree(place, ignore_errors=True)
 
 
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / _MEGABYTE:.0f} MB"
+def _blank(job: Job, size: str, server: Server, name: str, version: str) -> results.Measured:
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    servers = f"PostgreSQL {server.version}"
+    return results.Measured(job.comparison, size, job.name, name, at, version, servers, round(os.getloadavg()[0], 1))
+
+
+def _keep(run: results.Measured, reason: str) -> None:
+    lines = reason.strip().splitlines()
+    results.append(_RESULTS, replace(run, failed=" ".join(dict.fromkeys([lines[0], lines[-1]]))[:300]))
 
 
 def _say(line: str) -> None:

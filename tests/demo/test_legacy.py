@@ -48,6 +48,17 @@ def test_every_row_is_in_one_bucket(made):
         assert answer.rejected <= sum(answer.reasons.values())
 
 
+def test_without_defects_every_row_loads_that_is_in_scope(tmp_path):
+    """An independent reading finds no reason against any row but that its archived parent stays behind."""
+    path = tmp_path / "clean.db"
+    key = generate(path, 600, defects=False)
+    judged = judge(path, _spellings()).values()
+    kinds = {reason.split(":")[0] for reasons in judged for own in reasons.values() for reason in own or ()}
+    assert kinds <= {"parent_filtered", "parent_rejected"}
+    models = key.tables["ml_models"]
+    assert (models.read, models.rejected, models.loaded + models.filtered) == (600, 0, 600)
+
+
 def test_the_key_is_what_the_judge_counts(made, judged):
     """Buckets and reasons of every table are the ones that an independent reading of the file gives."""
     for answer in made[1].tables.values():

@@ -45,18 +45,22 @@ _SPELLINGS = {spelling: name for name, others in CANONICAL_ALGORITHMS.items() fo
 _SCHEMA_VERSIONS = ((1, "001_create.sql", "2016-01-04 09:00:00"), (7, "007_archive_flag.sql", "2021-11-08 18:20:00"))
 
 
-def generate(path: Path, models: int = 2000, *, seed: int = SEED, sizes: Sizes | None = None) -> AnswerKey:
+def generate(
+    path: Path, models: int = 2000, *, seed: int = SEED, sizes: Sizes | None = None, defects: bool = True
+) -> AnswerKey:
     """Make the legacy database as a SQLite file and return what a migration of it must account for.
 
     Shape: `models` models and the other tables in proportion, or exactly `sizes`. The same arguments give the
     same rows and the same key. The key comes from what was planted; no part of transhume is run for it.
+    Without `defects` nothing is planted, so that tools which stop at a wrong value can copy the rows too.
     Effects: writes `path`, complete or not at all.
     Raises: UsageError if `path` exists or the sizes do not fit together.
     """
     if path.exists():
         message = f"'{path}' exists already and is not overwritten; remove it or name another file"
         raise UsageError(message)
-    writer = _Writer(plan_planting(sizes or Sizes.of(models), seed))
+    chosen = sizes or Sizes.of(models)
+    writer = _Writer(plan_planting(chosen, seed) if defects else Planting(chosen))
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.unlink(missing_ok=True)
     connection = sqlite3.connect(unfinished)
