@@ -23,7 +23,7 @@ def command(output: Output, table: str | None, kind: str, dialect: str | None, f
 
     With --kind validation: scripts for the source (before) and the target (after) that a person runs by hand, in
     each side's own dialect or in the one that is asked for. With --kind rollback: the undoing of the newest run, as one
-    script for psql.
+    script for psql, or of a lake for Python with pyiceberg.
     """
     if kind == "rollback":
         if table is not None or dialect is not None:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -236,9 +237,21 @@ def _tell_runs(place: Workplace, plan: Plan) -> list[str]:
         journal = Journal(folder / _JOURNAL)
         if journal.last("run_rolled_back") is None:
             journal.append(Event("run_rolled_back", {"by": "snapshot"}))
+            _anchor(place, plan, folder.name, journal)
             told.append(folder.name)
         journal.close()
     return told
+
+
+def _anchor(place: Workplace, plan: Plan, run: str, journal: Journal) -> None:
+    """Have the ledger remember that the journal tells of this; see `undoing`."""
+    started = journal.last("run_started")
+    if started is None:
+        return
+    identity = RunIdentity(run, started.fields["binding"]["plan_hash"], __version__, holder())
+    with closing(place.target(plan)) as target, closing(target.open_undo(identity, (), ())) as undo:
+        if undo.state != "absent":
+            undo.remember(journal.anchor)
 
 
 def _papers(

@@ -7,14 +7,14 @@ The record stands in `.transhume/freeze.json` from before the first statement un
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from transhume.batches import Event
-from transhume.errors import Refused
+from transhume.errors import Refused, SystemUnavailable, TranshumeError
 from transhume.plan.model import Plan
 from transhume.project.workplace import Listener, Workplace
 from transhume.systems import open_freezer
@@ -68,8 +68,10 @@ def statements(place: Workplace) -> Freezing:
 def frozen(place: Workplace, plan: Plan, listener: Listener | None) -> Iterator[None]:
     """Keep others from writing to the plan's source tables, where the plan says `freeze: enforce`.
 
-    Effects: rights of the source; given back at the end, also where the run fails. After a kill `unfreeze` does it.
-    Raises: Refused, SystemUnavailable: nothing was frozen.
+    Effects: rights or triggers of the source; given back at the end, also where the run fails. After a kill `unfreeze`
+    does it, or the run that goes on, which completes first what the kill has left undone.
+    Raises: Refused, SystemUnavailable: nothing was frozen, unless the message says so; at the end SystemUnavailable
+    where the source could not be given back.
     """
     standing = standing_freeze(place)
     if plan.freeze != "enforce":
@@ -84,23 +86,64 @@ def frozen(place: Workplace, plan: Plan, listener: Listener | None) -> Iterator[
             tables = _tables(plan)
             freezing = freezer.plan(tables)
             tell(Event("freeze_planned", {"statements": list(freezing.freeze), "notes": list(freezing.notes)}))
-            _keep(place, FreezeRecord(freezer.identity, _now(), tuple(tables), freezing))
-            try:
-                freezer.freeze(tables, freezing)
-            except Exception:
-                # Nothing was changed: the statements stand in one transaction.
-                _record(place).unlink()
-                raise
+            record = FreezeRecord(freezer.identity, _now(), tuple(tables), freezing)
+            _keep(place, record)
+            _begin(place, freezer, record)
         else:
-            _require_same(standing, freezer)
+            _complete(plan, freezer, standing)
         tell(Event("source_frozen", {"tables": len(_tables(plan))}))
         try:
             yield
-        finally:
-            result = _given_back(place, freezer)
-            tell(Event("source_unfrozen", {"differing": list(result.differing)}))
+        except BaseException:
+            with suppress(TranshumeError):
+                _end(place, freezer, tell)
+            raise
+        _end(place, freezer, tell)
     finally:
         freezer.close()
+
+
+def _begin(place: Workplace, freezer: Freezer, record: FreezeRecord) -> None:
+    """Freeze; where it fails, take back what stands of it, and forget the record only when nothing does."""
+    try:
+        freezer.freeze(record.tables, record.freezing)
+    except Exception as problem:
+        try:
+            if freezer.stands(record.tables, record.freezing):
+                freezer.unfreeze(record.tables, record.freezing)
+        except TranshumeError:
+            message = f"{problem}; a part of the freeze may stand: 'transhume unfreeze' gives it back"
+            raise SystemUnavailable(message) from problem
+        _record(place).unlink()
+        raise
+
+
+def _complete(plan: Plan, freezer: Freezer, standing: FreezeRecord) -> None:
+    """Make sure that a freeze of a process that died stands whole, and for these tables."""
+    _require_same(standing, freezer)
+    cure = "run 'transhume unfreeze', then the same command again"
+    if missing := [name for name in _tables(plan) if name not in standing.tables]:
+        names = ", ".join(f"'{name}'" for name in missing)
+        message = f"{standing.source} is frozen since {standing.at}, but not {names}; {cure}"
+        raise Refused(message)
+    try:
+        freezer.freeze(standing.tables, standing.freezing)
+    except Refused as problem:
+        message = f"{problem} (frozen since {standing.at}); {cure}"
+        raise Refused(message) from None
+
+
+def _end(place: Workplace, freezer: Freezer, tell: Listener) -> None:
+    """Give the source back and say so; the record stays where it fails."""
+    try:
+        result = _given_back(place, freezer)
+    except TranshumeError as problem:
+        standing = standing_freeze(place)
+        assert standing is not None
+        tell(Event("freeze_left", {"source": standing.source, "at": standing.at}))
+        message = f"the run is through, but the source is frozen still: {problem}. Run 'transhume unfreeze'."
+        raise SystemUnavailable(message) from problem
+    tell(Event("source_unfrozen", {"differing": list(result.differing)}))
 
 
 def unfreeze(place: Workplace) -> UnfreezeResult:

@@ -1,7 +1,7 @@
 """A run from the front door: the journal, the run's identity, the stages' events told to whoever listens."""
 
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,7 +85,8 @@ def run(
                     told = [{"condition": each.name, "evidence": each.evidence} for each in gate]
                     tell(Event("gate_passed", {"phase": plan.phase, "conditions": told}))
             with (
-                frozen(place, plan, tell),
+                # A replay reads no row of the source.
+                nullcontext() if binding.replay else frozen(place, plan, tell),
                 place.held_run(held, journal, folder, identity, limits, subset, replay) as context,
             ):
                 _go(context, tell)

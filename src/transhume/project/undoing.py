@@ -131,7 +131,8 @@ def rollback_script(place: Workplace, run: str | None) -> ScriptFile:
         if opened.replaced:
             message = f"{_comes_back(opened)}: transhume rollback {name}"
             raise UsageError(message)
-        return ScriptFile(f"rollback_{name}.sql", opened.undo.script(), "target", "PostgreSQL")
+        script = opened.undo.script()
+        return ScriptFile(f"rollback_{name}.{script.ending}", script.text, "target", script.language)
 
 
 def take_back(
@@ -153,6 +154,7 @@ def take_back(
         tell = teller(opened.journal, listener)
         for told in rollback(opened.undo, opened.folder, choice, cause):
             tell(told)
+        _anchor(opened)
         report, duration_s = _told(told)
         return _papers(place, opened, report, cause, duration_s)
 
@@ -247,6 +249,7 @@ def finalize(place: Workplace, run: str | None, listener: Listener | None) -> Fi
         dropped += [f"scratch place '{name}' of a rehearsal" for name in remove_leftovers(place, opened.plan)]
         result = FinalizeResult(opened.folder.root.name, opened.target.identity, tuple(dropped))
         teller(opened.journal, listener)(Event("run_finalized", {"dropped": len(dropped)}))
+        _anchor(opened)
         return result
 
 
@@ -293,6 +296,12 @@ def _later_waves(place: Workplace, opened: _Open) -> list[str]:
         return []
     runs = runs_of_phases(place)
     return [f"{runs[name].run} (phase '{name}')" for name in phases[phases.index(phase) + 1 :] if name in runs]
+
+
+def _anchor(opened: _Open) -> None:
+    """Have the ledger remember that the journal tells of this: a copy from before it would say that the run stands."""
+    if opened.undo.state != "absent":
+        opened.undo.remember(opened.journal.anchor)
 
 
 def _told(event: Event) -> tuple[UndoReport, float]:

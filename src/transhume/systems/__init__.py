@@ -45,6 +45,7 @@ _MYSQL = System(
     None,
     "mysql",
     source_backup="transhume.systems.mysql.backup:open_backup",
+    freezer="transhume.systems.mysql.freeze:open_freezer",
 )
 SYSTEMS: dict[str, System] = {
     "sqlite": System(

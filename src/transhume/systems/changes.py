@@ -23,9 +23,9 @@ class Watched(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Freezing:
-    """Statements that forbid writing to some tables, and those that give it back; `state` is what rights are now.
+    """Statements that forbid writing to some tables, and those that give it back.
 
-    `notes` say who can write all the same.
+    `state` is what stands there now of what they change, in words; `notes` say who can write all the same.
     """
 
     freeze: tuple[str, ...]
@@ -39,7 +39,7 @@ class Freezing:
 
 
 class Freezer(Protocol):
-    """How writing to a source's tables is forbidden. It changes rights, and never a row."""
+    """How writing to a source's tables is forbidden. It changes rights or triggers, and never a row."""
 
     identity: str
 
@@ -48,15 +48,23 @@ class Freezer(Protocol):
         ...
 
     def freeze(self, tables: Sequence[str], freezing: Freezing) -> None:
-        """Run the statements in one transaction, after every transaction that writes to the tables has ended.
+        """Run the statements that do not stand yet, after every transaction that writes to the tables has ended.
 
-        Raises: SystemUnavailable if one does not end in time, Refused if rights changed since they were looked at:
-        nothing was changed then.
+        In one transaction where the system has one for them; else a failure may leave some of them: `stands` tells.
+        Raises: SystemUnavailable if a transaction does not end in time or the connection is lost, Refused if others
+        changed since what the statements change.
         """
         ...
 
+    def stands(self, tables: Sequence[str], freezing: Freezing) -> bool:
+        """Say whether anything of the freeze stands, so that there is something to give back."""
+        ...
+
     def unfreeze(self, tables: Sequence[str], freezing: Freezing) -> Sequence[str]:
-        """Give the rights back in one transaction; return what is not as it was before all the same. Idempotent."""
+        """Give back what was forbidden; return what is not as it was before all the same. Idempotent.
+
+        Raises: SystemUnavailable: some of it may stand still.
+        """
         ...
 
     def close(self) -> None:

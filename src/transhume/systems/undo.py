@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
-from transhume.batches import TargetTable
+from transhume.batches import JournalAnchor, TargetTable
 
 FINGERPRINT_MODULUS = 2**128
 
@@ -161,6 +161,15 @@ class KeptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class UndoScript:
+    """A script that a person runs: its text, the ending of its file's name, and the language in words."""
+
+    text: str
+    ending: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class UndoReference:
     """Columns of one target table that refer to columns of another, whether the system enforces it or not."""
 
@@ -189,7 +198,7 @@ class TargetUndo(Protocol):
         """
         ...
 
-    def script(self) -> str:
+    def script(self) -> UndoScript:
         """Return the undoing of a published run as a script that a person can run without transhume.
 
         Raises: SystemRefused for a system that runs no scripts, with the other way by hand.
@@ -198,6 +207,13 @@ class TargetUndo(Protocol):
 
     def kept(self) -> Iterator[KeptRow]:
         """Yield every row that stayed when the run was rolled back."""
+        ...
+
+    def remember(self, anchor: JournalAnchor) -> None:
+        """Write down how far the run's journal has come: an older copy of it is found out by that.
+
+        Not of a run that the ledger does not know (`absent`).
+        """
         ...
 
     def finalize(self) -> Sequence[str]:

@@ -229,7 +229,7 @@ class Ledger:
     def __init__(self, catalog: SqlCatalog, scope: str, namespace: str, run: str, epoch: int) -> None:
         self._catalog = catalog
         self._engine: sql.Engine = catalog.engine
-        self._scope = scope
+        self.scope = scope
         self._namespace = namespace
         self.run = run
         self.epoch = epoch
@@ -254,12 +254,12 @@ class Ledger:
 
     def _fence(self, connection: sql.Connection) -> None:
         # The first statement writes, so that SQLite takes its write lock before anything is read.
-        mine = (LOCKS.c.scope == self._scope) & (LOCKS.c.epoch == self.epoch)
+        mine = (LOCKS.c.scope == self.scope) & (LOCKS.c.epoch == self.epoch)
         if connection.execute(LOCKS.update().where(mine).values(touched_at=now())).rowcount == 1:
             return
-        row = connection.execute(LOCKS.select().where(LOCKS.c.scope == self._scope)).first()
+        row = connection.execute(LOCKS.select().where(LOCKS.c.scope == self.scope)).first()
         raise LockHeld(
-            f"run '{self.run}' no longer holds the lake '{self._scope}': "
+            f"run '{self.run}' no longer holds the lake '{self.scope}': "
             + (f"{row.holder} took it over at {row.started_at} for run '{row.run}'" if row else "its lock is gone")
             + "; this process has stopped writing. Let the other one finish."
         )
@@ -281,7 +281,7 @@ class Ledger:
     def earlier_paths(self, mapping: str, table: str) -> list[str]:
         """Return the files that earlier published runs of the scope staged for a mapping into a table, in order."""
         wanted = (BATCHES.c.mapping == mapping) & (BATCHES.c.table_name == table) & (BATCHES.c.run != self.run)
-        published = (RUNS.c.scope == self._scope) & (RUNS.c.state == "published")
+        published = (RUNS.c.scope == self.scope) & (RUNS.c.state == "published")
         query = (
             sql.select(BATCHES.c.path, BATCHES.c.updates_path)
             .join_from(BATCHES, RUNS, BATCHES.c.run == RUNS.c.run)
@@ -417,7 +417,7 @@ class Ledger:
         with self.writing("restoring a snapshot") as connection:
             for pointer in sorted(pointers, key=lambda pointer: pointer.table):
                 self._swap(connection, pointer)
-            later = (RUNS.c.scope == self._scope) & (RUNS.c.state == "published")
+            later = (RUNS.c.scope == self.scope) & (RUNS.c.state == "published")
             for run in connection.execute(sql.select(RUNS.c.run).where(later)).scalars().all():
                 if run in known:
                     continue
@@ -447,7 +447,7 @@ class Ledger:
         """Return the data files of runs of this lake that were published after this one, with their runs."""
         with plain_errors("reading the ledger"), self._engine.connect() as connection:
             mine = connection.execute(sql.select(RUNS.c.published_at).where(RUNS.c.run == self.run)).scalar_one()
-            later = (RUNS.c.scope == self._scope) & (RUNS.c.state == "published") & (RUNS.c.published_at > mine)
+            later = (RUNS.c.scope == self.scope) & (RUNS.c.state == "published") & (RUNS.c.published_at > mine)
             joined = sql.select(BATCHES.c.path, BATCHES.c.run).join_from(BATCHES, RUNS, BATCHES.c.run == RUNS.c.run)
             rows = connection.execute(joined.where(later & (BATCHES.c.path != ""))).all()
         return {row.path: row.run for row in rows}
@@ -456,7 +456,7 @@ class Ledger:
         """Return run, table, mapping and file of the before-images that later published runs of this lake have kept."""
         with plain_errors("reading the ledger"), self._engine.connect() as connection:
             mine = connection.execute(sql.select(RUNS.c.published_at).where(RUNS.c.run == self.run)).scalar_one()
-            later = (RUNS.c.scope == self._scope) & (RUNS.c.state == "published") & (RUNS.c.published_at > mine)
+            later = (RUNS.c.scope == self.scope) & (RUNS.c.state == "published") & (RUNS.c.published_at > mine)
             joined = sql.select(TABLES.c.run, TABLES.c.table_name, TABLES.c.replaced)
             rows = connection.execute(joined.join_from(TABLES, RUNS, TABLES.c.run == RUNS.c.run).where(later)).all()
         return [

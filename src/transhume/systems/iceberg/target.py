@@ -105,6 +105,7 @@ class IcebergTarget:
         make_tables(lake.engine)
         lock = LakeLock(lake.engine, self._address, run.run, run.holder)
         try:
+            journals.make_table(lake.engine)
             row = known_run(lake.engine, run.run)
             # What was staged is undone, by whatever version knows this ledger.
             _require_same(run, self._address.scope, row, writes=False)

@@ -8,9 +8,10 @@ import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import FileScanTask, Table
 
-from transhume.batches import TargetTable
-from transhume.errors import Interrupted, Refused, RollbackStopped, SystemRefused, SystemUnavailable
+from transhume.batches import JournalAnchor, TargetTable
+from transhume.errors import Interrupted, Refused, RollbackStopped, SystemUnavailable
 from transhume.faults import reach
+from transhume.systems.iceberg import journals
 from transhume.systems.iceberg.files import canonical
 from transhume.systems.iceberg.fingerprint import Fingerprints, of_rows, row_md5s
 from transhume.systems.iceberg.lake import Lake, storage_errors
@@ -27,6 +28,7 @@ from transhume.systems.iceberg.undo_rows import (
     look_for_rows,
     require_counts,
 )
+from transhume.systems.iceberg.undo_script import undo_script
 from transhume.systems.undo import (
     Fingerprint,
     KeptRow,
@@ -35,6 +37,7 @@ from transhume.systems.undo import (
     UndoneTable,
     UndoReference,
     UndoReport,
+    UndoScript,
     merged_tables,
     proof,
     report_of,
@@ -98,19 +101,23 @@ class IcebergUndo:
         self.state = "rolled_back"
         return report
 
-    def script(self) -> str:
-        """Say what an engine can do by hand: a lake itself runs no script."""
-        message = (
-            f"a lake runs no script: 'transhume rollback {self._run}' takes the run back; by hand, as long as nobody "
-            f"wrote since, any engine sets the tables to their tag 'pre_{self._run}'"
-        )
-        raise SystemRefused(message)
+    def script(self) -> UndoScript:
+        """Return the undoing as a script for Python and pyiceberg; see `TargetUndo.script`."""
+        states = self._ledger.tables()
+        with storage_errors("reading the run's tables"):
+            ledger = {name: (states[name], self._ledger.table_lines(name)) for name in self._tables}
+            return undo_script(self._lake, self._ledger.scope, self._run, self._tables, ledger)
 
     def kept(self) -> Iterator[KeptRow]:
         """Yield every row that stayed when the run was rolled back."""
         if self.state != "absent":
             for table, key, why in self._ledger.kept():
                 yield KeptRow(table, key, why)
+
+    def remember(self, anchor: JournalAnchor) -> None:
+        """Write down how far the run's journal has come; see `TargetUndo.remember`."""
+        with self._ledger.noting("remembering the journal's end") as connection:
+            journals.remember(connection, self._run, anchor)
 
     def finalize(self) -> Sequence[str]:
         """Drop the run's branch and tag, and its files where no snapshot needs them; idempotent."""

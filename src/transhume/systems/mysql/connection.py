@@ -130,6 +130,11 @@ class Connection:
         if stream.warnings:
             self._judge_warnings(stream.warnings, where, foreseen)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection was neither closed nor found lost."""
+        return bool(self._driver.open)
+
     def close(self) -> None:
         """Close the connection; the server ends its transaction."""
         with contextlib.suppress(pymysql.Error):

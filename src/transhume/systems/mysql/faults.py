@@ -21,7 +21,8 @@ def explain(problem: Exception, where: str) -> TranshumeError:
     if code in _LOST or isinstance(problem, pymysql.InterfaceError):
         return SystemUnavailable(f"{where}: the connection is lost; run the same command again")
     if code in _RIGHTS:
-        return SystemUnavailable(f"{where}: no right to do this ({told(problem)}); ask for GRANT SELECT on it")
+        right = "TRIGGER" if "TRIGGER" in told(problem) else "SELECT"
+        return SystemUnavailable(f"{where}: no right to do this ({told(problem)}); ask for GRANT {right} on it")
     if code in _CHANGED:
         return SystemUnavailable(
             f"{where}: the table was changed or is gone since a moment ago ({told(problem)}); what was read is not "

@@ -68,8 +68,12 @@ class PostgresFreezer:
                 # Waits for the transactions that write now; new ones meet the rights as they are after the commit.
                 place = sql.Identifier(self._schema, name)
                 connection.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(place))
-            if _freezing(connection, self._schema, tables).state != freezing.state:
-                message = f"rights in {self.identity} were changed meanwhile; nothing was frozen. Run again."
+            now = _state(connection, self._schema, tables)
+            if freezing.state and not now:
+                # By a process that died, or whose commit got no answer.
+                return
+            if now != freezing.state:
+                message = f"rights in {self.identity} were changed meanwhile; nothing was frozen"
                 raise Refused(message)
             for statement in freezing.freeze:
                 connection.execute(statement.encode())
@@ -84,6 +88,11 @@ class PostgresFreezer:
             message = f"somebody writes to {self.identity} for more than {_WAIT}; nothing was frozen. Run again later."
             raise SystemUnavailable(message) from None
         reach("freeze:after_commit")
+
+    def stands(self, tables: Sequence[str], freezing: Freezing) -> bool:
+        """Say whether nobody has a right to write; see `Freezer.stands`."""
+        with self._session.reading(self.identity) as connection:
+            return bool(freezing.state) and not _state(connection, self._schema, tables)
 
     def unfreeze(self, tables: Sequence[str], freezing: Freezing) -> Sequence[str]:
         """Give the rights back; see `Freezer.unfreeze`."""

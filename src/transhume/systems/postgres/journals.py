@@ -6,7 +6,8 @@ It came after the ledger's version 3, which is not raised for it: programs that 
 from psycopg import sql
 
 from transhume.batches import JournalAnchor
-from transhume.systems.postgres.connection import WatchedConnection
+from transhume.systems.postgres.connection import Session, WatchedConnection
+from transhume.systems.postgres.ledger import Hold, check_hold
 
 _PLACE = sql.Identifier("transhume", "journals")
 _CREATE = sql.SQL(
@@ -25,9 +26,15 @@ def create(connection: WatchedConnection) -> None:
         connection.execute(_CREATE)
 
 
-def remember(connection: WatchedConnection, run: str, anchor: JournalAnchor) -> None:
-    """Write down how far a run's journal has come."""
-    connection.execute(_REMEMBER, [run, anchor.entries, anchor.digest])
+def remember(session: Session, hold: Hold, anchor: JournalAnchor, identity: str) -> None:
+    """Write down how far a run's journal has come, in a transaction of its own; raises LockHeld for a zombie."""
+
+    def work(connection: WatchedConnection) -> None:
+        check_hold(connection, hold)
+        create(connection)
+        connection.execute(_REMEMBER, [hold.run.run, anchor.entries, anchor.digest])
+
+    session.transact(work, where=f"the journal's end not remembered in {identity}")
 
 
 def recall(connection: WatchedConnection, run: str) -> JournalAnchor | None:

@@ -161,12 +161,7 @@ class PostgresRun:
 
     def remember(self, anchor: JournalAnchor) -> None:
         """Write down how far the run's journal has come; see `TargetRun`."""
-
-        def work(connection: WatchedConnection) -> None:
-            ledger.check_hold(connection, self._hold)
-            journals.remember(connection, self._hold.run.run, anchor)
-
-        self._writer.transact(work, where=f"the journal's end not remembered in {self._address.identity}")
+        journals.remember(self._writer, self._hold, anchor, self._address.identity)
 
     def staged(self, table: TargetTable) -> dict[int, StagedBatch]:
         """Return the ledger's lines of this table by batch index."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg import errors, sql
 
-from transhume.batches import TargetTable
+from transhume.batches import JournalAnchor, TargetTable
 from transhume.errors import Refused, RollbackStopped
 from transhume.faults import reach
-from transhume.systems.postgres import ddl, faults, ledger, undo_indexes, undo_proof, undo_sets
+from transhume.systems.postgres import ddl, faults, journals, ledger, undo_indexes, undo_proof, undo_sets
 from transhume.systems.postgres.address import Address
 from transhume.systems.postgres.connection import Session, WatchedConnection
 from transhume.systems.postgres.stage import schema_name
@@ -23,6 +23,7 @@ from transhume.systems.undo import (
     UndoChoice,
     UndoneTable,
     UndoReport,
+    UndoScript,
     report_of,
 )
 
@@ -119,7 +120,7 @@ class PostgresUndo:
         self.state = "rolled_back"
         return report
 
-    def script(self) -> str:
+    def script(self) -> UndoScript:
         """Return the undoing as a script for psql; see `TargetUndo.script`."""
         with self._writer.reading(self._address.identity) as connection:
             stages = undo_sets.stages_of(connection, self._run.run, self._address, self._tables)
@@ -136,6 +137,10 @@ class PostgresUndo:
                 sql.SQL("SELECT target_table, key, why FROM {} ORDER BY target_table, key").format(place)
             ).fetchall()
         yield from (KeptRow(table, tuple(key), why) for table, key, why in rows)
+
+    def remember(self, anchor: JournalAnchor) -> None:
+        """Write down how far the run's journal has come; see `TargetUndo.remember`."""
+        journals.remember(self._writer, self._hold, anchor, self._address.identity)
 
     def finalize(self) -> Sequence[str]:
         """Drop the stage with its before-images and set the run to finalized; idempotent."""

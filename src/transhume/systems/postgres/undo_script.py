@@ -13,7 +13,7 @@ from psycopg import sql
 from transhume.systems.postgres import ddl, undo_sets
 from transhume.systems.postgres.connection import WatchedConnection
 from transhume.systems.postgres.stage import Stage
-from transhume.systems.undo import UndoReport
+from transhume.systems.undo import UndoReport, UndoScript
 
 _KEYS = """
 SELECT k.conrelid::regclass::oid::bigint, k.confrelid::regclass::oid::bigint FROM pg_constraint k
@@ -76,7 +76,7 @@ _HEAD = """\
 """
 
 
-def undo_script(connection: WatchedConnection, run: str, schema: str, stages: Sequence[Stage]) -> str:
+def undo_script(connection: WatchedConnection, run: str, schema: str, stages: Sequence[Stage]) -> UndoScript:
     """Return the script; `stages` are the run's tables, one a mapping. Nothing is changed."""
 
     def text(statement: str, **parts: sql.Composable) -> str:
@@ -111,7 +111,7 @@ def undo_script(connection: WatchedConnection, run: str, schema: str, stages: Se
     report = UndoReport(run, "published", notes=("taken back by hand, by the script of 'transhume sql'",))
     told = json.dumps(report.to_dict(), ensure_ascii=False)
     parts += [text(_LEDGER, run=sql.Literal(run), report=sql.Literal(told)), "COMMIT;\n"]
-    return "\n".join(parts)
+    return UndoScript("\n".join(parts), "sql", "PostgreSQL")
 
 
 def _found(
