@@ -139,7 +139,7 @@ def _parts(results: Results, comparison: Comparison, size: str, jobs: Sequence[J
         medians = []
         for name in names:
             of_base = results.ratio(comparison.name, size, (job.name, name), (comparison.base, "wall"))
-            seconds = spread(run.figures.parts[name] for run in runs if run.figures)
+            seconds = spread(run.figures.parts[name] for run in runs if run.figures and name in run.figures.parts)
             assert seconds is not None
             as_ratio = f", {_number(of_base.median)} x {comparison.base}" if of_base else ""
             medians.append(f"{name.replace('_', ' ')} {seconds.median:.2f} s{as_ratio}")
@@ -161,11 +161,14 @@ def _claims() -> Iterator[str]:
             if job.comparison == comparison.name
         ),
     )
-    yield "Parts of a run of transhume: `load` is keys, rules, staging, reading back, comparing, checks and publishing,"
-    yield "which overlap; `comparison` is that of all rows of the big table, as readers see them, with what was staged;"
-    yield "`read back` the sum over its batches, beside the load; `undo records` what the server took for"
-    yield "statements that only an undo needs (the staged rows, which are the undo's record too, are needed to publish"
-    yield "all or nothing, and are in the load); `rollback` the whole command afterwards, with its preview and proof."
+    yield from (
+        "Parts of a run of transhume: `load` is keys, rules, staging, reading back, comparing, checks and",
+        "publishing, which overlap; `verify` what comes after, `rest` starting and what else no stage has.",
+        "`comparison` is that of all rows of the big table, as readers see them, with what was staged; `read back`",
+        "the sum over its batches, beside the load. `undo records` is what the server took for statements that only",
+        "an undo needs (the staged rows, which are the undo's record too, are needed to publish all or nothing, and",
+        "are in the load); `rollback` the whole command afterwards, with its preview and proof.",
+    )
     yield ""
 
 

@@ -58,7 +58,8 @@ class Results:
         above, below = (
             {run.round: _seconds(run, part) for run in self.of(comparison, size, job)} for job, part in (over, under)
         )
-        return spread(above[each] / below[each] for each in above if below.get(each))
+        pairs = ((seconds, below.get(each)) for each, seconds in above.items())
+        return spread(seconds / base for seconds, base in pairs if seconds is not None and base)
 
     def peak_bytes(self, comparison: str, size: str, job: str) -> Spread | None:
         """Return the peak memory of a job over its runs."""
@@ -81,9 +82,9 @@ def spread(numbers: Iterable[float]) -> Spread | None:
     return Spread(statistics.median(found), found[0], found[-1], len(found)) if found else None
 
 
-def _seconds(run: Measured, part: str) -> float:
+def _seconds(run: Measured, part: str) -> float | None:
     assert run.figures is not None
-    return run.figures.wall_s if part == "wall" else run.figures.parts[part]
+    return run.figures.wall_s if part == "wall" else run.figures.parts.get(part)
 
 
 def append(path: Path, run: Measured) -> None:

@@ -22,11 +22,10 @@ import results
 import transhume
 from comparisons import COMPARISONS, Comparison
 from environments import FOLDER, Unavailable
-from job import Ground, Job, WrongRows
+from job import Ground, Job
 from jobs import JOBS
 from legacy import legacy
 from postgres_server import Server, running_server
-from process_memory import CommandFailed
 from targets import judge
 
 _RESULTS = FOLDER / "results.jsonl"
@@ -60,7 +59,10 @@ def main() -> int:
     for verdict in verdicts:
         if verdict.word == "missed":
             print(f"missed: {report.sentence(verdict)}", file=sys.stderr)
-    return 1 if any(verdict.word == "missed" for verdict in verdicts) else 0
+    failed = [run for run in found.runs if run.failed and run.job.startswith("transhume")]
+    for run in failed:
+        print(f"failed: {run.job} of {run.comparison}, {run.size}: {run.failed}", file=sys.stderr)
+    return 1 if failed or any(verdict.word == "missed" for verdict in verdicts) else 0
 
 
 def _stop(*_: object) -> NoReturn:
@@ -133,9 +135,9 @@ def _round(turn: Sequence[tuple[Job, str]], ground: Ground, told: str, number: i
         run = replace(_blank(job, ground.size, ground.postgres, name, version), servers=servers)
         try:
             figures = job.run(replace(ground, folder=place))
-        except (CommandFailed, WrongRows, Unavailable) as problem:
-            _say(f"  {told}, {job.name}: {problem}")
-            _keep(run, str(problem))
+        except Exception as problem:  # noqa: BLE001 - whatever becomes of one job, the others are measured
+            _say(f"  {told}, {job.name}: {problem!r}")
+            _keep(run, str(problem) or repr(problem))
             continue
         _say(f"  {told}, {job.name}: {figures.wall_s:.1f} s, {figures.peak_bytes / 2**20:.0f} MB")
         results.append(_RESULTS, replace(run, figures=figures))

@@ -65,6 +65,8 @@ def _command(project: Path, *arguments: str) -> list[str]:
 def _parts(journal: Path, done: Finished) -> dict[str, float]:
     """Return seconds by part. `load`: keys, transform, stage, compare and publish, which overlap; `extract` before.
 
+    `rest` is what no stage has: starting, looking at both systems, closing.
+
     `comparison` is that of what readers see of the big table with what was staged, on its own; `read_back` is summed
     over the big table's batches, which are compared beside the load.
     """
@@ -75,6 +77,7 @@ def _parts(journal: Path, done: Finished) -> dict[str, float]:
         "load": stages["load"] + stages["validate"] + stages["publish"],
         "read_back": sum(event.fields["compare_s"] for event in events if event.kind == "batch_compared"),
     }
+    parts["verify"], parts["rest"] = stages["verify"], done.wall_s - sum(stages.values())
     parts["comparison"] = sum(event.fields["duration_s"] for event in events if event.kind == "table_verified")
     return parts
 
