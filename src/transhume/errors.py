@@ -4,7 +4,7 @@
     ├── UsageError                 exit 2   the command or the call is wrong
     ├── PlanError                  exit 3   the plan has errors; carries every one as a Finding
     ├── SystemProblem              exit 4   a source or target cannot be used as it is
-    │   ├── SystemUnavailable      exit 4   cannot connect, no rights, no disk: nothing was written
+    │   ├── SystemUnavailable      exit 4   cannot connect, no rights, no disk: nothing was written; 5 in a run
     │   ├── SystemRefused          exit 4   a table, type or setting cannot be carried exactly
     │   └── DriverMissing          exit 4   an optional driver is not installed
     ├── CheckFailed                exit 1   a check failed, or rejects are over the limit
@@ -23,7 +23,6 @@ holds a credential. Shape: lower case, names in single quotes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class Finding:
 class TranshumeError(Exception):
     """Base of all errors here; `exit_code` is what the command line returns."""
 
-    exit_code: ClassVar[int] = 70
+    exit_code: int = 70
 
 
 class UsageError(TranshumeError):
@@ -90,7 +89,7 @@ class SystemProblem(TranshumeError):
 
 
 class SystemUnavailable(SystemProblem):
-    """Cannot connect, no rights, no disk, or the connection was lost."""
+    """Cannot connect, no rights, no disk, or the connection was lost. Of a run that was under way it is exit 5."""
 
 
 class SystemRefused(SystemProblem):

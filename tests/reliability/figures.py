@@ -14,6 +14,7 @@ _FILE = "figures.jsonl"
 _CLAUSES = {
     "network_cuts": "{network_cuts} network cuts ({reset} reset, {stalled} stalled, {hidden} acknowledgements hidden), "
     "{partial_rows} partial rows, {cut_unfinished} runs that cannot be finished",
+    "server_restarts": "{server_restarts} restarts of a server in a run, {restart_unequal} targets that differ",
     "disk_full": "{disk_full} full disks (extract {disk_full_extract}, journal {disk_full_journal}, "
     "target {disk_full_target}), {acknowledged_lost} acknowledged rows lost",
     "corruptions": "{corruptions} corruptions of a journal that change what is read (truncated {truncated}, "

@@ -270,3 +270,41 @@ def test_a_bad_line_of_a_file_is_repaired_column_by_column(tmp_path):
     bad[1]["height"] = "12"
     with pytest.raises(UsageError, match="still holds the whole line"):
         project.run(repaired=[_written(file.with_name("r2.csv"), [bad[1]])])
+
+
+PHASES = "phases:\n  ground: {tables: [places]}\n  green: {tables: [plants]}\n"
+
+
+def test_a_replay_belongs_to_the_wave_of_its_rejects_and_goes_back_before_it(lake):
+    """The wave is known by the file, another is refused; a run is kept while a replay of its rejects stands."""
+    plan = lake.folder / "transhume.yaml"
+    plan.write_text(plan.read_text().replace("tables:\n", f"{PHASES}tables:\n", 1))
+    small_project.source(lake.folder, "UPDATE place SET name = NULL WHERE id = 3")
+    ground = lake.run(phase="ground", limits=SMALL)
+    before = _content(lake)
+    file = _edited(_file(lake, "places"), ("3", "name", "mended"))
+    with pytest.raises(UsageError, match=r"brought the phase 'ground'; leave '--phase green' out"):
+        lake.run(repaired=[file], phase="green")
+    replayed = lake.run(repaired=[file], limits=SMALL)
+    assert [(table.mapping, table.loaded, table.unchanged) for table in replayed.tables] == [("places", 1, 49)]
+    assert "replays rejects of it" in str(lake.preview_rollback(ground.run).report.later_runs)
+    with pytest.raises(Refused, match=f"{replayed.run}', which replays rejects of it, stands on it"):
+        lake.rollback(ground.run)
+    # The source is as it was: the later wave meets the bad row again, and its own file has parent and child.
+    green = lake.run(phase="green", limits=SMALL)
+    assert (_table(green, "places").rejected, _table(green, "plants").loaded) == (1, 105)
+    both = lake.run(repaired=[_edited(_file(lake, "places"), ("3", "name", "mended"))], phase="green", limits=SMALL)
+    assert (_table(both, "places").unchanged, _table(both, "plants").loaded) == (50, 3)
+    for run, stands in ((replayed, "green"), (green, "replays rejects of it")):
+        with pytest.raises(Refused, match=stands):
+            lake.rollback(run.run)
+    for run in (both, green, replayed):
+        lake.rollback(run.run)
+    assert _content(lake) == before
+    with pytest.raises(Refused, match="was rolled back, so its rejects cannot be replayed"):
+        lake.run(repaired=[_edited(_file_of(lake, green.run), ("3", "name", "mended"))])
+
+
+def _file_of(project: Project, run: str) -> Path:
+    (file,) = [each for each in project.write_rejects(run, form="csv") if each.stem.endswith("places")]
+    return file

@@ -9,10 +9,25 @@ from transhume.errors import Refused, UsageError
 from transhume.journal import read_journal
 from transhume.project.workplace import Systems, Workplace
 from transhume.report.repair_sheets import write_repair_sheet
-from transhume.stages.binding import WHOLE
+from transhume.stages.binding import WHOLE, phase_of, run_folders
+from transhume.stages.context import RunFolder
 from transhume.stages.replay import Replay, read_replay, run_of
 
 _GONE = {"run_rolled_back": "was rolled back", "run_finalized": "is finalized, and its extract is deleted"}
+
+
+def phase_of_rejects(place: Workplace, paths: Sequence[Path], phase: str | None) -> str | None:
+    """Return the wave whose rejects these files hold, None for those of a whole plan.
+
+    Raises: UsageError where `phase` is another one.
+    """
+    run, _ = run_of(paths)
+    own = phase_of(place.run_folder(run)) or None
+    if phase not in {None, own}:
+        message = f"run '{run}', whose rejects these are, brought {f'the phase {own!r}' if own else 'the whole plan'}; "
+        message += f"leave '--phase {phase}' out"
+        raise UsageError(message)
+    return own
 
 
 def replay_of(place: Workplace, systems: Systems, paths: Sequence[Path]) -> Replay:
@@ -41,6 +56,20 @@ def replay_of(place: Workplace, systems: Systems, paths: Sequence[Path]) -> Repl
         message = f"the rejects of run '{run}' go through the same rules or none: {'; '.join(differences)}; {cure}"
         raise Refused(message)
     return read_replay(base, entries, files, systems.plan, systems.source_catalog)
+
+
+def replays_of(place: Workplace, run: str) -> list[str]:
+    """Return the runs that replay rejects of this one and stand: published, and not rolled back."""
+    found = []
+    for folder in map(RunFolder, run_folders(place.runs)):
+        if folder.root.name <= run:
+            continue
+        events = {entry.event.kind: entry.event for entry in read_journal(folder.journal)}
+        started = events.get("extract_started")
+        stands = "published" in events and "run_rolled_back" not in events
+        if stands and started is not None and started.fields.get("replay_of") == run:
+            found.append(folder.root.name)
+    return found
 
 
 def write_reject_sheets(place: Workplace, run: str | None, folder: Path, form: str) -> list[Path]:

@@ -6,7 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from transhume.batches import Event
-from transhume.errors import CheckFailed, Finding, SystemRefused, TranshumeError, UsageError
+from transhume.errors import (
+    CheckFailed,
+    Finding,
+    Interrupted,
+    SystemRefused,
+    SystemUnavailable,
+    TranshumeError,
+    UsageError,
+)
 from transhume.faults import reach
 from transhume.journal import ANCHORED, Journal
 from transhume.plan.lock import plan_content
@@ -14,7 +22,7 @@ from transhume.plan.model import Plan
 from transhume.project.approving import require_approval
 from transhume.project.freezing import frozen
 from transhume.project.gates import plan_of_phase, require_gate
-from transhume.project.replaying import replay_of
+from transhume.project.replaying import phase_of_rejects, replay_of
 from transhume.project.results import RunResult, result_of
 from transhume.project.standing_backup import replacing, require_backup
 from transhume.project.workplace import Listener, Systems, Workplace
@@ -50,7 +58,7 @@ def run(
     phase: str | None = None,
 ) -> RunResult:
     """Begin a run or go on with an unfinished one; see `Project.run`."""
-    plan = plan_of_phase(place, place.plan(), phase)
+    plan = plan_of_phase(place, place.plan(), phase_of_rejects(place, repaired, phase) if repaired else phase)
     with place.lock(), place.systems(plan) as systems:
         systems.require_sound(lookups=fresh or not has_extract(place.runs))
         if place.needs_approval:
@@ -115,6 +123,9 @@ def _go(context: RunContext, tell: Listener) -> None:
         raise
     except TranshumeError as problem:
         tell(Event("run_stopped", {"error": type(problem).__name__}))
+        if isinstance(problem, SystemUnavailable) and journal.last("extract_finished") is not None:
+            # Rows may be staged: that is no "nothing was written".
+            problem.exit_code = Interrupted.exit_code
         raise
 
 

@@ -13,6 +13,7 @@ from transhume.journal import Journal
 from transhume.plan.model import Plan
 from transhume.project.backing_up import restore_snapshot
 from transhume.project.gates import runs_of_phases
+from transhume.project.replaying import replays_of
 from transhume.project.running import teller
 from transhume.project.scratch_place import remove_leftovers
 from transhume.project.standing_backup import backups_root, open_backups
@@ -143,7 +144,7 @@ def take_back(
         if waves := _later_waves(place, opened):
             message = (
                 f"run '{opened.folder.root.name}' is not taken back, nothing was changed: {'; '.join(waves)} stands on "
-                "it. Waves go back one after the other, the newest first."
+                "it. Runs go back one after the other, the newest first."
             )
             raise Refused(message)
         expected = _only_ours(place, opened, choice) if opened.replaced else None
@@ -289,13 +290,18 @@ def _open(place: Workplace, run: str | None) -> Iterator[_Open]:
 
 
 def _later_waves(place: Workplace, opened: _Open) -> list[str]:
-    """Return the runs of later waves that stand: their rows may refer to those of this run, and lakes do not say so."""
+    """Return the runs that stand on this one and that the target does not tell of.
+
+    Rows of later waves may refer to those of this run, and lakes do not say so; a later run of the same wave and a
+    replay of this run's rejects found most of its rows there, and would be all that is left of it.
+    """
+    own, phase = opened.folder.root.name, phase_of(opened.folder)
+    found = {run: f"run '{run}', which replays rejects of it," for run in replays_of(place, own)}
     phases = list(opened.plan.phases)
-    phase = phase_of(opened.folder)
-    if phase not in phases:
-        return []
-    runs = runs_of_phases(place)
-    return [f"{runs[name].run} (phase '{name}')" for name in phases[phases.index(phase) + 1 :] if name in runs]
+    for name, result in runs_of_phases(place).items() if phase in phases else ():
+        if name in phases[phases.index(phase) :] and result.run > own:
+            found.setdefault(result.run, f"{result.run} (phase '{name}')")
+    return [found[run] for run in sorted(found)]
 
 
 def _anchor(opened: _Open) -> None:

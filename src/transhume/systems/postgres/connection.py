@@ -163,9 +163,14 @@ class Session:
         while True:
             try:
                 self._connection = connect(self.address, self._purpose)
-            except SystemUnavailable:
+            except SystemUnavailable as problem:
                 if time.monotonic() + pause_s > deadline:
-                    raise
+                    if self._connection is None:
+                        raise
+                    message = f"the connection was lost and none is to be had: {problem.args[0]}"
+                    raise SystemUnavailable(
+                        message.replace("nothing was written", "run the same command again")
+                    ) from None
                 time.sleep(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
             else:
@@ -212,9 +217,17 @@ class Session:
             return
         deadline = time.monotonic() + RECONNECT_S
         while True:
-            row = self.connection().execute("SELECT pg_xact_status(%s::xid8)", [transaction]).fetchone()
-            if row is None or row[0] != "in progress":
+            try:
+                row = self.connection().execute("SELECT pg_xact_status(%s::xid8)", [transaction]).fetchone()
+            except psycopg.errors.InvalidParameterValue:
+                # A server that crashed and came back has never heard of it: it left nothing.
                 return
+            except psycopg.Error as problem:
+                if not faults.is_lost(problem):
+                    faults.reraise(problem, self.address.identity)
+            else:
+                if row is None or row[0] != "in progress":
+                    return
             if time.monotonic() > deadline:
                 message = (
                     "the outcome of a commit is not known yet: the server still works on it; run the same command again"

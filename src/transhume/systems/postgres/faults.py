@@ -61,6 +61,8 @@ def connection_failure(problem: psycopg.Error, identity: str) -> SystemUnavailab
     cure = "check host, port, user and password"
     if "SSL" in str(problem) or "certificate" in str(problem):
         cure = "give the server's certificate with sslrootcert=, or say sslmode=require or sslmode=disable in the URL"
+    if "too many" in reason or "remaining connection slots" in reason:
+        cure = "wait until others end theirs, or have max_connections raised"
     return SystemUnavailable(f"cannot connect to {identity}: {reason}; nothing was written; {cure}")
 
 
