@@ -6,6 +6,7 @@ import click
 
 from transhume.cli.output import Output, finding_dict
 from transhume.plan.load import check_files, find_project
+from transhume.plan.open import OPEN_CODE
 
 
 @click.command("check")
@@ -29,6 +30,8 @@ def command(output: Output, offline: bool, schemas: bool) -> int:
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = sum(finding.severity == "warning" for finding in findings)
     seen = "files only" if offline else "files and tables" if schemas else "files, tables, all rows"
+    if not offline and any(finding.code == OPEN_CODE for finding in findings):
+        seen = "files and tables; rows when nothing is open"
     output.result(f"{errors} errors, {warnings} warnings ({seen})", style="red" if errors else "green")
     output.emit({"errors": errors, "warnings": warnings, "findings": [finding_dict(f) for f in findings]})
     return 3 if errors else 0

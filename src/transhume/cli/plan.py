@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from transhume.cli.output import Output, finding_dict
+from transhume.plan.open import OPEN_CODE
+from transhume.words import counted
 
 if TYPE_CHECKING:
     from transhume.project.outlook import Outlook
@@ -43,10 +45,15 @@ def _documents(output: Output, formats: str, folder: Path | None) -> int:
 
     with Progress(output) as progress:
         named = [name.strip() for name in formats.split(",") if name.strip()]
-        written = output.project().write_documents(named, folder, listener=progress)
+        project = output.project()
+        written = project.write_documents(named, folder, listener=progress)
     for path in written:
         output.result(f"written: {path}")
-    output.emit({"documents": [str(path) for path in written]})
+    undecided = sum(finding.code == OPEN_CODE for finding in project.check(offline=True).findings)
+    if undecided:
+        said = f"drafts: {counted(undecided, 'decision')} open, and no run before; the documents begin with them"
+        output.result(said, style="yellow")
+    output.emit({"documents": [str(path) for path in written], "open_decisions": undecided})
     return 0
 
 

@@ -12,7 +12,7 @@ from transhume.plan.credentials import REFERENCE, Resolver, SecretUrl, holds_lit
 from transhume.plan.document import Document, Path_, parse_document, read_text
 from transhume.plan.lookups import LookupTable, read_lookup
 from transhume.plan.model import FileLookup, Plan
-from transhume.plan.open import OPEN, open_findings, open_paths, open_unit
+from transhume.plan.open import FROM_ABSENCE, OPEN, OPEN_CODE, open_findings, open_paths, open_unit
 from transhume.plan.origin import Origin
 from transhume.plan.wording import findings_of
 from transhume.plan.zones import zone_problem
@@ -25,8 +25,6 @@ VERSION = "1"
 _PRUNINGS_MAX = 8
 _REFERENCE_KEYS = frozenset({"source", "target", "environments", "notify", "schedule", "people", "rollback"})
 _PLACEHOLDERS = {"transhume": VERSION, "name": "?", "namespace": "?", "source": "?", "target": "?"}
-_FROM_ABSENCE = frozenset({"primary_key", "ref_without_uuid"})
-"""Codes of findings that say that something is not there; it may be what could not be read."""
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Plan:
@@ -75,6 +73,29 @@ def read(path: Path, environment: Mapping[str, str]) -> tuple[Plan | None, list[
         if findings:
             findings += _other_findings(plan, findings, unread)
     return (None if findings else plan), in_file_order(findings)
+
+
+def load_for_review(path: Path, environment: Mapping[str, str]) -> tuple[Plan, list[Finding]]:
+    """Return a plan in which decisions may still be open, and a finding for each of these; papers are made of it.
+
+    What is open stands in the plan as the text TBD; what takes no such text is left out. No run of such a plan: that
+    is `load`. Without an open decision the plan is what `load` returns, and there is no finding.
+    Raises: PlanError with every other error that can be seen without a database; UsageError if there is no plan.
+    """
+    plan, findings = read(path, environment)
+    if plan is None and any(each.code != OPEN_CODE for each in findings):
+        raise PlanError(findings)
+    if plan is not None:
+        return load(path, environment), []
+    file = path / FILE_NAME if path.is_dir() else path
+    document = parse_document(read_text(file, _shown(file)), _shown(file))
+    draft, structural, _ = _validate(document, keeps_open=True)
+    if draft is None or structural:
+        raise PlanError(in_file_order([*findings, *structural]))
+    lookups, _ = _lookups(draft, file.parent, document)
+    resolver = Resolver(file.parent, environment, _dotenv(file.parent))
+    draft._origin = Origin(file.parent, document, lookups, resolver)  # noqa: SLF001 - set once, here
+    return draft, findings
 
 
 def check_files(folder: Path, environment: Mapping[str, str]) -> tuple[Finding, ...]:
@@ -205,30 +226,42 @@ def _is_mask_key(document: Document, path: Path_) -> bool:
     return path[-1] == "key" and path[0] == "tables" and isinstance(node, Mapping) and "mask" in node
 
 
-def _validate(document: Document) -> tuple[Plan | None, list[Finding], set[Path_]]:
-    """Return the plan without the parts that could not be read, what was wrong with these, and where they stood."""
+def _validate(document: Document, *, keeps_open: bool = False) -> tuple[Plan | None, list[Finding], set[Path_]]:
+    """Return the plan without the parts that could not be read, what was wrong with these, and where they stood.
+
+    `keeps_open`: TBD stays in it as a text where a text can stand, and only other open parts are left out.
+    """
     content: Any = document.content
     defaults = content.get("defaults")
     zone = defaults.get("time_zone") if isinstance(defaults, Mapping) else None
     zone = str(zone) if isinstance(zone, str) else None
     # A wrong default is said once, by the check, and not again for every column that uses it.
-    context = {"parse_rule": parse_rule, "time_zone": "UTC" if zone and (zone == OPEN or zone_problem(zone)) else zone}
+    context: dict[str, Any] = {"parse_rule": parse_rule, "time_zone": zone}
+    if keeps_open:
+        context["open_zone"] = OPEN
+    elif zone and (zone == OPEN or zone_problem(zone)):
+        context["time_zone"] = "UTC"
     findings: list[Finding] = []
     if ("transhume",) not in document.key_places:
         message = "the plan does not say which version of the language it is written in"
         findings.append(_finding("missing_key", message, f"begin with 'transhume: {VERSION}'", document, ()))
     content = {key: value for key, value in content.items() if key != "transhume"} | {"transhume": VERSION}
     undecided = {open_unit(path) for path in open_paths(document)}
-    unread: set[Path_] = set(undecided)
+    unread: set[Path_] = set() if keeps_open else set(undecided)
     content = _pruned(content, unread) if unread else content
+    left_open = {_unit(path) for path in open_paths(document)}
     around = {unit[:length] for unit in undecided for length in range(1, len(unit))}
     for _ in range(_PRUNINGS_MAX):
         try:
             return Plan.model_validate(content, context=context, by_alias=True, by_name=False), findings, unread
         except ValidationError as error:
             found = list(findings_of(error, document))
-            # What is empty now that the open parts are left out is no mistake of its own.
-            findings += [finding for path, finding in found if finding is not None and path not in around]
+            # What is empty now that the open parts are left out is no mistake of its own, nor what TBD is no value of.
+            findings += [
+                finding
+                for path, finding in found
+                if finding is not None and path not in around and _unit(path) not in left_open
+            ]
             unread |= {_unit(path) for path, _ in found}
             content = _pruned(content, unread)
     return None, findings, unread
@@ -289,6 +322,6 @@ def _other_findings(plan: Plan, findings: list[Finding], unread: set[Path_]) -> 
         for finding in check_plan(plan)
         if finding.severity == "error"
         and finding.position not in places
-        and not (unread and finding.code in _FROM_ABSENCE)
+        and not (unread and finding.code in FROM_ABSENCE)
         and not any(f"'{name}'" in finding.message for name in names)
     ]

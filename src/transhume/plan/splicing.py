@@ -34,10 +34,12 @@ class Splices:
         self._edits: list[tuple[int, int, str]] = []
 
     def replace(self, path: Path_, written: str) -> None:
-        """Put one line of YAML in the place of a value; comments inside of the old value move above its key."""
+        """Put one line of YAML in the place of a value; comments inside of a key's old value move above the key."""
         place = self._places[path]
         start, end = place.value.start_mark.index, _end(place.value)
-        assert place.key is not None
+        if place.key is None:
+            self._edits.append((start, end, written))
+            return
         if "\n" in self._text[start:end] or place.value.start_mark.line != place.key.end_mark.line:
             for comment in self._comments(place.key.end_mark.index, end, place.value):
                 self.comment(path, comment)

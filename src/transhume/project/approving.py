@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from transhume.errors import Finding, Refused
 from transhume.plan.approval import DEFAULT, Approved, Signature, read_approvals, write_approvals
 from transhume.plan.lock import plan_content
+from transhume.plan.model import Plan
 from transhume.project.workplace import Systems, Workplace
 from transhume.version import __version__
 
@@ -26,12 +27,14 @@ def approve(place: Workplace, row_counts: Mapping[str, int], by: str, role: str)
     return signed
 
 
-def differences(place: Workplace, row_counts: Mapping[str, int]) -> tuple[Approved | None, list[str], list[str]]:
-    """Return what is approved, what differs from it now, and how row counts moved."""
+def differences(
+    place: Workplace, row_counts: Mapping[str, int], plan: Plan | None = None
+) -> tuple[Approved | None, list[str], list[str]]:
+    """Return what is approved, what differs from it now (None: in the project's plan), and how row counts moved."""
     approved = read_approvals(place.folder).get(place.environment_name or DEFAULT)
     if approved is None:
         return None, [], []
-    with place.systems() as systems:
+    with place.systems(plan) as systems:
         now = _now(systems, row_counts)
     return approved, approved.differences(now), approved.growth(now)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from transhume.errors import Finding, PlanError, Refused
 from transhume.matching.writing import comment
-from transhume.plan.check import check_plan
-from transhume.plan.document import Document, parse_document, read_text
-from transhume.plan.load import FILE_NAME, load, read
+from transhume.plan.document import Document, Path_, parse_document, read_text
+from transhume.plan.load import FILE_NAME, load_for_review
 from transhume.plan.lock import plan_content, plan_diff, plan_hash
+from transhume.plan.open import OPEN, open_paths
 from transhume.plan.splicing import Splices, flow
 from transhume.project.workplace import Workplace
 from transhume.report.decisions import ACCEPTED, Decision, read_decisions
@@ -48,7 +48,7 @@ class Decisions:
 
 def read_workbook(place: Workplace, workbook: Path) -> Decisions:
     """Return what a workbook decides about the plan as it stands; see `Project.read_decisions`."""
-    plan = load(place.folder, place.environment)
+    plan, _ = load_for_review(place.folder, place.environment)
     path = place.folder / FILE_NAME
     before = read_text(path, FILE_NAME)
     document = parse_document(before, FILE_NAME)
@@ -64,6 +64,7 @@ def read_workbook(place: Workplace, workbook: Path) -> Decisions:
     findings = [*decided.findings, *_twice(decided.decisions)]
     splices = Splices(before)
     accepted = [each for each in decided.decisions if each.decision == ACCEPTED]
+    findings += _within(accepted)
     for each in {each.thing: each for each in accepted}.values():
         findings += _put(each, splices, document)
     if findings:
@@ -107,6 +108,26 @@ def _twice(decisions: Sequence[Decision]) -> Iterator[Finding]:
             yield Finding("two_decisions", "error", message, "agree on one and empty the other")
 
 
+def _within(accepted: Sequence[Decision]) -> Iterator[Finding]:
+    """Yield what is decided as a part and by a new rule for the whole, too."""
+    things = [(each, _path(each)) for each in accepted if each.change]
+    for whole, around in things:
+        for part, inside in things:
+            if inside[:1] == ("open",) and around[:1] == ("rule",) and inside[1 : len(around)] == around[1:]:
+                message = f"{whole.place} changes the whole rule, and {part.place} a part of it"
+                yield Finding(
+                    "two_decisions", "error", message, "write all of it into the new rule, and empty the other"
+                )
+
+
+def _path(decision: Decision) -> tuple[str | int, ...]:
+    """Return the kind of a decision's thing and the path behind it, nothing where it names none."""
+    try:
+        return tuple(json.loads(decision.thing))
+    except (ValueError, TypeError):
+        return ()
+
+
 def _others(decisions: Sequence[Decision]) -> Iterator[Decision]:
     yield from (each for each in decisions if each.decision != ACCEPTED)
 
@@ -117,20 +138,12 @@ def _said(decision: Decision) -> str:
 
 def _put(decision: Decision, splices: Splices, document: Document) -> Iterator[Finding]:
     """Put one accepted decision into the text; yield what stands against it."""
-    try:
-        kind, *path = json.loads(decision.thing)
-    except (ValueError, TypeError):
-        kind, path = "", []
-    note = comment(_note(decision))
+    kind, *path = _path(decision) or ("",)
     match kind:
         case "rule" if splices.has(tuple(path)):
-            problem = _bad_rule(decision) if decision.change else None
-            if problem is not None:
-                yield Finding("bad_rule", "error", f"{decision.place}: {problem}", "write it as in the plan")
-                return
-            splices.comment(tuple(path), note)
-            if decision.change:
-                splices.replace(tuple(path), decision.change)
+            yield from _rule(decision, tuple(path), splices, document)
+        case "open" if splices.has(tuple(path)):
+            yield from _open(decision, tuple(path), splices)
         case "spelling" if len(path) == 3 and splices.has(("lookups", path[0])):  # noqa: PLR2004 - as it was written
             yield from _spelling(decision, path, splices, document)
         case "drop" | "finding" if decision.change:
@@ -148,8 +161,51 @@ def _put(decision: Decision, splices: Splices, document: Document) -> Iterator[F
             yield Finding("unknown_row", "error", message, "write the workbook anew and decide there")
 
 
-def _spelling(decision: Decision, path: Sequence[str], splices: Splices, document: Document) -> Iterator[Finding]:
-    lookup, spelling, canonical = path
+def _rule(decision: Decision, path: Path_, splices: Splices, document: Document) -> Iterator[Finding]:
+    problem = _bad_rule(decision) if decision.change else None
+    if problem is not None:
+        yield Finding("bad_rule", "error", f"{decision.place}: {problem}", "write it as in the plan")
+    elif not decision.change and any(each[: len(path)] == path for each in open_paths(document)):
+        yield _still_open(decision)
+    else:
+        splices.comment(path, comment(_note(decision)))
+        if decision.change:
+            splices.replace(path, decision.change)
+
+
+def _open(decision: Decision, path: Path_, splices: Splices) -> Iterator[Finding]:
+    """Put what was decided in the place of TBD, as a text that reads the same inside of braces."""
+    written = decision.change
+    if written in {"", OPEN}:
+        yield _still_open(decision)
+        return
+    alone, inside = (_value(text) for text in (f"x: {written}", f"x: {{y: {written}}}"))
+    if alone is None:
+        yield Finding("bad_value", "error", f"{decision.place}: '{written}' is no YAML", "write it as in the plan")
+        return
+    if inside != {"y": alone}:
+        written = _one_scalar(alone) if isinstance(alone, str) else flow(alone)
+    splices.comment(path, comment(_note(decision)))
+    splices.replace(path, written)
+
+
+def _value(text: str) -> Any:
+    """Return what stands behind `x:` in a text of one line, None where it is not YAML."""
+    try:
+        node = parse_document(text, "")
+    except PlanError:
+        return None
+    content = node.content if isinstance(node.content, Mapping) and not node.findings else {}
+    return content.get("x") if set(content) == {"x"} else None
+
+
+def _still_open(decision: Decision) -> Finding:
+    message = f"{decision.place}: accepted, and what is to stand in the place of {OPEN} is not said"
+    return Finding("still_open", "error", message, "write it into 'change to'")
+
+
+def _spelling(decision: Decision, path: Sequence[str | int], splices: Splices, document: Document) -> Iterator[Finding]:
+    lookup, spelling, canonical = map(str, path)
     wanted = decision.change or canonical
     if not wanted or not splices.has(("lookups", lookup, wanted)):
         said = f"'{wanted}' is no name of the lookup '{lookup}'" if wanted else f"nothing says what '{spelling}' means"
@@ -192,16 +248,11 @@ def _read_as(place: Workplace, path: Path, text: str) -> Mapping[str, Any]:
     partial = _beside(path)
     partial.write_text(text, encoding="utf-8", newline="")
     try:
-        plan, findings = read(partial, place.environment)
-        if plan is not None and not findings:
-            findings = [finding for finding in check_plan(plan) if finding.severity == "error"]
+        return plan_content(load_for_review(partial, place.environment)[0])
     except PlanError as problem:
-        plan, findings = None, list(problem.findings)
+        raise PlanError([_in_plan(finding) for finding in problem.findings]) from None
     finally:
         partial.unlink(missing_ok=True)
-    if plan is None or findings:
-        raise PlanError([_in_plan(finding) for finding in findings])
-    return plan_content(plan)
 
 
 def _in_plan(finding: Finding) -> Finding:

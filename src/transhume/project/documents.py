@@ -14,7 +14,8 @@ from transhume.project.estimating import estimate
 from transhume.project.gates import runs_of_phases
 from transhume.project.measured import measured_steps
 from transhume.project.profiling import profile_system
-from transhume.project.workplace import Listener, Workplace
+from transhume.project.reviewing import looked_at
+from transhume.project.workplace import Listener, Systems, Workplace
 from transhume.report.paper import Paper
 from transhume.report.planning import Known, Timing, plan_paper, runbook_paper
 from transhume.report.writers import WRITERS
@@ -57,14 +58,18 @@ def write_paper(paper: Paper, formats: Iterable[str], folder: Path, name: str) -
 def known(place: Workplace, listener: Listener | None, seed: int) -> Known:
     """Return what a plan document is made of. All source tables are read, unless the plan cannot work on them.
 
+    Of a plan with open decisions the source is profiled, and no fate of a row is predicted: rules are missing.
     Raises: PlanError for a plan that cannot be read; SystemUnavailable.
     """
     tallies: dict[str, TableTally] = {}
     rows: dict[str, int] = {}
     profile: Profile | None = None
-    with place.systems() as systems:
-        findings = [*systems.findings, *systems.lookups.findings()]
-        if not any(finding.severity == "error" for finding in findings):
+    reviewed, undecided = place.plan_to_review()
+    with place.systems(reviewed) as systems:
+        findings = [*undecided, *looked_at(systems)]
+        if undecided:
+            profile, rows = _profile(place, systems, listener)
+        elif not any(finding.severity == "error" for finding in findings):
             refusals = systems.target.refusals(systems.in_order())
             findings += [Finding("refused", "error", sentence) for sentence in refusals]
             with place.scratch(systems) as context:
@@ -86,7 +91,7 @@ def known(place: Workplace, listener: Listener | None, seed: int) -> Known:
         target_name = systems.target.name
     personal = None if profile is None else list(_copied_as_they_are(plan, profile))
     found = estimate(place, findings, rows, seed, personal)
-    approved, changes, _ = differences(place, rows)
+    approved, changes, _ = differences(place, rows, reviewed)
     return Known(
         plan=plan,
         source=source,
@@ -116,7 +121,18 @@ def known(place: Workplace, listener: Listener | None, seed: int) -> Known:
         profile=profile,
         waves={name: result.run for name, result in runs_of_phases(place).items()},
         measured=measured_steps(place),
+        undecided=undecided,
     )
+
+
+def _profile(place: Workplace, systems: Systems, listener: Listener | None) -> tuple[Profile | None, dict[str, int]]:
+    """Profile the source tables that a plan reads, as far as they are there; return it with their row counts."""
+    used = {name for mapping in systems.plan.tables.values() for name in (mapping.from_, *mapping.feeding())}
+    tables = [name for name in systems.source_catalog.tables if name in used]
+    if not tables:
+        return None, {}
+    profile = profile_system(systems.source, systems.source_catalog, place.state, tables=tables, listener=listener)
+    return profile, {name: each.row_count for name, each in profile.tables.items() if not each.unread}
 
 
 def _copied_as_they_are(plan: Plan, profile: Profile) -> Iterator[str]:

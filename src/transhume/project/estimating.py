@@ -128,15 +128,15 @@ def estimate(
     seed: int,
     personal: Sequence[str] | None = None,
 ) -> Estimate:
-    """Return the estimate of the plan; see `Project.estimate`.
+    """Return the estimate of the plan, whose decisions may be open; see `Project.estimate`.
 
     `findings` None: nothing is known of databases and data. `rows` are the source tables' row counts, as far as known.
     `personal` names the columns that look personal and are copied as they are, None where nobody has profiled.
     """
-    plan = place.plan()
+    plan, undecided = place.plan_to_review()
     schedule = plan.schedule
     decided = schedule.phases.given()
-    days = effort(plan, [*_waves(plan), *_items(findings or ())], schedule.hours_per_day)
+    days = effort(plan, [*_waves(plan), *_items(findings or undecided)], schedule.hours_per_day)
     expected = {name: decided.get(name, model_days) + days.items_days[name] for name, model_days in days.phases.items()}
     chances = simulate(expected, seed=seed)
     team = {name: elapsed_days(each, schedule.team, len(plan.tables)) for name, each in expected.items()}
@@ -154,7 +154,7 @@ def estimate(
         rates=tuple(rates),
         machine=machine,
         rows=dict(rows),
-        risks=_register(plan, _evidence(plan, findings, rows, machine, place, personal)),
+        risks=_register(plan, _evidence(plan, findings, undecided, rows, machine, place, personal)),
         decided=decided,
         actuals=schedule.actuals.given(),
         checked=findings is not None,
@@ -224,6 +224,7 @@ def _machine_time(plan: Plan, rates: Sequence[Rate], rows: Mapping[str, int]) ->
 def _evidence(
     plan: Plan,
     findings: Sequence[Finding] | None,
+    undecided: Sequence[Finding],
     rows: Mapping[str, int],
     machine: MachineTime | None,
     place: Workplace,
@@ -231,8 +232,8 @@ def _evidence(
 ) -> Evidence:
     known = findings is not None
     kinds = {type(rule) for mapping in plan.tables.values() for rule in mapping.rules()}
-    errors = [f for f in findings or () if f.severity == "error" and f.code not in _NOT_WORK]
-    approved, changes = differences(place, rows)[:2] if known else (None, [])
+    errors = [f for f in findings or undecided if f.severity == "error" and f.code not in _NOT_WORK]
+    approved, changes = differences(place, rows, plan)[:2] if known else (None, [])
     with_rows = [f for f in findings or () if f.count is not None and f.code != "reject_limit"]
     backup = _newest_backup(place)
     rehearsals = rehearsal_journals(place, plan)
@@ -243,7 +244,7 @@ def _evidence(
         mappings=len(plan.tables),
         rule_kinds=len(kinds),
         team=plan.schedule.team,
-        open_decisions=len(errors) if known else None,
+        open_decisions=len(errors) if known or undecided else None,
         columns_without_rule=sum(f.code == "column_left_out" for f in errors) if known else None,
         rows_read=sum(rows.values()) if known and rows else None,
         rows_rejected=sum(f.count or 0 for f in with_rows) if known else None,

@@ -12,6 +12,7 @@ from transhume.facts import Profile
 from transhume.plan.approval import Approved
 from transhume.plan.load import check_files, find_project, in_file_order
 from transhume.plan.model import Plan
+from transhume.plan.open import OPEN_CODE
 from transhume.project import (
     approving,
     backing_up,
@@ -39,6 +40,7 @@ from transhume.project.rehearsing import Rehearsal
 from transhume.project.replaying import write_reject_sheets
 from transhume.project.reporting import RunReport, write_report
 from transhume.project.results import CheckReport, RunResult, result_of
+from transhume.project.reviewing import schema_findings
 from transhume.project.scripting import validation_scripts_of
 from transhume.project.undoing import FinalizeResult, RollbackPreview, RollbackResult
 from transhume.project.workplace import Listener, Systems, Workplace
@@ -85,12 +87,17 @@ class Project:
     def check(self, *, offline: bool = False, data: bool = True, listener: Listener | None = None) -> CheckReport:
         """Return everything that is wrong with the plan, in file order, and what a run would reject.
 
-        `offline` looks at the files only; `data=False` looks at the databases' tables but reads no row.
+        `offline` looks at the files only; `data=False` looks at the databases' tables but reads no row, and so it is
+        with a plan whose decisions are open.
         Effects: none outside a temporary folder of the project.
         Raises: UsageError, SystemUnavailable; never PlanError.
         """
         findings = list(check_files(self.folder, self._place.environment))
-        if offline or any(finding.severity == "error" for finding in findings):
+        errors = {finding.code for finding in findings if finding.severity == "error"}
+        if not offline and errors == {OPEN_CODE}:
+            findings += schema_findings(self._place)
+            return CheckReport(tuple(in_file_order(findings)))
+        if offline or errors:
             return CheckReport(tuple(findings))
         with self._place.systems() as systems:
             findings += [*systems.findings, *systems.lookups.findings()]
@@ -139,7 +146,7 @@ class Project:
 
         The runbook stands beside it as a file of its own, in each format.
         It holds the whole plan with what is known of both databases: mapping, rules, checks, rollback, timeline,
-        risks, findings, signatures. A plan with errors gives a document that says so.
+        risks, findings, signatures. A plan with errors gives a document that says so, one with open decisions a draft.
         Effects: writes the files; all source tables are read.
         Raises: UsageError for another format; PlanError for a plan that cannot be read; SystemUnavailable;
         DriverMissing for `docx` without python-docx.

@@ -24,7 +24,7 @@ from transhume.facts import Catalog
 from transhume.journal import Journal
 from transhume.plan.credentials import SecretUrl
 from transhume.plan.engine import DUCKDB_ENGINE
-from transhume.plan.load import FILE_NAME, load, plan_urls
+from transhume.plan.load import FILE_NAME, load, load_for_review, plan_urls
 from transhume.plan.lock import plan_hash
 from transhume.plan.mask_keys import mask_keys
 from transhume.plan.model import Plan
@@ -154,7 +154,17 @@ class Workplace:
     def plan(self) -> Plan:
         """Read the plan, in its environment. Raises: PlanError with all findings that need no database; UsageError."""
         # A copy: the plan travels to other processes, which the system's own mapping does not.
-        plan = load(self.folder / FILE_NAME, dict(self.environment))
+        return self._in_environment(load(self.folder / FILE_NAME, dict(self.environment)))
+
+    def plan_to_review(self) -> tuple[Plan, list[Finding]]:
+        """Read the plan as papers show it, and its open decisions; no run of a plan that has one.
+
+        Raises: PlanError with all other findings that need no database; UsageError.
+        """
+        plan, findings = load_for_review(self.folder / FILE_NAME, dict(self.environment))
+        return self._in_environment(plan), findings
+
+    def _in_environment(self, plan: Plan) -> Plan:
         if self.environment_name is None:
             return plan
         if self.environment_name not in plan.environments:

@@ -57,7 +57,8 @@ class Utc(Rule):
         if not name:
             message = "no time zone: write zone: here or time_zone: under defaults"
             raise ValueError(message)
-        if name not in zone_names():
+        # A plan that people still review may say that its zone is open; no run of such a plan.
+        if name not in zone_names() and name != (info.context or {}).get("open_zone"):
             message = f"'{name}' is not an IANA time zone, such as America/New_York"
             raise ValueError(message)
         return str(name)

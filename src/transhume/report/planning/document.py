@@ -3,6 +3,7 @@
 from transhume.report.paper import Block, Bullets, Cell, Grid, Mark, Paper, Paragraph, Section
 from transhume.report.planning.known import Known
 from transhume.report.planning.mapping import field_mapping, rules, source_and_target
+from transhume.report.planning.open_decisions import open_decisions
 from transhume.report.planning.runbook import runbook
 from transhume.report.planning.source_profile import source_profile
 from transhume.report.planning.steps import next_steps, recommendations, risks, sign_off
@@ -20,6 +21,7 @@ def plan_paper(known: Known) -> Paper:
         facts=_facts(known),
         verdict=_verdict(known),
         sections=(
+            *([open_decisions(known)] if known.undecided else []),
             _project(known),
             _approach(known),
             source_and_target(known),
@@ -56,6 +58,10 @@ def _facts(known: Known) -> tuple[tuple[str, str], ...]:
 
 def _verdict(known: Known) -> Mark:
     errors = known.errors()
+    if known.undecided:
+        others = len(errors) - len(known.undecided)
+        more = f"; beside them {counted(others, 'error')}" if others else ""
+        return Mark(f"Draft: {counted(len(known.undecided), 'open decision')}{more}. No run before these.", "bad")
     if errors:
         return Mark(f"Not ready: {counted(len(errors), 'error')} stand against a run.", "bad")
     if not known.tallies:

@@ -15,8 +15,11 @@ from transhume.estimate.rates import MachineTime
 from transhume.estimate.risks import Risk
 from transhume.estimate.simulation import Chances
 from transhume.facts import Catalog, Profile
+from transhume.matching.doubts import drafted_words
 from transhume.plan.approval import Approved
+from transhume.plan.document import Path_
 from transhume.plan.model import Plan, TableMapping
+from transhume.plan.open import OPEN, open_paths
 from transhume.plan.splicing import flow
 from transhume.report.paper import Decidable
 
@@ -77,6 +80,8 @@ class Known:
     """What the source's rows are like; None where they were not looked at."""
     measured: Mapping[str, float] = field(default_factory=dict)
     """Seconds that steps took here when they were last done: backup, restore, drill, run, undo."""
+    undecided: Sequence[Finding] = ()
+    """Decisions that are open in the plan; with any, the document is a draft and no row's fate is known."""
 
     def mappings(self) -> Sequence[TableMapping]:
         """Return the table mappings in the plan's order."""
@@ -115,12 +120,44 @@ class Known:
             node = node.get(part, {})
         return Decidable(json.dumps([kind, *path], ensure_ascii=False), flow(node) if node else "")
 
+    def decidable_open(self, path: Sequence[str | int]) -> Decidable:
+        """Return what is decided about an open decision: what is to stand in the place of TBD."""
+        return Decidable(json.dumps(["open", *path], ensure_ascii=False), OPEN)
+
+    def open_places(self) -> Sequence[tuple[Path_, Finding]]:
+        """Return where decisions are open, each with its finding, in the plan's order."""
+        document = self.plan.origin.document
+        if document is None or not self.undecided:
+            return []
+        found = {finding.position: finding for finding in self.undecided}
+        places = [(path, found.get(document.position(path, of_key=False))) for path in open_paths(document)]
+        return [(path, finding) for path, finding in places if finding is not None]
+
+    def open_columns(self, mapping: TableMapping) -> Mapping[str, str]:
+        """Return the target columns of a mapping whose rule is open, wholly or in part, as the plan has them."""
+        document = self.plan.origin.document
+        below = ("tables", mapping.name, "columns")
+        found = {}
+        for path, _ in self.open_places():
+            if document is not None and path[:3] == below and len(path) > len(below):
+                name = str(path[3])
+                found[name] = flow(document.content["tables"][mapping.name]["columns"][name])
+        return found
+
+    def drafted(self, mapping: TableMapping, column: str) -> str:
+        """Return what a draft wrote behind a column's rule: score, reasons, what else it could be; "" for nothing."""
+        document = self.plan.origin.document
+        return "" if document is None else drafted_words(document, ("tables", mapping.name, "columns", column))
+
     def decidable_finding(self, finding: Finding) -> Decidable:
         """Return what is decided about a finding: a spelling's canonical name, or that it is accepted as it is."""
         if finding.proposal is not None:
             lookup, spelling, canonical = finding.proposal
             thing = json.dumps(["spelling", lookup, spelling, canonical], ensure_ascii=False)
             return Decidable(thing, f"'{spelling}' means {canonical}" if canonical else f"'{spelling}' is unknown")
+        for open_path, undecided in self.open_places():
+            if undecided == finding:
+                return self.decidable_open(open_path)
         document, place = self.plan.origin.document, finding.position
         path: list[str | int] = []
         if document is not None and place is not None:

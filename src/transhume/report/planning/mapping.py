@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from transhume.plan.model import TableMapping
+from transhume.plan.open import OPEN
 from transhume.report.paper import Bullets, Cell, Grid, Mark, Paragraph, Section
 from transhume.report.planning.known import Known
 from transhume.report.planning.rule_words import WORDS, statement
@@ -92,19 +93,36 @@ def field_mapping(known: Known) -> Section:
 
 def _table_mapping(known: Known, mapping: TableMapping) -> Section:
     target = known.tables.get(mapping.name)
+    undecided = known.open_columns(mapping)
+    names = list(dict.fromkeys([*mapping.columns, *undecided]))
+    drafted = {name: words for name in names if (words := known.drafted(mapping, name))}
     rows: list[tuple[Cell, ...]] = []
-    for name, rule in mapping.columns.items():
-        sources = [_source_field(known, mapping, column) for column in dict.fromkeys(rule.columns())]
-        verb = "" if rule.verb == "copy" else f"{rule.verb}: "
-        said = statement(rule, known.plan)
-        rows.append(("\n".join(sources) or "(none)", f"{name} ({_target_type(known, mapping, name)})", f"{verb}{said}"))
+    for name in names:
+        rule = mapping.columns.get(name)
+        columns = dict.fromkeys(rule.columns()) if rule is not None else {}
+        sources = [_source_field(known, mapping, column) for column in columns if column != OPEN]
+        target_field = f"{name} ({_target_type(known, mapping, name)})"
+        said: Cell
+        if name in undecided:
+            said = Mark(f"not decided: {undecided[name]}", "bad")
+        else:
+            assert rule is not None
+            said = f"{'' if rule.verb == 'copy' else f'{rule.verb}: '}{statement(rule, known.plan)}"
+        rows.append(("\n".join(sources) or "(none)", target_field, said))
     rows += [(_source_field(known, mapping, name), "(none)", "left out on purpose") for name in mapping.drop]
-    decidable = [known.decidable("rule", "tables", mapping.name, "columns", name) for name in mapping.columns]
+    if drafted:
+        rows = [(*row, drafted.get(name, "")) for row, name in zip(rows, [*names, *mapping.drop], strict=True)]
+    decidable = [known.decidable("rule", "tables", mapping.name, "columns", name) for name in names]
     decidable += [known.decidable("drop", "tables", mapping.name, "drop", name) for name in mapping.drop]
     blocks: list[Paragraph | Bullets | Grid] = [
         Grid(
             "Fields",
-            (f"source table {mapping.from_}", f"target table {mapping.target_table}", "rule"),
+            (
+                f"source table {mapping.from_}",
+                f"target table {mapping.target_table}",
+                "rule",
+                *(("what the draft found",) if drafted else ()),
+            ),
             tuple(rows),
             frozenset({0, 1}),
             sheet=f"{mapping.from_} > {mapping.target_table}",
@@ -147,13 +165,15 @@ def _source_field(known: Known, mapping: TableMapping, name: str) -> str:
 
 def _target_type(known: Known, mapping: TableMapping, name: str) -> str:
     target = known.tables.get(mapping.name)
-    column = target.table.column(name) if target is not None else None
-    if target is None or column is None:
+    # Where decisions are open the run's table is not known, but one that stands in the target is.
+    table = target.table if target is not None else known.target.tables.get(mapping.target_table)
+    column = table.column(name) if table is not None else None
+    if table is None or column is None:
         spec = mapping.types.get(name)
         return str(spec.type) if spec else "type open"
     marks = [str(column.type)]
-    marks += ["PK"] if name in target.table.primary_key else []
-    referring = any(name in key.columns for key in target.table.foreign_keys)
+    marks += ["PK"] if name in table.primary_key else []
+    referring = any(name in key.columns for key in table.foreign_keys)
     spec = mapping.types.get(name)
     marks += ["FK"] if referring or (spec is not None and spec.references) else []
     marks += [] if column.nullable or "PK" in marks else ["NOT NULL"]
@@ -203,8 +223,13 @@ def _listed(names: list[str]) -> str:
 def rules(known: Known) -> Section:
     """Return every rule that the plan uses, by kind: its statement for each field, rows that it rejects, its impact."""
     used: dict[str, list[tuple[TableMapping, str, Rule]]] = {}
+    undecided: list[tuple[Cell, ...]] = []
     for mapping in known.mappings():
+        left_open = known.open_columns(mapping)
+        undecided += [(f"{mapping.target_table}.{name}", written) for name, written in left_open.items()]
         for name, rule in mapping.columns.items():
+            if name in left_open:
+                continue
             used.setdefault(rule.verb, []).append((mapping, name, rule))
     sections = []
     for verb in [name for name in WORDS if name in used and name != "copy"] + ["copy"] * ("copy" in used):
@@ -216,7 +241,13 @@ def rules(known: Known) -> Section:
         head = ("target field", "rule", "rows rejected now")
         grid = Grid(f"{counted(len(rows), 'field')} by the rule '{verb}'", head, rows, frozenset({0}))
         sections.append(Section(words.title, (Paragraph(words.impact, "Impact:"), grid)))
+    if undecided:
+        said = Paragraph("These rules have no statement yet: what stands as TBD is to be decided first.")
+        left = Grid("Rules with an open decision", ("target field", "in the plan"), tuple(undecided), frozenset({0, 1}))
+        sections.insert(0, Section("Not decided yet", (said, left)))
     read = "counted on the data as they are" if known.tallies else "not counted: the data were not looked at"
+    if known.undecided:
+        read = "not counted: that needs every decision"
     return Section(
         "Transformation rules",
         (

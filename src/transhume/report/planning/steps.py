@@ -74,7 +74,12 @@ def recommendations(known: Known) -> Section:
 
 def _advice(known: Known) -> Iterator[str]:
     errors = known.errors()
-    if errors:
+    if known.undecided:
+        yield (
+            f"Make the {counted(len(known.undecided), 'open decision')} with those who know source and target: in the "
+            "plan, or in the workbook ('transhume import-decisions'). Only then can rejects be predicted."
+        )
+    elif errors:
         yield f"Decide the {counted(len(errors), 'error')} first: no run is possible before."
     rejected = sum(tally.rejected for tally in known.tallies.values())
     read = sum(tally.read for tally in known.tallies.values())
@@ -97,9 +102,11 @@ def _advice(known: Known) -> Iterator[str]:
 def next_steps(known: Known) -> Section:
     """Return what comes next, in order, leaving out what is done."""
     steps = []
-    if known.errors():
+    if known.undecided:
+        steps.append(f"Make the {counted(len(known.undecided), 'open decision')} (section 1) and check again.")
+    elif known.errors():
         steps.append(f"Resolve the {counted(len(known.errors()), 'error')} above and check again (transhume check).")
-    if not known.tallies:
+    if known.profile is None:
         steps.append(f"Look at schema, types, constraints and data of {known.plan.namespace} (transhume profile).")
     if known.tallies and any(tally.rejected for tally in known.tallies.values()):
         steps.append("Decide about the rows that would be rejected; note the decisions beside the findings.")

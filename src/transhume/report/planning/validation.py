@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from transhume.plan.model import NamesLookup, TableCheck, TableMapping
+from transhume.plan.open import OPEN
 from transhume.report.paper import Cell, Grid, Mark, Paragraph, Section
 from transhume.report.planning import statements
 from transhume.report.planning.known import Known
@@ -64,13 +65,23 @@ def _before(known: Known, mapping: TableMapping) -> Iterator[_Row]:
     table = mapping.from_
     volume = known.rows.get(table)
     yield ("Volume", table, statements.row_count(table), "recorded", "note", _or_unknown(volume))
-    mandatory = list(dict.fromkeys([*mapping.key, *_mandatory(known, mapping)]))
+    key = () if OPEN in mapping.key and known.undecided else mapping.key
+    mandatory = list(dict.fromkeys([*key, *_mandatory(known, mapping)]))
     if mandatory:
         found = _found(known, mapping, _COMPLETENESS)
         yield ("Completeness", table, statements.nulls(table, mandatory), "0", _REJECTS, found)
-    if mapping.key:
+    if key:
         found = _found(known, mapping, _UNIQUENESS)
-        yield ("Uniqueness", table, statements.repeated(table, mapping.key), "no row", _REJECTS, found)
+        yield ("Uniqueness", table, statements.repeated(table, key), "no row", _REJECTS, found)
+    elif mapping.key:
+        yield (
+            "Uniqueness",
+            table,
+            "the key is not decided yet",
+            "no row",
+            _REJECTS,
+            _found(known, mapping, frozenset()),
+        )
     for name, rule in mapping.columns.items():
         if isinstance(rule, Codes | Names) and isinstance(rule.column, ColumnRef) and "." not in rule.column.name:
             rows = known.rows_of(mapping.name, frozenset({"unmapped"}), name)
@@ -91,7 +102,7 @@ def _before(known: Known, mapping: TableMapping) -> Iterator[_Row]:
         if isinstance(rule, Ref):
             parent = known.plan.tables.get(rule.table)
             parts = [part.name for part in rule.key if isinstance(part, ColumnRef)]
-            if parent is None or len(parts) != len(parent.key) or any("." in part for part in parts):
+            if parent is None or len(parts) != len(parent.key) or any("." in p or p == OPEN for p in parts):
                 continue
             what = statements.dangling(table, parent.from_, dict(zip(parts, parent.key, strict=True)))
             rows = known.rows_of(mapping.name, _REFERENCES, name)
@@ -105,7 +116,7 @@ def _mandatory(known: Known, mapping: TableMapping) -> Iterator[str]:
         column = target.table.column(name) if target is not None else None
         source = next(rule.arguments(), None) if isinstance(rule, _GIVING_NULL) else None
         is_mandatory = column is not None and not column.nullable
-        if is_mandatory and isinstance(source, ColumnRef) and "." not in source.name:
+        if is_mandatory and isinstance(source, ColumnRef) and "." not in source.name and source.name != OPEN:
             yield source.name
 
 

@@ -6,7 +6,8 @@ from transhume.report.paper import Block, Bullets, Cell, Code, Figure, Grid, Pap
 from transhume.words import visible
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#&$])")
-_LEADING = re.compile(r"^(\s*)([-+=]|\d+[.)])")
+_LEADING = re.compile(r"^(\s*)([-+=]|\d+(?=[.)](?:\s|$)))")
+"""What begins a list: a sign, which a backslash makes a text, or a number, whose point or bracket is made one."""
 _LINK = re.compile(r"(?i)\b(https?|ftp|mailto|javascript|data|file):|www\.|@")
 
 
@@ -78,9 +79,13 @@ def _fenced(text: str) -> list[str]:
 def _inert(text: str) -> str:
     one_line = " ".join(visible(line) for line in text.split("\n"))
     escaped = _SPECIAL.sub(r"\\\1", one_line)
-    escaped = _LEADING.sub(lambda found: f"{found[1]}\\{found[2]}", escaped)
+    escaped = _LEADING.sub(_inert_beginning, escaped)
     # What a viewer would make a link of by itself loses its colon's or point's meaning.
     return _LINK.sub(lambda found: f"{found[0][:-1]}&#{ord(found[0][-1])};", escaped)
+
+
+def _inert_beginning(found: re.Match[str]) -> str:
+    return f"{found[0]}\\" if found[2].isdigit() else f"{found[1]}\\{found[2]}"
 
 
 def shown_number(number: float) -> str:
