@@ -1,6 +1,7 @@
 """Waves of a plan as runs: each behind its gate, the rest as it was, undone backwards."""
 
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from tests.cli.test_commands import transhume
 from tests.stages import small_project
 
 from transhume import Project
-from transhume.errors import Refused, UsageError
+from transhume.errors import CheckFailed, Refused, UsageError
 from transhume.journal import read_journal
 
 PHASES = """\
@@ -105,6 +106,59 @@ def test_gate_names_every_condition_that_does_not_hold(project):
     )
     plan.write_text(plan.read_text().replace("rejects: 5%", "rejects: 50%"))
     assert {table.mapping for table in project.run(phase="rest").tables} == {"spots"}
+
+
+def test_gate_opens_by_backup_and_rehearsal_and_shuts_when_the_plan_changes(project):
+    """What holds is named with its evidence in the journal; another plan was not rehearsed."""
+    plan = project.folder / "transhume.yaml"
+    plan.write_text(plan.read_text().replace("gate: [validated, approved]", "gate: [backup, rehearsed]"))
+    project.run(phase="ground")
+    backup = project.backup()
+    assert "rehearsed: this plan was not rehearsed as it is now" in gate(project, "green")
+    assert "backup" not in gate(project, "green")
+    rehearsed = project.rehearse(rows=20)
+    assert rehearsed.passed
+    text = plan.read_text()
+    plan.write_text(text.replace("else: null", "else: reject"))
+    assert "rehearsed: this plan was not rehearsed as it is now" in gate(project, "green")
+    plan.write_text(text)
+    done = project.run(phase="green")
+    told = {each["condition"]: each["evidence"] for each in gates_passed(project, done.run)[0]["conditions"]}
+    assert told == {
+        "earlier waves": told["earlier waves"],
+        "backup": f"backup '{backup.manifest.name}'",
+        "rehearsed": "rehearsed, the drill passed",
+    }
+
+
+def test_source_that_changes_between_waves_leaves_no_reference_without_its_row(project):
+    """A parent that is gone, one that is rejected now, a new one: children go by what the source says at their instant.
+
+    A parent with other content stops the wave, as the plan says nothing else (`on_conflict`).
+    """
+    plan = project.folder / "transhume.yaml"
+    plan.write_text(plan.read_text().replace("gate: [validated, approved]", "gate: []"))
+    project.run(phase="ground")
+    change = sqlite3.connect(project.folder / "source.db")
+    change.execute("UPDATE place SET name = 'renamed' WHERE id = 9")
+    change.commit()
+    with pytest.raises(CheckFailed, match="'conflicts' on 'places': 1 rows"):
+        project.run(phase="green")
+    change.execute("UPDATE place SET name = 'place 9' WHERE id = 9")
+    change.execute("DELETE FROM place WHERE id = 5")
+    change.execute("UPDATE place SET name = NULL WHERE id = 6")
+    change.execute("INSERT INTO place VALUES (77, 'new')")
+    change.execute("UPDATE plant SET place_id = 77 WHERE id = 8")
+    change.commit()
+    change.close()
+    done = project.run(phase="green")
+    places, plants = done.tables
+    assert (places.loaded, places.unchanged, places.vanished, places.rejected) == (1, 48, 1, 1)
+    good = [n for n in range(small_project.PLANTS) if n % 13 != 0 and n % 10 != 7]
+    assert plants.reasons["orphan:place_id"] == sum(n % 50 == 5 and n % 13 != 0 for n in range(130))
+    assert plants.reasons["parent_rejected:place_id"] == sum(n % 50 == 6 and n % 13 != 0 for n in range(130))
+    assert plants.loaded == sum(n % 50 not in {5, 6} for n in good)
+    assert project.validate(done.run).failed == ()
 
 
 def test_run_without_a_phase_or_with_a_wrong_one_says_which_comes_next(project, tmp_path):

@@ -62,12 +62,14 @@ class ScratchPlace(Workplace):
         return False
 
     def plan(self) -> Plan:
-        """Return the plan without limits of rejects; nothing is replaced in a scratch place."""
+        """Return the plan without limits of rejects and without waves; nothing is replaced in a scratch place."""
         plan = super().plan()
         tables = {name: each.model_copy(update={"max_rejects": None}) for name, each in plan.tables.items()}
         defaults = plan.defaults.model_copy(update={"max_rejects": _NO_LIMIT})
         # The scratch tables are empty then (`drilling.go`), so that both ways of loading are the same.
-        return plan.model_copy(update={"tables": tables, "defaults": defaults, "load": "append", "freeze": "off"})
+        # A rehearsal comes before the first wave, and each wave's gate may ask for it: it takes them all in one run.
+        whole = {"load": "append", "freeze": "off", "phases": {}}
+        return plan.model_copy(update={"tables": tables, "defaults": defaults, **whole})
 
     def target(self, plan: Plan) -> Target:
         """Open the scratch place."""

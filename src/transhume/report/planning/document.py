@@ -113,7 +113,10 @@ def _exclusions(known: Known) -> Grid:
             count: Cell = tally.filtered if tally is not None else Mark("not counted", "quiet")
             rows.append((f"rows of {mapping.from_}", f"not ({mapping.where})", count))
         rows += [(f"{mapping.from_}.{name}", "source field that goes nowhere, on purpose", "") for name in mapping.drop]
-    rows += [(name, "whole table, on purpose", known.rows.get(name, "")) for name in known.plan.ignored_tables]
+    for name in known.plan.ignored_tables:
+        table = known.source.tables.get(name)
+        found = known.rows.get(name, table.row_count if table is not None else None)
+        rows.append((name, "whole table, on purpose", Mark("not counted", "quiet") if found is None else found))
     return Grid("Excluded", ("what", "why", "rows"), tuple(rows), frozenset({0, 1}))
 
 

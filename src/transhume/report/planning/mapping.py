@@ -37,8 +37,8 @@ def source_and_target(known: Known) -> Section:
         filtered = f"where {mapping.where}" if mapping.where else ""
         rows.append((mapping.from_, _count(count), mapping.target_table, made, ", ".join(mapping.key), filtered))
     outside = [
-        (name, _count(known.rows.get(name)), _role(known, name))
-        for name in sorted(known.source.tables)
+        (name, _count(known.rows.get(name, table.row_count)), _role(known, name))
+        for name, table in sorted(known.source.tables.items())
         if name not in {mapping.from_ for mapping in known.mappings()}
     ]
     return Section(

@@ -157,7 +157,9 @@ def _widths(rows: list[tuple[Cell, ...]], columns: int, whole: int) -> list[int]
         texts = [str(row[place]) for row in rows]
         longest_word = max((len(part) for text in texts for part in text.split()), default=1)
         usual = sum(len(text) for text in texts) / max(1, len(texts))
-        least.append(min(longest_word, _WORD_MAX) + _MARGIN)
+        # Heads are bold, and a short one in capitals is wider than its signs.
+        head = max((len(part) for part in texts[:1] for part in part.split()), default=0)
+        least.append(max(min(longest_word, _WORD_MAX), min(head + 2, _WORD_MAX)) + _MARGIN)
         wanted.append(max(1.0, min(usual, _USUAL_MAX) - least[-1]))
     left = max(0.0, _SIGNS - sum(least))
     signs = [own + left * more / sum(wanted) for own, more in zip(least, wanted, strict=True)]

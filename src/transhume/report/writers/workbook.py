@@ -46,6 +46,8 @@ class _Book:
     def __init__(self, book: Any) -> None:
         self._book = book
         wrapped = {"text_wrap": True, "valign": "top"}
+        # A little away from the text of the next column.
+        number = {"valign": "top", "align": "right", "indent": 1}
         self._formats = {
             "plain": book.add_format(wrapped),
             "title": book.add_format({"bold": True, "font_size": 18, "valign": "top"}),
@@ -58,8 +60,8 @@ class _Book:
             "bad": book.add_format({**wrapped, "bold": True, "font_color": "#A3170F"}),
             "doubt": book.add_format({**wrapped, "bold": True, "font_color": "#7A4D00"}),
             "quiet": book.add_format({**wrapped, "font_color": "#59626D"}),
-            "number": book.add_format({"valign": "top", "num_format": "#,##0"}),
-            "fraction": book.add_format({"valign": "top", "num_format": "#,##0.0"}),
+            "number": book.add_format({**number, "num_format": "#,##0"}),
+            "fraction": book.add_format({**number, "num_format": "#,##0.0"}),
             "open": book.add_format({**wrapped, "bg_color": "#FFF9E5", "border": 1, "border_color": "#D5DAE0"}),
         }
         self._taken: set[str] = set()
