@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
 import psutil
@@ -20,6 +21,8 @@ from psycopg import sql
 
 FOLDER_VARIABLE = "TRANSHUME_TEST_SERVERS"
 """Environment variable by which pytest-xdist's workers find the session's folder."""
+PATIENCE_S = 90.0
+"""How long a server may take to start where the machine has much else to do."""
 
 _SETTINGS = {
     "fsync": "off",  # a test server survives no power cut; tests of durability say so themselves
@@ -51,6 +54,22 @@ class PostgresServer:
             yield name
         finally:
             self._admin(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    @contextlib.contextmanager
+    def kept(self, database: str) -> Iterator[None]:
+        """Keep a database as it is, as a template of the name `DATABASE_kept`, until the end."""
+        kept = f"{database}_kept"
+        self.make_again(kept, database)
+        try:
+            yield
+        finally:
+            self._admin(sql.SQL("DROP DATABASE {}").format(sql.Identifier(kept)))
+
+    def make_again(self, database: str, template: str) -> None:
+        """Put a copy of a template in a database's place, whoever uses it."""
+        name, like = sql.Identifier(database), sql.Identifier(template)
+        self._admin(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        self._admin(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, like))
 
     def _admin(self, statement: sql.Composed) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
@@ -130,10 +149,25 @@ def _start_postgres(folder: Path, note: Path) -> PostgresServer:
     lines = [f"{name} = '{value}'\n" for name, value in _SETTINGS.items()]
     with (folder / "postgresql.auto.conf").open("a") as configuration:
         configuration.writelines(lines)
-    server.ensure_postgres_running()
+    _ensure_running(server)
     found = server.get_postmaster_info()
     note.write_text(f"{found.pid}\n{found.socket_dir}\n")
     return PostgresServer(found.pid, Path(found.socket_dir), folder)
+
+
+def _ensure_running(server: Any) -> None:
+    """Start it and wait until it takes connections: the package gives up after 10 s, when it may still be starting."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            server.ensure_postgres_running()
+        except (subprocess.SubprocessError, AssertionError):
+            if time.monotonic() > deadline:
+                raise
+        else:
+            if server.get_postmaster_info().status == "ready" or time.monotonic() > deadline:
+                return
+        time.sleep(0.2)
 
 
 def mariadb() -> MariadbServer:
@@ -165,7 +199,7 @@ def _start_mariadb(folder: Path, note: Path) -> MariadbServer:
     )  # fmt: skip
     note.write_text(f"{process.pid}\n{socket}\n")
     server = MariadbServer(process.pid, socket, folder)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             server.run("DO 1")
