@@ -1,7 +1,9 @@
 """Fixtures that every test may use: real servers, and the folder they live in."""
 
 import os
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,14 +16,23 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the folder of the session's servers, once, in the process that starts the workers."""
     if not hasattr(config, "workerinput"):
         config.stash[_FOLDER] = servers.make_folder()
+        config.stash[_BEGAN] = time.monotonic()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the tests of a sweep counted as they ran."""
-    if os.environ.get(servers.FOLDER_VARIABLE) and (lines := figures.told(figures.totals())):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+    """Print what the tests of a sweep counted as they ran; the page about reliability keeps those of a whole one."""
+    if not os.environ.get(servers.FOLDER_VARIABLE):
+        return
+    sums = figures.totals()
+    lines = figures.told(sums)
+    if lines:
         terminalreporter.section("figures of this sweep")
         for line in lines:
             terminalreporter.write_line(line)
+    if lines and not figures.lacking(sums) and exitstatus == pytest.ExitCode.OK:
+        minutes = round((time.monotonic() - config.stash[_BEGAN]) / 60)
+        figures.keep(lines, _PAGE, f"{datetime.now(UTC):%Y-%m-%d}", minutes)
+        terminalreporter.write_line(f"{minutes} minutes; {_PAGE.name} keeps these lines")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -33,6 +44,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 _FOLDER = pytest.StashKey[Path]()
+_BEGAN = pytest.StashKey[float]()
+_PAGE = Path(__file__).parent.parent / "docs" / "reliability.md"
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,11 @@ from transhume.journal import Journal
 from transhume.systems.iceberg.files import LakeFiles
 from transhume.systems.postgres.connection import WatchedConnection
 
-AFTER = ("COMMIT", "COPY", "file", "rename", "catalog commit")
-"""Effects at which a death just after them is tried, too: the world has it, and nobody has heard of it."""
+AFTER = ("COMMIT", "catalog commit")
+"""Effects at which a death just after them is tried, too: the world has it, and nobody has heard of it.
+
+Of all others this is the death before the next effect: nothing outside the process happens between the two.
+"""
 
 
 class Effects:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -60,9 +61,9 @@ def _read(content: bytes | None) -> list[tuple[object, ...]] | str:
 
 
 @pytest.fixture(params=["PostgreSQL", "Iceberg"])
-def finished(request, tmp_path) -> Ran:
+def finished(request, memory) -> Ran:
     """A project whose run is finished."""
-    folder = tmp_path / "p"
+    folder = Path(mkdtemp(dir=memory)) / "p"
     if request.param == "Iceberg":
         return _ran(folder, LakeTarget(folder), "")
     return _ran(folder, PostgresTarget(request.getfixturevalue("postgres_url"), "ai"), "")

@@ -1,9 +1,11 @@
 """A run and a rollback killed at every effect that they have: finished by the same command, nothing lost or twice."""
 
+import contextlib
 import json
+import shutil
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from tests.reliability import figures
 from tests.reliability.effects import Effects, moments, stage_of
 from tests.reliability.places import LakeTarget, PostgresTarget, Rows, Target, differences, keys
+from tests.servers import PostgresServer
 from tests.stages import forked, small_project
 from transhume import Project
 from transhume.stages.context import Limits
@@ -18,7 +21,6 @@ from transhume.stages.context import Limits
 pytestmark = pytest.mark.sweep
 SHARES = 20
 LIMITS = Limits(segment_rows_max=small_project.SEGMENT_ROWS)
-Place = Callable[[Path, str], Target]
 
 
 def _run(folder: Path, at: int, after: bool, told: Path | None) -> None:
@@ -29,11 +31,7 @@ def _run(folder: Path, at: int, after: bool, told: Path | None) -> None:
         told.write_text(json.dumps(effects.seen))
 
 
-def _run_and_undo(folder: Path, target: Target, others: bool, at: int, after: bool, told: Path | None) -> None:
-    """Run, have others write where `others`, and roll back; effects are counted from the rollback on."""
-    Project(folder).run(limits=LIMITS)
-    if others:
-        target.edit(folder)
+def _undo(folder: Path, at: int, after: bool, told: Path | None) -> None:
     effects = Effects(at, after=after)
     effects.arm()
     Project(folder).rollback()
@@ -49,99 +47,135 @@ def _finish(folder: Path, call: str) -> None:
 
 
 @dataclass(frozen=True)
-class Undisturbed:
-    """The effects of an undisturbed run and rollbacks, and what readers see after the run."""
+class Place:
+    """Where the lives of one system happen: folders below `memory`, and a database for its schemas."""
 
-    run: list[str]
-    alone: list[str]
-    beside_others: list[str]
+    memory: Path
+    server: PostgresServer | None
+    database: str
+
+    def target(self, folder: Path, name: str) -> Target:
+        """Return an empty target of a project."""
+        return PostgresTarget(self.server.url(self.database), name) if self.server else LakeTarget(folder)
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """The effects of an undisturbed run, and what readers see after it."""
+
+    effects: list[str]
     rows: Rows
 
 
+@dataclass(frozen=True)
+class Published:
+    """A project after its run, kept, so that it can be taken back many times; what a rollback does, what it leaves."""
+
+    place: Place
+    folder: Path
+    target: Target
+    before: Rows
+    effects: list[str]
+    left: Rows
+
+    def put_back(self) -> None:
+        """Have folder and target as they were after the run."""
+        shutil.rmtree(self.folder)
+        shutil.copytree(_kept(self.folder), self.folder)
+        if self.place.server:
+            self.place.server.make_again(self.place.database, f"{self.place.database}_kept")
+
+
+def _kept(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}_kept")
+
+
 @pytest.fixture(scope="module", params=["PostgreSQL", "Iceberg"])
-def place(request, postgres_server) -> Iterator[Place]:
-    """Give targets of a system, each of them empty: a function of the project's folder and a name."""
+def place(request, memory, postgres_server) -> Iterator[Place]:
+    """The place of a system."""
     if request.param == "Iceberg":
-        yield lambda folder, _name: LakeTarget(folder)
+        yield Place(memory, None, "")
         return
     with postgres_server.database() as database:
-        yield lambda _folder, name: PostgresTarget(postgres_server.url(database), name)
+        yield Place(memory, postgres_server, database)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(place: Place, tmp_path_factory) -> Undisturbed:
+def undisturbed(place: Place) -> Undisturbed:
     """What happens when nobody disturbs."""
-    told = tmp_path_factory.mktemp("told") / "effects.json"
-    lists = []
-    rows: Rows | None = None
-    for name, call in (("run", None), ("alone", False), ("others", True)):
-        folder = tmp_path_factory.mktemp("undisturbed") / "p"
-        target = place(folder, f"undisturbed_{name}")
-        small_project.write(folder, target.url)
-        if call is None:
-            done = forked.run(_run, folder, 0, False, told)
-            rows = target.rows()
-        else:
-            done = forked.run(_run_and_undo, folder, target, call, 0, False, told)
-            assert keys(target.rows()).total() == (3 if call else 0)
-        assert done.returncode == 0, done.stderr
-        lists.append(json.loads(told.read_text()))
-        target.drop()
-    assert rows is not None
+    folder, told = place.memory / f"undisturbed{place.database}", place.memory / "effects.json"
+    target = place.target(folder, "undisturbed")
+    small_project.write(folder, target.url)
+    done = forked.run(_run, folder, 0, False, told)
+    assert done.returncode == 0, done.stderr
+    rows = target.rows()
     expected = small_project.expected_buckets()
     assert keys(rows).total() == sum(table["loaded"] for table in expected.values())
-    return Undisturbed(*lists, rows)
+    target.drop()
+    return Undisturbed(json.loads(told.read_text()), rows)
 
 
-def _share(seen: list[str], share: int) -> list[tuple[int, bool]]:
-    return moments(seen)[share::SHARES]
+@pytest.fixture(scope="module")
+def published(place: Place, others: bool) -> Iterator[Published]:
+    """A run that is published, kept as it is then: alone, or with rows that others wrote since."""
+    folder, told = place.memory / f"undo{others}{place.database}", place.memory / "effects.json"
+    with place.server.database() if place.server else contextlib.nullcontext("") as database:
+        here = replace(place, database=database)
+        target = here.target(folder, "ai")
+        small_project.write(folder, target.url)
+        Project(folder).run(limits=LIMITS)
+        if others:
+            target.edit(folder)
+        before = target.rows()
+        shutil.copytree(folder, _kept(folder))
+        with here.server.kept(database) if here.server else contextlib.nullcontext():
+            done = forked.run(_undo, folder, 0, False, told)
+            assert done.returncode == 0, done.stderr
+            left = target.rows()
+            theirs = {("places", 49), ("places", 900), ("places", 901)} if others else set()
+            assert left == Rows({row: 1 for row in before if row[:2] in theirs})
+            assert left.total() == len(theirs)
+            yield Published(here, folder, target, before, json.loads(told.read_text()), left)
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_a_run_killed_at_any_effect_is_finished(share: int, place: Place, undisturbed: Undisturbed, tmp_path):
+def test_a_run_killed_at_any_effect_is_finished(share: int, place: Place, undisturbed: Undisturbed):
     """Killed before each effect, and after those that last: nothing is half visible, and the same command ends it."""
     problems = []
-    for at, after in _share(undisturbed.run, share):
-        folder = tmp_path / f"{at}{after}"
-        target = place(folder, f"run_{at}_{after}".lower())
+    for at, after in moments(undisturbed.effects)[share::SHARES]:
+        folder = place.memory / f"run{at}{after}{place.database}"
+        target = place.target(folder, f"run_{at}_{after}".lower())
         small_project.write(folder, target.url)
         killed = forked.run(_run, folder, at, after, None)
-        if killed.returncode != -signal.SIGKILL:
+        if killed.returncode == -signal.SIGKILL:
+            moment, stage = f"{undisturbed.effects[at - 1]} {at} {after}", stage_of(undisturbed.effects, at)
+            if 0 < keys(target.rows()).total() < keys(undisturbed.rows).total():
+                problems.append(f"{moment}: some rows are visible and some are not")
+            problems += _finished(folder, target, "run", stage, undisturbed.rows, moment)
+        else:
             assert killed.returncode == 0, killed.stderr  # fewer effects this time: it came to its end
-            continue
-        stage = stage_of(undisturbed.run, at)
-        if 0 < keys(target.rows()).total() < keys(undisturbed.rows).total():
-            problems.append(f"{at} {after}: some rows are visible and some are not")
-        problems += _finished(folder, target, "run", stage, undisturbed.rows, f"{undisturbed.run[at - 1]} {at} {after}")
+        target.drop()
+        shutil.rmtree(folder)
     assert problems == []
 
 
-@pytest.mark.parametrize("others", [False, True], ids=["alone", "beside others"])
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "beside others"], scope="module")
 @pytest.mark.parametrize("share", range(SHARES // 4))
-def test_a_rollback_killed_at_any_effect_is_finished(
-    share: int, others: bool, place: Place, undisturbed: Undisturbed, tmp_path
-):
+def test_a_rollback_killed_at_any_effect_is_finished(share: int, others: bool, place: Place, published: Published):
     """Killed before each effect, and after those that last: the same command ends it, and rows of others stay."""
-    if not others and place(tmp_path, "").system == "PostgreSQL":
+    if not others and place.server:
         pytest.skip("its rollback takes the same statements beside rows of others, which are kept to be seen")
     problems = []
-    seen = undisturbed.beside_others if others else undisturbed.alone
-    for at, after in moments(seen)[share :: SHARES // 4]:
-        folder = tmp_path / f"{at}{after}"
-        target = place(folder, f"undo_{others}_{at}_{after}".lower())
-        small_project.write(folder, target.url)
-        killed = forked.run(_run_and_undo, folder, target, others, at, after, None)
+    for at, after in moments(published.effects)[share :: SHARES // 4]:
+        published.put_back()
+        killed = forked.run(_undo, published.folder, at, after, None)
         if killed.returncode != -signal.SIGKILL:
             assert killed.returncode == 0, killed.stderr
             continue
-        left = keys(target.rows())
-        expected: Rows = Rows()
-        if others:
-            theirs = {("places", 49), ("places", 900), ("places", 901)}
-            expected.update(row for row in target.rows() if row[:2] in theirs)
-            if len(expected) != 3 or left.total() not in {3, keys(undisturbed.rows).total() + 2}:
-                problems.append(f"{seen[at - 1]} {at} {after}: {left.total()} rows, {len(expected)} of others")
-        problems += _finished(folder, target, "rollback", "rollback", expected, f"{seen[at - 1]} {at} {after}")
+        moment, seen = f"{published.effects[at - 1]} {at} {after}", published.target.rows()
+        if seen not in (published.before, published.left):
+            problems.append(f"{moment}: {seen.total()} rows, neither before nor after")
+        problems += _finished(published.folder, published.target, "rollback", "rollback", published.left, moment)
     assert problems == []
 
 
@@ -152,7 +186,6 @@ def _finished(folder: Path, target: Target, call: str, stage: str, expected: Row
     unfinished = int(done.returncode != 0)
     told = {stage: 1, **found, "unfinished": unfinished}
     figures.count(**{f"{target.system}:{name}": number for name, number in told.items()})
-    target.drop()
     problems = [f"{moment}: {found}"] if any(found.values()) else []
     if unfinished:
         problems.append(f"{moment}: {done.stderr[-600:]}")

@@ -59,12 +59,12 @@ def undisturbed(postgres_server, tmp_path_factory) -> dict[str, tuple[int, int, 
     [cut if cut in ALWAYS else pytest.param(*cut, marks=pytest.mark.sweep) for cut in CUTS],
 )
 def test_a_cut_network_leaves_nothing_half_done(
-    system: str, evil: Evil, number: int, undisturbed, postgres_server, tmp_path
+    system: str, evil: Evil, number: int, undisturbed, postgres_server, memory
 ):
     """Once in a run the network fails: all or nothing is visible, and it ends by itself or by the same command."""
     size, commits, expected = undisturbed[system]
     at = 1 + (commits if evil == "hidden" else size) * number // TIMES[evil]
-    folder = tmp_path / "p"
+    folder = memory / f"{system}-{evil}-{number}"
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(postgres_server.database())
         proxy = stack.enter_context(Proxy(postgres_server.socket_folder, evil, at))

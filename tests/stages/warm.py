@@ -10,6 +10,7 @@ import transhume
 import transhume.systems.iceberg
 import transhume.systems.postgres
 import transhume.systems.sqlite
+from tests.reliability import life  # noqa: F401 - with it all that tests import: pytest takes as long as half a run
 from tests.stages import small_project  # noqa: F401
 
 for _place in ("transhume.project", "transhume.stages", "transhume.engines"):
