@@ -36,11 +36,12 @@ class Output:
     verbose: bool
     color: bool
 
-    def project(self) -> "Project":
-        """Return the project of the global options. Raises: UsageError if there is none."""
+    def project(self, jobs: int | None = None, memory_bytes: int | None = None) -> "Project":
+        """Return the project of the global options; None: what the machine has. Raises: UsageError if there is none."""
+        from transhume.capacity import capacity_of_machine
         from transhume.project import Project
 
-        return Project(self.folder, name=self.environment)
+        return Project(self.folder, name=self.environment, capacity=capacity_of_machine(jobs, memory_bytes))
 
     @property
     def console(self) -> "Console":

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from transhume.cli.capacity import uses_capacity
 from transhume.cli.output import Output
 
 if TYPE_CHECKING:
@@ -14,8 +15,16 @@ if TYPE_CHECKING:
 @click.option("--rows", type=click.IntRange(min=1), metavar="N", help="Rows of each table by chance (1,000).")
 @click.option("--percent", type=float, metavar="P", help="Or so much of each table.")
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Chooses the rows.")
+@uses_capacity
 @click.pass_obj
-def command(output: Output, rows: int | None, percent: float | None, seed: int) -> int:
+def command(
+    output: Output,
+    rows: int | None,
+    percent: float | None,
+    seed: int,
+    jobs: int | None,
+    memory_bytes: int | None,
+) -> int:
     """Run a part of the source into a scratch place beside the target, with all checks and the rollback's drill.
 
     The part holds a row for every way that a row can go (branches, codes, names, reject reasons, NULLs, extremes), then
@@ -25,7 +34,7 @@ def command(output: Output, rows: int | None, percent: float | None, seed: int) 
     from transhume.cli.progress import Progress
     from transhume.cli.rollback import print_drill
 
-    project = output.project()
+    project = output.project(jobs, memory_bytes)
     with Progress(output) as progress:
         found = project.rehearse(rows=rows, percent=percent, seed=seed, listener=progress)
     _coverage(output, found)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from transhume.cli.capacity import uses_capacity
 from transhume.cli.output import Output
 from transhume.cli.progress import Progress
 from transhume.cli.results import print_run
@@ -25,9 +26,11 @@ from transhume.cli.stopping import PoliteStop
     metavar="FILE",
     help="Repaired rejects of an earlier run (CSV or XLSX, one file a table).",
 )
+@uses_capacity
 @click.pass_obj
 def command(
     output: Output,
+    *,
     fresh: bool,
     phase: str | None,
     subset: bool,
@@ -35,6 +38,8 @@ def command(
     percent: float | None,
     seed: int,
     repaired: tuple[Path, ...],
+    jobs: int | None,
+    memory_bytes: int | None,
 ) -> int:
     """Extract, transform, stage, validate, publish; an unfinished run goes on where it stopped.
 
@@ -57,7 +62,7 @@ def command(
         message = "--subset reads a part of the source, --replay-rejects none of it: write one of them"
         raise UsageError(message)
     part = Subset(rows, percent, seed) if subset else None
-    project = output.project()
+    project = output.project(jobs, memory_bytes)
     with Progress(output) as progress, PoliteStop(progress, output.line) as stop:
         result = project.run(listener=stop, fresh=fresh, subset=part, repaired=repaired, phase=phase)
     print_run(output, result)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from transhume.cli.capacity import uses_capacity
 from transhume.cli.output import Output, finding_dict
 
 if TYPE_CHECKING:
@@ -19,9 +20,20 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=0, show_default=True, help="Which rows chance takes.")
 @click.option("--all", "whole", is_flag=True, help="Recompute every row, with all processors.")
 @click.option("--show-values", is_flag=True, help="Show values that look personal in the worksheet.")
+@uses_capacity
 @click.pass_obj
 def command(
-    output: Output, run: str | None, before: bool, after: bool, sample: int, seed: int, whole: bool, show_values: bool
+    output: Output,
+    run: str | None,
+    *,
+    before: bool,
+    after: bool,
+    sample: int,
+    seed: int,
+    whole: bool,
+    show_values: bool,
+    jobs: int | None,
+    memory_bytes: int | None,
 ) -> int:
     """Look at the source before a run (--before), or check again what readers of the target see of one.
 
@@ -34,7 +46,7 @@ def command(
     if before and (after or run):
         message = "--before looks at the source, --after at a run; name one of them"
         raise click.UsageError(message)
-    project = output.project()
+    project = output.project(jobs, memory_bytes)
     if before:
         with Progress(output) as progress:
             return _print_source(output, project.validate_source(listener=progress))

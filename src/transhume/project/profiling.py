@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from transhume.batches import Event
+from transhume.capacity import capacity_of_machine
 from transhume.errors import UsageError
 from transhume.facts import Catalog, Profile
 from transhume.project.workplace import open_engine
@@ -38,7 +39,7 @@ def profile_system(
     with TemporaryDirectory(prefix="transhume-look-", dir=folder) as temporary, ExitStack() as stack:
         place = RunFolder(Path(temporary))
         place.make()
-        engine = open_engine(place)
+        engine = open_engine(place, capacity_of_machine())
         stack.callback(engine.close)
         profiling = Profiling(source, catalog, engine, place.work, bounds or ProfileBounds())
         for event in profiling.events(names):

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from transhume.capacity import Capacity
 from transhume.errors import Finding, PlanError
 from transhume.facts import Profile
 from transhume.plan.approval import Approved
@@ -48,7 +49,6 @@ from transhume.stages.check import Prediction
 from transhume.stages.context import Limits
 from transhume.stages.preview import PreviewedRow, preview
 from transhume.stages.profile import ProfileBounds
-from transhume.stages.proof.prove import processors
 from transhume.stages.published import Depth
 from transhume.stages.scripts import ScriptFile
 from transhume.stages.statements import Statement, statements
@@ -61,16 +61,21 @@ class Project:
     """A folder with a `transhume.yaml`. Opening it reads nothing; each call reads what it needs."""
 
     def __init__(
-        self, folder: str | Path = ".", *, environment: Mapping[str, str] | None = None, name: str | None = None
+        self,
+        folder: str | Path = ".",
+        *,
+        environment: Mapping[str, str] | None = None,
+        name: str | None = None,
+        capacity: Capacity | None = None,
     ) -> None:
         """Take the folder, or the nearest one upwards that holds a plan.
 
         `environment` are the variables that the plan's references name (default: the process's), `name` is one of
-        the plan's own environments.
+        the plan's own environments, `capacity` how much of the machine may be used (default: see `capacity`).
         Raises: UsageError if there is no plan.
         """
         self.folder = find_project(folder)
-        self._place = Workplace(self.folder, os.environ if environment is None else environment, name)
+        self._place = Workplace(self.folder, os.environ if environment is None else environment, name, capacity)
 
     @property
     def runs(self) -> Path:
@@ -269,7 +274,7 @@ class Project:
                 result = running.run(
                     self._place,
                     listener,
-                    limits or Limits(),
+                    limits or self._place.limits,
                     fresh=fresh,
                     subset=subset,
                     repaired=repaired,
@@ -342,7 +347,7 @@ class Project:
         Raises: as `run` does, of the scratch place; what is wrong with the undo is in the result.
         """
         subset = None if whole else Subset(rows=rows or ROWS, seed=seed)
-        return drilling.drill(self._place, subset, seed, listener, limits or Limits())
+        return drilling.drill(self._place, subset, seed, listener, limits or self._place.limits)
 
     def rehearse(
         self,
@@ -362,7 +367,7 @@ class Project:
         """
         rows = rehearsing.ROWS if rows is None and percent is None else rows
         subset = Subset(rows=rows, percent=percent, seed=seed, covering=True)
-        return rehearsing.rehearse(self._place, subset, listener, limits or Limits())
+        return rehearsing.rehearse(self._place, subset, listener, limits or self._place.limits)
 
     def finalize(self, run: str | None = None, *, listener: Listener | None = None) -> FinalizeResult:
         """Drop everything that undoing a run needs, its extracts included: the point of no return.
@@ -410,12 +415,12 @@ class Project:
         """Check what readers of the target see of a published run now, and recompute rows by the oracle.
 
         `sample` rows a table by chance (`seed`), beside at least one for every way that a row can go; `whole`
-        recomputes every row, with as many processes as there are processors. `worksheets` is a folder for the sample
+        recomputes every row, with as many processes as the capacity has jobs. `worksheets` is a folder for the sample
         side by side, as HTML and XLSX, where values of columns that look personal are masked unless `show_values`.
         Effects: these two files; none on the target's tables.
         Raises: UsageError if the run is not published; Refused if its files are damaged; SystemUnavailable.
         """
-        processes = processors() if whole else 1
+        processes = self._place.capacity.jobs if whole else 1
         depth = Depth(sample, seed, whole, processes, worksheets is not None, show_values)
         return validate_after(self._place, run, depth, listener, worksheets)
 

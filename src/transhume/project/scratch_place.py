@@ -31,7 +31,7 @@ class ScratchPlace(Workplace):
     """
 
     def __init__(self, place: Workplace, number: str, scratch: Scratch) -> None:
-        super().__init__(place.folder, place.environment, place.environment_name)
+        super().__init__(place.folder, place.environment, place.environment_name, place.capacity)
         self.number, self.scratch_place = number, scratch
         self.root = rehearsals(place) / number
         self.journal = Journal(self.root / "journal.jsonl")

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from filelock import FileLock, Timeout
 
 from transhume.batches import Event, TargetTable
+from transhume.capacity import Capacity, capacity_of_machine
 from transhume.checks.plan_against_catalogs import catalog_findings
 from transhume.compiler import table_order
 from transhume.dialects import DIALECTS
@@ -42,13 +43,11 @@ from transhume.stages.lookup_systems import LookupSystems
 from transhume.stages.replay import Replay
 from transhume.stages.subset import Subset
 from transhume.systems import open_source, open_target
-from transhume.systems.system import RunIdentity, Source, Target
+from transhume.systems.system import ReadsInParallel, RunIdentity, Source, Target
 from transhume.version import __version__
 from transhume.words import hint
 
 Listener = Callable[[Event], None]
-_ENGINE_MEMORY_BYTES = 384 * 2**20
-_ENGINE_THREADS = 2
 _STATE = ".transhume"
 
 
@@ -101,9 +100,21 @@ class Systems:
 class Workplace:
     """One project folder and the environment that its secrets come from. Making one reads nothing."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], environment_name: str | None = None) -> None:
-        """Take the folder that holds the plan, the variables, and the plan's environment to work in."""
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        environment_name: str | None = None,
+        capacity: Capacity | None = None,
+    ) -> None:
+        """Take the folder that holds the plan, the variables, the plan's environment to work in, what may be used."""
         self.folder, self.environment, self.environment_name = folder, environment, environment_name
+        self.capacity = capacity or capacity_of_machine()
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds of a batch that the capacity leaves room for."""
+        return Limits(self.capacity.batch_rows_max, self.capacity.batch_bytes_max)
 
     @property
     def runs(self) -> Path:
@@ -194,6 +205,8 @@ class Workplace:
             resolve = plan.origin.resolver.resolve
             source = open_source(resolve(plan.source, plan.position("source")).reveal(), self.folder)
             stack.callback(source.close)
+            if isinstance(source, ReadsInParallel):
+                source.jobs = self.capacity.jobs
             target = self.target(plan)
             stack.callback(target.close)
             source_catalog, target_catalog = source.catalog(), target.catalog()
@@ -220,7 +233,7 @@ class Workplace:
         with TemporaryDirectory(prefix="look-", dir=state) as temporary, ExitStack() as stack:
             folder = RunFolder(Path(temporary))
             folder.make()
-            engine = open_engine(folder, systems.plan, DUCKDB_ENGINE)
+            engine = open_engine(folder, self.capacity, systems.plan, DUCKDB_ENGINE)
             stack.callback(engine.close)
             journal = Journal(folder.journal)
             stack.callback(journal.close)
@@ -233,6 +246,7 @@ class Workplace:
                 engine=engine,
                 folder=folder,
                 journal=journal,
+                limits=self.limits,
             )
 
     @contextmanager
@@ -251,7 +265,7 @@ class Workplace:
             target = systems.target.open_run(identity, list(systems.tables.values()))
             stack.callback(target.close)
             journal.require(systems.target.anchor(identity.run))
-            engine = open_engine(folder, systems.plan, systems.plan.engine)
+            engine = open_engine(folder, self.capacity, systems.plan, systems.plan.engine)
             stack.callback(engine.close)
             engine.start()
             yield RunContext(
@@ -264,7 +278,7 @@ class Workplace:
                 engine=engine,
                 folder=folder,
                 journal=journal,
-                limits=limits or Limits(),
+                limits=limits or self.limits,
                 subset=subset,
                 replay=replay,
             )
@@ -326,7 +340,7 @@ class Workplace:
             raise LockHeld(message) from None
 
 
-def open_engine(folder: RunFolder, plan: Plan | None = None, name: str = DUCKDB_ENGINE) -> Engine:
+def open_engine(folder: RunFolder, capacity: Capacity, plan: Plan | None = None, name: str = DUCKDB_ENGINE) -> Engine:
     """Prepare an engine in the work folder of a run that knows the keys of the plan's rules.
 
     What only looks at rows takes DuckDB, which starts at once and gives the same; a run takes the plan's engine.
@@ -337,5 +351,5 @@ def open_engine(folder: RunFolder, plan: Plan | None = None, name: str = DUCKDB_
     for key_name, key in (mask_keys(plan) if plan is not None else {}).items():
         variables |= dialect.secret_variables(key_name, key)
     if name == DUCKDB_ENGINE:
-        return DuckDBEngine(folder.work, _ENGINE_MEMORY_BYTES, _ENGINE_THREADS, variables)
+        return DuckDBEngine(folder.work, capacity.engine_memory_bytes, capacity.jobs, variables)
     return SparkEngine(folder.work, name, SPARK_SESSION, variables)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -73,6 +73,14 @@ class Source(Protocol):
     def close(self) -> None:
         """Release connections and private copies."""
         ...
+
+
+@runtime_checkable
+class ReadsInParallel(Protocol):
+    """A source that may read a table with several processes or connections."""
+
+    jobs: int | None
+    """How many; None: as many as there are processors."""
 
 
 @dataclass(frozen=True, slots=True)

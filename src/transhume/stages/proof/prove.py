@@ -1,6 +1,5 @@
 """The oracle over a published run: a sample or every row, in several processes, with what it covered."""
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -236,11 +235,6 @@ def _verbs_in(rule: Rule) -> Iterator[str]:
             yield from _verbs_in(argument)
 
 
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextmanager
 def _folder(work: Path) -> Iterator[None]:
     folder = work / _FOLDER
@@ -252,4 +246,4 @@ def _folder(work: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["Proof", "Prover", "gather_evidence", "processors"]
+__all__ = ["Proof", "Prover", "gather_evidence"]

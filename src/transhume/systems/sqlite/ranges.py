@@ -29,6 +29,7 @@ from typing import IO
 
 import pyarrow as pa
 
+from transhume.capacity import processors
 from transhume.errors import SystemUnavailable
 from transhume.systems.sqlite import fetch
 from transhume.systems.sqlite.access import Access
@@ -47,14 +48,17 @@ _WAIT_S = 60.0
 """How long the worker may take for one range; then it is given up."""
 
 
-def is_worthwhile(access: Access, row_count: int | None) -> bool:
-    """Say whether a worker may help with a table of so many rows: it sees the same instant, and there is a core."""
+def is_worthwhile(access: Access, row_count: int | None, jobs: int | None) -> bool:
+    """Say whether a worker may help with a table of so many rows: it sees the same instant, and has a processor.
+
+    `jobs`: how many processors may be used; None: those that there are.
+    """
     return (
         row_count is not None
         and row_count >= ROWS_MIN
         and access.again is not None
         and os.name == "posix"
-        and _cores() > 1
+        and (_cores() if jobs is None else jobs) > 1
         and bool(sys.executable)
         and not getattr(sys, "frozen", False)
     )
@@ -319,7 +323,4 @@ def _started(slots: list[int]) -> subprocess.Popen[bytes]:
 
 
 def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
+    return processors()

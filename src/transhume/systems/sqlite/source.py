@@ -41,6 +41,7 @@ class SqliteSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.identity = f"sqlite:///{path}"
+        self.jobs: int | None = None
         self._open: list[Access] = []
 
     def catalog(self) -> Catalog:
@@ -67,7 +68,7 @@ class SqliteSource:
         access = self._opened()
         try:
             fetch.prepare(access.connection)
-            yield SqliteSnapshot(access, mark)
+            yield SqliteSnapshot(access, mark, self.jobs)
             access.confirm()
         except sqlite3.Error as problem:
             raise explain(problem, self.path) from None
@@ -102,8 +103,8 @@ class SqliteSource:
 class SqliteSnapshot:
     """All tables of a file inside one read transaction."""
 
-    def __init__(self, access: Access, mark: str) -> None:
-        self._access = access
+    def __init__(self, access: Access, mark: str, jobs: int | None = None) -> None:
+        self._access, self._jobs = access, jobs
         self.mark = mark
         found = access.path.stat()
         taken = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -161,7 +162,7 @@ class SqliteSnapshot:
         query = catalog.select(table, [catalog.column(name) for name in reading.columns])
         without_rowid = catalog.is_without_rowid(connection, table.name)
         rowid = None if without_rowid else catalog.rowid(connection, table.name)
-        if rowid is None or not ranges.is_worthwhile(self._access, table.row_count):
+        if rowid is None or not ranges.is_worthwhile(self._access, table.row_count, self._jobs):
             statement = catalog.ordered(table, query, rowid, without_rowid=without_rowid).sql(dialect="sqlite")
             yield from fetch.parts(connection, replace(reading, statement=statement))
             return
