@@ -167,7 +167,7 @@ def _claims() -> Iterator[str]:
         "`comparison` is that of all rows of the big table, as readers see them, with what was staged; `read back`",
         "the sum over its batches, beside the load. `undo records` is what the server took for statements that only",
         "an undo needs (the staged rows, which are the undo's record too, are needed to publish all or nothing, and",
-        "are in the load); `rollback` the whole command afterwards, with its preview and proof.",
+        "are in the load); `rollback` the whole command afterwards, with its proof.",
     )
     yield ""
 
