@@ -21,7 +21,7 @@ lint: $(READY)  ## style, types, import direction
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(READY) programs  ## the whole job beside limits and peers, about half an hour (benchmarks/README.md); exit 1 where a target is missed
+bench: $(READY)  ## the whole job beside limits and peers, half an hour (benchmarks/README.md); exit 1 where a target is missed
 	$(BIN)/python benchmarks/run.py --fresh --write
 
 sweep: $(READY) programs  ## long forms of the tests: every zone, every kill point

@@ -70,7 +70,9 @@ class Server:
 
     def run_psql(self, database: str, script: str) -> None:
         """Run statements by psql. Raises: CalledProcessError at the first error."""
-        command = self.command("psql", database, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-")
+        command = self.command(
+            "psql", database, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-", "--output=/dev/null"
+        )
         subprocess.run(command, input=script, text=True, check=True)
 
     def settle(self) -> None:

@@ -27,7 +27,7 @@ from transhume.version import __version__
 SCHEMA = "ai"
 _UNDO_ONLY = re.compile(r"unnest\(ARRAY\[md5\(record_send\(t\.\*\)\)\]\)|before_fingerprint|\"before_\d+\"")
 """Statements of a run that only an undo needs: what was there before, and images of rows that are changed."""
-_ROLLBACK_MAX_S = 60.0
+_ROLLBACK_MAX_S = 90.0
 _DURATION = re.compile(r"duration: ([\d.]+) ms")
 
 
