@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SPARK := .venv-spark
 SPARK_READY := $(SPARK)/.ready
+SAIL := .venv-sail
+SAIL_READY := $(SAIL)/.ready
 
 .PHONY: demo test test-spark lint bench sweep mutate programs lock lock-bench clean
 
@@ -40,10 +42,17 @@ programs:
 		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing; \
 	fi
 
-test-spark: $(SPARK_READY)  ## every operation, rule case and nasty row on a real Spark as on DuckDB; a cluster that loses a worker
+test-spark: $(SPARK_READY) $(SAIL_READY)  ## operations, rules and nasty rows on Spark and Sail as on DuckDB; a cluster that loses workers
 	@command -v java >/dev/null || { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
 		--no-install-recommends openjdk-17-jre-headless; }
 	$(SPARK)/bin/python -m pytest -m "sweep or not sweep" -k "not many_nasty" tests/spark
+	$(SAIL)/bin/python -m pytest tests/spark
+
+$(SAIL_READY): requirements/sail.txt pyproject.toml
+	$(PYTHON) -m venv $(SAIL)
+	$(SAIL)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sail.txt
+	$(SAIL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
 
 $(SPARK_READY): requirements/spark.txt pyproject.toml
 	$(PYTHON) -m venv $(SPARK)
@@ -65,6 +74,8 @@ lock:  ## renew the locked dependencies (needs uv)
 		--extra all -c requirements/dev.txt pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra all --extra spark --group dev -c requirements/dev.txt pyproject.toml -o requirements/spark.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra all --extra sail --group dev -c requirements/dev.txt pyproject.toml -o requirements/sail.txt
 
 lock-bench:  ## renew the locked environments of the benchmark's peers (needs uv)
 	for each in benchmarks/requirements/*.in; do \
@@ -72,4 +83,4 @@ lock-bench:  ## renew the locked environments of the benchmark's peers (needs uv
 			--no-emit-index-url --no-header $$each -o $${each%.in}.txt || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(SPARK) demo .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(SPARK) $(SAIL) demo .mypy_cache .ruff_cache .pytest_cache build dist

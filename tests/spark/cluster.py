@@ -14,7 +14,7 @@ from pathlib import Path
 import pyspark
 
 HOME = Path(pyspark.__file__).parent
-START_WAIT_S = 90
+START_WAIT_S = 300
 
 
 def _free_port() -> int:
@@ -45,15 +45,38 @@ class Cluster:
 
 def _start(kind: str, arguments: list[str], log: Path) -> "subprocess.Popen[bytes]":
     command = [str(HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{kind}", "--host", "127.0.0.1"]
+    return _process([*command, "--webui-port", str(_free_port()), *arguments], log)
+
+
+def _process(command: list[str], log: Path) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
     with log.open("wb") as output:
-        return subprocess.Popen(
-            [*command, "--webui-port", str(_free_port()), *arguments],
-            stdout=output,
-            stderr=output,
-            env=environment,
-            start_new_session=True,
-        )
+        return subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
+
+
+@contextmanager
+def connect_server(folder: Path) -> Iterator[str]:
+    """Give the URL of a Spark Connect server of one core, whose process is gone afterwards."""
+    folder.mkdir()
+    port, log = _free_port(), folder / "connect.log"
+    binding = {"address": "127.0.0.1", "port": str(port)}
+    settings = [f"spark.connect.grpc.binding.{name}={value}" for name, value in binding.items()]
+    settings += ["spark.ui.enabled=false", f"spark.sql.warehouse.dir={folder / 'warehouse'}"]
+    options = [word for setting in settings for word in ("--conf", setting)]
+    server = "org.apache.spark.sql.connect.service.SparkConnectServer"
+    command = [str(HOME / "bin" / "spark-submit"), "--master", "local[1]", "--class", server, *options]
+    process = _process([*command, "spark-internal"], log)
+    try:
+        deadline = time.monotonic() + START_WAIT_S
+        while "Spark Connect server started at" not in (told := log.read_text(errors="replace")):
+            assert time.monotonic() < deadline, told
+            assert process.poll() is None, told
+            time.sleep(0.2)
+        yield f"sc://127.0.0.1:{port}"
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Tests of the engine Spark: `make test-spark` installs it and runs them; without it nothing here is collected."""
+"""Tests of the engines Spark and Sail: `make test-spark` installs and runs them, each in an environment of its own.
+
+Without either nothing here is collected.
+"""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +12,10 @@ import pytest
 from tests.rules.conftest import bench  # noqa: F401 - the same DuckDB as for the rules
 from tests.rules.twins import SECRETS, Bench
 
-collect_ignore_glob = [] if find_spec("pyspark") else ["test_*.py"]
+_SAIL = find_spec("pysail") is not None
+_JVM = ["test_cluster.py", "test_connect.py"]
+"""Tests that need Spark itself, which Sail's client does not bring."""
+collect_ignore_glob = (_JVM if _SAIL else ["test_sail.py"]) if find_spec("pyspark") else ["test_*.py"]
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 
 
@@ -23,6 +29,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     variables: dict[str, bytes] = {}
     for name, secret in SECRETS.items():
         variables |= SPARK.secret_variables(name, secret.encode())
-    engine = SparkEngine(work, "local[1]", SESSION, variables)
+    engine = SparkEngine(work, "sail" if _SAIL else "local[1]", SESSION, variables)
     yield Bench(engine, work)
     engine.close()

@@ -26,7 +26,7 @@ def _rows(setting: Setting, count: int) -> list[dict[str, Any]]:
     """Draw at least this many rows for a setting, the same ones each time."""
     rows: list[dict[str, Any]] = []
 
-    @settings(max_examples=count // 10 + 1, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=count // 15 + 5, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(drawn=rows_of(setting.columns))
     def draw(drawn: list[dict[str, Any]]) -> None:
         rows.extend(drawn)

@@ -254,7 +254,19 @@ def select_from(rows: exp.Expression, outputs: Mapping[str, exp.Expression], ali
 
 
 def with_columns(rows: exp.Expression, columns: Mapping[str, exp.Expression]) -> exp.Select:
-    """Return all columns of a table expression or query, and these further ones behind them."""
+    """Return all columns of a table expression or query, and these further ones behind them.
+
+    One that is made of one before it stands in a SELECT around that: not every engine takes a name of its own list.
+    """
+    level: dict[str, exp.Expression] = {}
+    for name, value in columns.items():
+        if level.keys() & _names_in([value]):
+            rows, level = _with_level(rows, level), {}
+        level[name] = value
+    return _with_level(rows, level)
+
+
+def _with_level(rows: exp.Expression, columns: Mapping[str, exp.Expression]) -> exp.Select:
     aliased = [
         exp.Alias(this=value.copy(), alias=exp.to_identifier(name, quoted=True)) for name, value in columns.items()
     ]

@@ -50,7 +50,8 @@ class Dialect:
     """One dialect: its name, what SQLGlot calls it, and how it lowers each operation.
 
     `types` gives the type in which a logical type is computed; `literal` a text literal with any characters;
-    `secret_variables` the session variables by which statements know a secret of this name and value.
+    `secret_variables` the session variables by which statements know a secret of this name and value; `finish` changes
+    a whole tree of the dialect's own nodes before it is printed.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Dialect:
     types: Callable[[LogicalType], exp.DataType]
     literal: Callable[[str], exp.Expression]
     secret_variables: Callable[[str, bytes], Mapping[str, bytes]]
+    finish: Callable[[exp.Expression], exp.Expression] = lambda tree: tree
 
     def render(self, tree: exp.Expression, *, pretty: bool = False) -> str:
         """Return the SQL text of a tree, with every name quoted and every operand in parentheses.
@@ -70,7 +72,7 @@ class Dialect:
         that engines understand differently.
         """
         try:
-            return self.lower(tree).sql(
+            return self.finish(self.lower(tree)).sql(
                 dialect=self.printer,
                 identify=True,
                 comments=False,

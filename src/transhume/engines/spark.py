@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transhume.engines import spark_functions, spark_tasks
+from transhume.engines.sail import SAIL, SailServer
 from transhume.errors import EngineCrashed, EngineFailed, Interrupted, TranshumeError, UsageError
 
 if TYPE_CHECKING:
@@ -33,11 +35,18 @@ _PARTS = ".spark"
 _FROM_JAVA = "Py4JJavaError"
 _WORKERS_LOST = ("ExecutorLostFailure", "Executor heartbeat timed out")
 _LOST = ("Py4JNetworkError", "ConnectionRefusedError", "ConnectionResetError", "SparkConnectGrpcException")
-_CANCELLED = ("OPERATION_CANCELED", "JOB_CANCELLED", "cancelled")
+_OTHER_CLIENT = "unsupported PySpark version"
+_CANCELLED = ("OPERATION_CANCELED", "JOB_CANCELLED", "cancelled", "operation not found")
+"""The last is how Sail answers for a statement that was stopped."""
+
+
+def dialect_of(master: str) -> str:
+    """Return the name of the dialect that an engine of this address takes."""
+    return SAIL if master == SAIL else "spark"
 
 
 class SparkEngine:
-    """Runs SELECTs in a Spark session: of a cluster, a Spark Connect server, or this machine.
+    """Runs SELECTs in a Spark session: of a cluster, a Spark Connect server, Sail, or this machine.
 
     The work folder must be one that every worker reads and writes. Each task writes its rows to files of its own; only
     files of finished tasks are taken, and made into what was asked for. One statement at a time; calls from several
@@ -45,20 +54,20 @@ class SparkEngine:
     complete.
     """
 
-    dialect = "spark"
-
     def __init__(
         self, work: Path, master: str, settings: Mapping[str, str], variables: Mapping[str, bytes] | None = None
     ) -> None:
         """Prepare the engine; its session begins with the first statement.
 
-        `master` is `local[N]`, `spark://host:port` or `sc://host:port`. `settings` are what the dialect counts on; they
-        are read back. `variables` are known to every statement as variables of the session.
+        `master` is `local[N]`, `spark://host:port`, `sc://host:port` or `sail`. `settings` are what the dialect counts
+        on; they are read back. `variables` are known to every statement as variables of the session.
         """
         self._work, self._master = work.resolve(), master
         self._settings, self._variables = settings, dict(variables or {})
         self._one_call = threading.Lock()
         self._session: SparkSession | None = None
+        self._sail = SailServer(self._work) if master == SAIL else None
+        self.dialect = dialect_of(master)
 
     def start(self) -> None:
         """Begin the session. Raises: UsageError where pyspark is missing, EngineCrashed where there is no Spark."""
@@ -73,8 +82,8 @@ class SparkEngine:
         statement or a value; `output` is not touched then.
         """
         target = self._inside(output)
-        with self._rows(select) as rows, _renamed(target) as part:
-            return _write_arrow(rows.schema, rows.batches(rows.files), part)
+        with self._in_order(select) as (schema, batches), _renamed(target) as part:
+            return _write_arrow(schema, batches, part)
 
     def to_arrow_files(self, select: str, by: str, outputs: Sequence[tuple[Path, int, int]]) -> Generator[int]:
         """Run one SELECT and write its rows into several Arrow IPC files, split by ranges of an integer column.
@@ -104,8 +113,8 @@ class SparkEngine:
         Raises: as `to_arrow`.
         """
         target = self._inside(output)
-        with self._rows(select) as rows, _renamed(target) as part:
-            return _write_parquet(rows.schema, rows.batches(rows.files), part)
+        with self._in_order(select) as (schema, batches), _renamed(target) as part:
+            return _write_parquet(schema, batches, part)
 
     def query(self, select: str) -> pa.Table:
         """Run a SELECT whose result is small and return it. Raises: as `to_arrow`."""
@@ -118,7 +127,7 @@ class SparkEngine:
         session = self._session
         if session is None:
             return
-        if self._master.startswith(REMOTE):
+        if self._is_remote:
             session.interruptAll()
         else:
             session.sparkContext.cancelAllJobs()
@@ -128,6 +137,22 @@ class SparkEngine:
         session, self._session = self._session, None
         if session is not None:
             session.stop()
+        if self._sail is not None:
+            self._sail.close()
+
+    @property
+    def _is_remote(self) -> bool:
+        return self._sail is not None or self._master.startswith(REMOTE)
+
+    @contextmanager
+    def _in_order(self, select: str) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+        """Give the rows in the statement's order; Sail sorts nothing for a task, so there they come as a whole."""
+        if self._sail is not None:
+            found = self.query(select)
+            yield found.schema, iter(found.to_batches())
+            return
+        with self._rows(select) as rows:
+            yield rows.schema, rows.batches(rows.files)
 
     @contextmanager
     def _rows(self, select: str, by: str = "", starts: Sequence[int] = ()) -> Iterator["_Rows"]:
@@ -152,7 +177,14 @@ class SparkEngine:
         """Files of a statement are relative to the work folder, which the workers do not stand in."""
         if found[1] is None:
             return found[0]
-        folder = _GLOB.sub(r"\\\1", str(self._work)).replace("`", "``")
+        if self._sail is None:
+            folder = _GLOB.sub(r"\\\1", str(self._work)).replace("`", "``")
+        else:
+            folder = self._work.as_uri()
+            if not (self._work / unquote(found[1])).exists():
+                # Sail takes a name without a file for a table without columns
+                message = f"the engine was asked to read '{unquote(found[1])}', which is not there"
+                raise EngineFailed(message)
         return f"`parquet`.`{folder}/{found[1]}`"
 
     def _inside(self, output: Path) -> Path:
@@ -168,18 +200,29 @@ class SparkEngine:
             self._session = self._begin()
         return self._session
 
-    def _begin(self) -> "SparkSession":
+    def _require_pyspark(self) -> None:
+        """Raises: UsageError where there is none, or only its client where Spark itself is needed."""
         try:
-            from pyspark import cloudpickle
-            from pyspark.sql import SparkSession
-        except ImportError as error:
-            message = f"the engine '{self._master}' needs pyspark: pip install 'transhume[spark]'"
-            raise UsageError(message) from error
+            from pyspark.util import is_remote_only
+        except ImportError:
+            missing = True
+        else:
+            missing = is_remote_only() and not self._is_remote
+        if missing:
+            extra = "spark" if self._sail is None else SAIL
+            message = f"the engine '{self._master}' needs pyspark: pip install 'transhume[{extra}]'"
+            raise UsageError(message)
+
+    def _begin(self) -> "SparkSession":
+        self._require_pyspark()
+        from pyspark import cloudpickle
+        from pyspark.sql import SparkSession
+
         for module in (spark_functions, spark_tasks):
             cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call,unused-ignore]
         builder = SparkSession.builder.appName("transhume")
-        if self._master.startswith(REMOTE):
-            builder = builder.remote(self._master)
+        if self._is_remote:
+            builder = builder.remote(self._master if self._sail is None else self._sail.start())
         else:
             builder = builder.master(self._master)
             for name, value in _QUIET.items():
@@ -198,8 +241,14 @@ class SparkEngine:
             if (found := session.conf.get(name, None)) != value:
                 message = f"the engine '{self._master}' has {name} = {found}, and does not take {value}"
                 raise EngineFailed(message)
-        for name, (function, gives) in spark_functions.FUNCTIONS.items():
+        functions = dict(spark_functions.FUNCTIONS)
+        if self._sail is not None:
+            functions |= spark_functions.SAIL_FUNCTIONS
+            functions[spark_functions.VARIABLE] = (spark_functions.variables(self._variables), "binary")
+        for name, (function, gives) in functions.items():
             session.udf.register(name, function, gives)
+        if self._sail is not None:
+            return
         for name, content in self._variables.items():
             quoted = name.replace("`", "``")
             session.sql(f"DECLARE OR REPLACE VARIABLE `{quoted}` BINARY")
@@ -233,6 +282,11 @@ class SparkEngine:
         if any(sign in told for sign in _WORKERS_LOST):
             return EngineCrashed(
                 f"the engine '{self._master}' lost its workers; its batch is not done. Run the same command again"
+            )
+        if _OTHER_CLIENT in told:
+            return UsageError(
+                f"the engine '{self._master}' does not speak with this pyspark; it needs an environment of its own, "
+                "without 'transhume[spark]': pip install 'transhume[sail]'"
             )
         return EngineFailed(f"the engine refused a value or a statement ({kind})")
 

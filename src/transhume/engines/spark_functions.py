@@ -1,4 +1,4 @@
-r"""The functions that a Spark session is given for JSON: texts in, texts out, numbers as they were written.
+r"""The functions that a session of Spark or Sail is given: mostly for JSON, numbers as they were written.
 
 Plain Python over `json`'s scanner, which the oracle's own reading does not use. An opened value is JSON text without
 white space; in its strings only `"`, `\` and control characters are escaped. Source: RFC 8259, RFC 6901.
@@ -6,11 +6,14 @@ white space; in its strings only `"`, `\` and control characters are escaped. So
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Context, Decimal
 from typing import Any, NoReturn
 
 _PLACE = re.compile("0|[1-9][0-9]{0,8}")
 _LONG_NUMBER = re.compile(r"[0-9]{1000}|[eE][+-]?0*[1-9][0-9]{3}")
+_EXACT_DIGITS = 100
+"""More than any sum or product of two decimals of 38 digits has."""
 _SMALL_ESCAPE = re.compile(r"\\u00[01][0-9a-f]")
 
 
@@ -137,6 +140,39 @@ def scalar_text(text: str | None) -> str | None:
     return str(_read(text)) if text[0] == '"' else text
 
 
+def quoted(text: str | None) -> str | None:
+    """Return the text as a JSON string."""
+    return None if text is None else _write(text)
+
+
+def odd_class(odd: Sequence[Any] | None, name: str) -> str | None:
+    """Return the storage class of the value that a row has in place of a column's, None where it has none."""
+    return next((str(each["class"]) for each in odd or () if each["name"] == name), None)
+
+
+def odd_text(odd: Sequence[Any] | None, name: str) -> str | None:
+    """Return the text of such a value, None where it is none."""
+    for each in odd or ():
+        if each["name"] == name and each["class"] in {"integer", "real", "text"}:
+            return bytes(each["value"]).decode()
+    return None
+
+
+def _arithmetic(name: str) -> Callable[[str | None, str | None], str | None]:
+    def result(one: str | None, other: str | None) -> str | None:
+        if one is None or other is None:
+            return None
+        return format(getattr(Context(prec=_EXACT_DIGITS), name)(Decimal(one), Decimal(other)), "f")
+
+    return result
+
+
+def variables(contents: Mapping[str, bytes]) -> Callable[[str], bytes]:
+    """Return the function that gives what a variable of the session holds, where sessions have none of their own."""
+    held = dict(contents)
+    return lambda name: held[name]
+
+
 FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "transhume_json_written": (written, "string"),
     "transhume_json_keeps_value": (keeps_value, "boolean"),
@@ -145,3 +181,14 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "transhume_json_text": (scalar_text, "string"),
 }
 """By the name that statements call: the function, and Spark's name for the type that it gives."""
+SAIL_FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
+    "transhume_json_quoted": (quoted, "string"),
+    "transhume_odd_class": (odd_class, "string"),
+    "transhume_odd_text": (odd_text, "string"),
+    "transhume_decimal_sum": (_arithmetic("add"), "string"),
+    "transhume_decimal_difference": (_arithmetic("subtract"), "string"),
+    "transhume_decimal_product": (_arithmetic("multiply"), "string"),
+}
+"""The further ones that Sail is given."""
+VARIABLE = "transhume_variable"
+"""The name of the function that `variables` gives, on Sail."""

@@ -7,6 +7,7 @@ back, so no row is lost or there twice.
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,8 +30,8 @@ def writes(
         from pyspark import TaskContext
 
         context = TaskContext.get()
-        assert context is not None
-        part, attempt = context.partitionId(), context.taskAttemptId()
+        # Sail tells its tasks neither, and tries none twice
+        part, attempt = (context.partitionId(), str(context.taskAttemptId())) if context else (0, uuid4().hex)
         opened: dict[int, _File] = {}
         for batch in batches:
             plain = _plain(batch)

@@ -3,7 +3,7 @@
 import re
 
 DUCKDB_ENGINE = "duckdb"
-_SPARK = re.compile(r"local(\[(\*|[1-9][0-9]*)\])?|(spark|sc)://[^/@\s]+:[0-9]+")
+_SPARK = re.compile(r"sail|local(\[(\*|[1-9][0-9]*)\])?|(spark|sc)://[^/@\s]+:[0-9]+")
 
 
 def known_engine(name: str) -> str:
@@ -12,6 +12,6 @@ def known_engine(name: str) -> str:
         return name
     message = (
         f"'{name}' is no engine; write duckdb (the default), local[N] (Spark on N cores of this machine), "
-        "spark://host:port (a cluster) or sc://host:port (a Spark Connect server)"
+        "spark://host:port (a cluster), sc://host:port (a Spark Connect server) or sail (Sail on this machine)"
     )
     raise ValueError(message)

@@ -19,7 +19,7 @@ from transhume.dialects import DIALECTS
 from transhume.dialects.spark import SESSION as SPARK_SESSION
 from transhume.engines.duckdb import DuckDBEngine
 from transhume.engines.engine import Engine
-from transhume.engines.spark import SparkEngine
+from transhume.engines.spark import SparkEngine, dialect_of
 from transhume.errors import Finding, LockHeld, PlanError, Refused, UsageError
 from transhume.facts import Catalog
 from transhume.journal import Journal
@@ -346,7 +346,7 @@ def open_engine(folder: RunFolder, capacity: Capacity, plan: Plan | None = None,
     What only looks at rows takes DuckDB, which starts at once and gives the same; a run takes the plan's engine.
     Raises: PlanError for a key that is not set or too short.
     """
-    dialect = DIALECTS[DuckDBEngine.dialect if name == DUCKDB_ENGINE else SparkEngine.dialect]
+    dialect = DIALECTS[DuckDBEngine.dialect if name == DUCKDB_ENGINE else dialect_of(name)]
     variables: dict[str, bytes] = {}
     for key_name, key in (mask_keys(plan) if plan is not None else {}).items():
         variables |= dialect.secret_variables(key_name, key)

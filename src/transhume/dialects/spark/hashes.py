@@ -1,7 +1,7 @@
 """Spark's SQL for keyed hashes; the key is a variable of the session, so that no statement holds it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sqlglot import exp
 
@@ -26,13 +26,20 @@ def _variable(name: str, pad: int) -> str:
     return f"{'inner' if pad == _INNER else 'outer'} pad of {name}"
 
 
-def _hmac(node: op.Operation) -> exp.Expression:
-    name = text_argument(node, "key")
-    inner, outer = (
-        exp.column(_variable(name, pad), table="session", db="system", quoted=True) for pad in (_INNER, _OUTER)
-    )
-    first = call("sha2", concatenated(inner, cast(node.this, "BINARY")), number(_SHA_256))
-    return call("sha2", concatenated(outer, call("unhex", first)), number(_SHA_256))
+def hmac(variable: Callable[[str], exp.Expression]) -> Lowering:
+    """Return the lowering of HmacSha256 where `variable` gives what a variable of the session holds."""
+
+    def lowered(node: op.Operation) -> exp.Expression:
+        name = text_argument(node, "key")
+        inner, outer = (variable(_variable(name, pad)) for pad in (_INNER, _OUTER))
+        first = call("sha2", concatenated(inner, cast(node.this, "BINARY")), number(_SHA_256))
+        return call("sha2", concatenated(outer, call("unhex", first)), number(_SHA_256))
+
+    return lowered
 
 
-LOWERINGS: dict[type[op.Operation], Lowering] = {op.HmacSha256: _hmac}
+def _of_session(name: str) -> exp.Expression:
+    return exp.column(name, table="session", db="system", quoted=True)
+
+
+LOWERINGS: dict[type[op.Operation], Lowering] = {op.HmacSha256: hmac(_of_session)}

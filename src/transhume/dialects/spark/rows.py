@@ -1,7 +1,7 @@
 """Spark's SQL for rows: the files that they stand in, how many differ, their odd values and their reasons."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlglot import exp
 
@@ -14,19 +14,28 @@ from transhume.dialects.spark.json import quoted
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 
 
-def _parquet_files(node: op.Operation) -> exp.Expression:
-    """One scan a file, in their order; what Hadoop takes for a pattern of names is escaped."""
-    if not node.expressions:
-        message = "ParquetFiles needs at least one file"
-        raise LoweringError(message)
-    scans = [
-        exp.select("*").from_(exp.table_(_GLOB.sub(r"\\\1", path.name), db="parquet", quoted=True))
-        for path in node.expressions
-    ]
-    joined: exp.Query = scans[0]
-    for scan in scans[1:]:
-        joined = exp.Union(this=joined, expression=scan, distinct=False)
-    return exp.Subquery(this=joined)
+def parquet_files(escaped: Callable[[str], str]) -> Lowering:
+    """Return the lowering of ParquetFiles, one scan a file, in their order; `escaped` makes a path of a name."""
+
+    def lowered(node: op.Operation) -> exp.Expression:
+        if not node.expressions:
+            message = "ParquetFiles needs at least one file"
+            raise LoweringError(message)
+        scans = [
+            exp.select("*").from_(exp.table_(escaped(path.name), db="parquet", quoted=True))
+            for path in node.expressions
+        ]
+        joined: exp.Query = scans[0]
+        for scan in scans[1:]:
+            joined = exp.Union(this=joined, expression=scan, distinct=False)
+        return exp.Subquery(this=joined)
+
+    return lowered
+
+
+def _for_hadoop(path: str) -> str:
+    """Escape what Hadoop takes for a pattern of names."""
+    return _GLOB.sub(r"\\\1", path)
 
 
 def _odd_value(node: op.Operation, field: str, classes: Sequence[str] = ()) -> exp.Expression:
@@ -56,20 +65,27 @@ def _join_reasons(node: op.Operation) -> exp.Expression:
     return when((holds, call("concat_ws", text_literal("\n"), *texts)))
 
 
-def _gathered_object(node: op.Operation) -> exp.Expression:
-    """Spark orders texts by their bytes, which in UTF-8 is the order of code points."""
-    value = exp.Coalesce(this=quoted(node.expression), expressions=[text_literal("null")])
-    member = concatenated(quoted(node.this), text_literal(":"), value)
-    pair = call("struct", node.this, when((exp.Not(this=_is_null(node.this)), member)))
-    named_only = exp.Filter(
-        this=call("collect_list", pair), expression=exp.Where(this=exp.Not(this=_is_null(node.this)))
-    )
-    entry = exp.to_identifier("_k member", quoted=True)
-    text = exp.Dot(this=entry.copy(), expression=exp.to_identifier("col2", quoted=True))
-    members = call("transform", call("array_sort", named_only), exp.Lambda(this=text, expressions=[entry]))
-    some = binary(exp.GT, call("count", node.this), number(0))
-    body = concatenated(text_literal("{"), call("array_join", members, text_literal(",")), text_literal("}"))
-    return when((some, body))
+def gathered_object(written: Callable[[exp.Expression], exp.Expression]) -> Lowering:
+    """Return the lowering of GatheredObject where `written` writes a text as a JSON string.
+
+    Spark orders texts by their bytes, which in UTF-8 is the order of code points.
+    """
+
+    def lowered(node: op.Operation) -> exp.Expression:
+        value = exp.Coalesce(this=written(node.expression), expressions=[text_literal("null")])
+        member = concatenated(written(node.this), text_literal(":"), value)
+        pair = call("struct", node.this, when((exp.Not(this=_is_null(node.this)), member)))
+        named_only = exp.Filter(
+            this=call("collect_list", pair), expression=exp.Where(this=exp.Not(this=_is_null(node.this)))
+        )
+        entry = exp.to_identifier("_k member", quoted=True)
+        text = exp.Dot(this=entry.copy(), expression=exp.to_identifier("col2", quoted=True))
+        members = call("transform", call("array_sort", named_only), exp.Lambda(this=text, expressions=[entry]))
+        some = binary(exp.GT, call("count", node.this), number(0))
+        body = concatenated(text_literal("{"), call("array_join", members, text_literal(",")), text_literal("}"))
+        return when((some, body))
+
+    return lowered
 
 
 def _is_null(value: exp.Expression) -> exp.Expression:
@@ -77,12 +93,12 @@ def _is_null(value: exp.Expression) -> exp.Expression:
 
 
 LOWERINGS: dict[type[op.Operation], Lowering] = {
-    op.ParquetFiles: _parquet_files,
+    op.ParquetFiles: parquet_files(_for_hadoop),
     op.ApproximateDistinct: lambda node: call("approx_count_distinct", node.this),
     op.Total: lambda node: call("sum", node.this),
     op.HashShare: lambda node: call("pmod", call("xxhash64", *node.expressions), node.args["shares"]),
     op.OddClass: lambda node: _odd_value(node, "class"),
     op.OddText: _odd_text,
     op.JoinReasons: _join_reasons,
-    op.GatheredObject: _gathered_object,
+    op.GatheredObject: gathered_object(quoted),
 }
