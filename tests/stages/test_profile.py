@@ -110,6 +110,16 @@ def test_the_command_masks_what_looks_personal_unless_values_are_asked_for(url):
     assert "1 orphan in 3 rows" in screen
 
 
+def test_the_command_takes_an_empty_table(tmp_path):
+    """No row is a result as good as any: 0 rows, exit 0."""
+    with sqlite3.connect(tmp_path / "empty.db") as connection:
+        connection.execute("CREATE TABLE blank (id INTEGER PRIMARY KEY, name TEXT)")
+    connection.close()
+    done = transhume("profile", "--url", f"sqlite:////{tmp_path / 'empty.db'}")
+    assert done.returncode == 0, done.stderr
+    assert "blank: 0 rows" in done.stdout
+
+
 @pytest.mark.sweep
 def test_four_times_the_rows_take_no_more_memory(tmp_path):
     """250,000 and 1,000,000 rows of 12 columns, each profiled in a process of its own: the peaks are within a tenth."""

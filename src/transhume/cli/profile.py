@@ -66,8 +66,9 @@ def profile_dict(profile: "Profile", *, show_values: bool) -> dict[str, Any]:
 def _print_table(output: Output, table: "TableProfile", *, show_values: bool) -> None:
     from transhume.report.profile_rows import HEAD, profile_row
 
-    read = f", {table.rows_read:,} of them looked at (every one in {-(-table.row_count // table.rows_read)})"
-    title = f"{table.table}: {table.row_count:,} rows{read if table.sampled and table.rows_read else ''}"
+    every = -(-table.row_count // max(1, table.rows_read))
+    read = f", {table.rows_read:,} of them looked at (every one in {every})" if table.sampled else ""
+    title = f"{table.table}: {counted(table.row_count, 'row')}{read}"
     if table.unread:
         output.result(f"{table.table}: not read: {table.unread}")
         return
