@@ -37,6 +37,10 @@ def _refuse(_: str) -> NoReturn:
 
 # Digits stay digits: no float is made, and Python's bound on long integers is not met.
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refuse)
+# The same for a whole line; an object is a tuple of its pairs, so that keys that stand twice are seen.
+_WHOLE = json.JSONDecoder(object_pairs_hook=tuple, parse_float=str, parse_int=str, parse_constant=_refuse)
+_TEXT_OR_NULL = {str, type(None)}
+_SCALAR = {*_TEXT_OR_NULL, bool}
 
 
 def read_columns(file: TableFile, opened: BinaryIO, address: Address) -> tuple[tuple[str, ...], int]:
@@ -45,10 +49,11 @@ def read_columns(file: TableFile, opened: BinaryIO, address: Address) -> tuple[t
     Raises: SystemRefused for an empty key, one that is no name, or more keys than a table has columns.
     """
     found: dict[str, None] = {}
+    names: set[str] = set()
     rows = 0
     for _, line in _lines(file, opened, address):
         rows += 1
-        row = _row(line)
+        row = _row(line, names)
         if row is not None and not found.keys() >= row.keys():
             found.update(dict.fromkeys(row))
             if len(found) > _COLUMNS_MAX:
@@ -66,9 +71,10 @@ def read_parts(file: TableFile, opened: BinaryIO, address: Address, columns: Seq
     lines: list[int] = []
     bad: dict[int, bytes] = {}
     size = 0
-    known = set(columns)
+    known = frozenset(columns)
+    names = set(columns)
     for number, line in _lines(file, opened, address):
-        row = _row(line)
+        row = _row(line, names)
         if row is None:
             bad[len(rows)] = line
         elif not row.keys() <= known:
@@ -133,12 +139,47 @@ def _lines(file: TableFile, opened: BinaryIO, address: Address) -> Iterator[tupl
         yield number + 1, last.removesuffix(b"\r")
 
 
-def _row(line: bytes) -> dict[str, str | None] | None:
-    """Return the values of one line by key, None where the line is no JSON object whose keys are different."""
+def _row(line: bytes, names: set[str]) -> dict[str, str | None] | None:
+    """Return the values of one line by key, None where the line is no JSON object whose keys are different.
+
+    `names` are keys that are known to be names; more are added.
+    """
     try:
-        return _members(line.decode())
+        text = line.decode()
+        row = _scalars(text)
+        if row is None:
+            return _members(text)
+        if not names.issuperset(row):
+            if not all(map(_is_name, row)):
+                return None
+            names.update(row)
     except (ValueError, RecursionError, IndexError):
         return None
+    return row
+
+
+def _scalars(text: str) -> dict[str, str | None] | None:
+    """Return the values of a sound object that holds no other and no array, read in one go; None for any other line.
+
+    The characters of a text and the letters of a number are both the value, so they need not be told apart.
+    """
+    try:
+        pairs = _WHOLE.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    if type(pairs) is not tuple:
+        return None
+    row = dict(pairs)
+    kinds = set(map(type, row.values()))
+    if len(row) != len(pairs) or not kinds <= _SCALAR:
+        return None
+    if bool in kinds:
+        return {key: _letters(value) for key, value in pairs}
+    return row
+
+
+def _letters(value: str | bool | None) -> str | None:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _members(text: str) -> dict[str, str | None]:
@@ -152,7 +193,7 @@ def _members(text: str) -> dict[str, str | None]:
         key, place = _DECODER.raw_decode(text, place)
         place = _after(text, _blank_end(text, place), ":")
         value, end = _DECODER.raw_decode(text, place)
-        if key in found or not key.strip() or not _is_name(key):
+        if key in found or not _is_name(key):
             raise _NoObject
         # Strings are told from numbers by their first sign: both are `str` here.
         found[key] = None if value is None else value if text[place] == '"' else text[place:end]
@@ -163,7 +204,7 @@ def _members(text: str) -> dict[str, str | None]:
 
 
 def _is_name(key: str) -> bool:
-    return _is_text(key) and not any(ord(sign) < ord(" ") for sign in key)
+    return bool(key.strip()) and _is_text(key) and not any(ord(sign) < ord(" ") for sign in key)
 
 
 def _after(text: str, place: int, sign: str) -> int:
