@@ -274,6 +274,12 @@ def test_every_problem_is_told_at_once() -> None:
     ]  # fmt: skip
 
 
+def test_a_constant_is_the_one_argument_of_its_rule() -> None:
+    """It is no column."""
+    rule = parse_rule({"value": _quoted("a")}, {})
+    assert (list(rule.arguments()), list(rule.columns())) == ([Constant("a")], [])
+
+
 def test_every_rule_is_filed_under_its_verb() -> None:
     """The registry's keys are the verbs, and each rule's own column stands under its verb."""
     for verb, rule in RULES.items():

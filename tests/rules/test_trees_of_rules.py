@@ -1,11 +1,13 @@
 """The SQL that rules are written as, where its form is promised: what is searched once, what is refused at once."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from sqlglot import exp
 
 from transhume import operations as op
+from transhume.facts import Need
 from transhume.rules import parse_rule
 from transhume.rules.rule import Argument, ColumnRef, Rule, RuleProblem, Sql
 from transhume.schema import BIGINT, BOOLEAN, JSON, TEXT, UUID, LogicalType, parse_type
@@ -35,6 +37,10 @@ class Scope:
         """The next name."""
         self.bound.append(expression)
         return exp.column(f"b{len(self.bound)}")
+
+    def join(self, need: Need, on: Mapping[str, exp.Expression]) -> Callable[[str], exp.Column]:
+        """Every column, by its name."""
+        return exp.column
 
     def key_of(self, mapping: str) -> tuple[str, tuple[str, ...]]:
         """Two parts, for every mapping."""
@@ -95,6 +101,17 @@ def test_digits_of_members_are_written_by_their_types() -> None:
     assert (op.DecimalText in kinds, op.IntegerText in kinds) == (False, True)
     kinds = _kinds({"json": ["b", "s"]}, JSON, b="boolean", s="text")
     assert not {op.DecimalText, op.IntegerText} & kinds
+
+
+@pytest.mark.parametrize(
+    ("on_gap", "on_overlap", "is_held_back"),
+    [("reject", "earlier", True), ("shift", "reject", True), ("shift", "earlier", False), ("shift", "later", False)],
+)
+def test_an_instant_that_is_refused_is_null(on_gap: str, on_overlap: str, is_held_back: bool) -> None:
+    """What stands around the rule must not see it; where nothing is refused there is no CASE."""
+    scope = Scope()
+    parse_rule({"utc": "a", "zone": "Asia/Tokyo", "on_gap": on_gap, "on_overlap": on_overlap}, {}).to_sql(scope, TEXT)
+    assert isinstance(scope.bound[-1], exp.Case if is_held_back else op.InstantFromMicros)
 
 
 @pytest.mark.parametrize("parts", [["a"], ["a", "b", "c"]])

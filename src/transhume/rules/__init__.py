@@ -128,11 +128,13 @@ def _problems(rule: type[Rule], error: ValidationError) -> Iterable[tuple[tuple[
         cause = entry.get("ctx", {}).get("error")
         if isinstance(cause, RuleInvalid):
             yield from (((*place, *path), message) for path, message in cause.problems)
-        elif entry["type"] == "missing" and len(place) > 1:
-            taken = _ENTRIES.get(str(place[0]), "")
-            yield place[:-1], f"an entry of '{place[0]}' needs '{place[-1]}'; it takes {taken}"
         elif entry["type"] == "missing":
-            yield place[:-1], f"the rule '{rule.verb}' needs '{place[-1]}'"
+            *outside, name = place
+            if outside:
+                taken = _ENTRIES.get(str(outside[0]), "")
+                yield tuple(outside), f"an entry of '{outside[0]}' needs '{name}'; it takes {taken}"
+            else:
+                yield (), f"the rule '{rule.verb}' needs '{name}'"
         elif isinstance(cause, Exception):
             yield place, str(cause)
         elif entry["type"] == "extra_forbidden":

@@ -147,7 +147,7 @@ def _walk(value: Json, tokens: list[str]) -> tuple[Json | None, bool]:
             if len(found) > 1:
                 return None, True
         elif value.kind == "array" and re.fullmatch("0|[1-9][0-9]*", token, re.ASCII):
-            found = value.items[int(token) :][:1]
+            found = value.items[int(token) :]
         else:
             found = []
         if not found:

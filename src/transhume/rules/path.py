@@ -108,8 +108,6 @@ class Path(Rule):
     @model_validator(mode="before")
     @classmethod
     def _pairs(cls, node: Any) -> Any:
-        if not isinstance(node, dict):
-            return node
         if "any" in node and ("like" in node or "to" in node):
             message = "the rule 'path' takes like and to, or any, not both"
             raise ValueError(message)
@@ -235,10 +233,11 @@ def _file_captures(pieces: Sequence[_Piece]) -> tuple[str, str] | None:
     Only where the first begins at a known place: at the value's first capture, or after a literal with a slash,
     which no capture before it can reach over. Then both ways of cutting are the same.
     """
-    if len(pieces) < 3 or not pieces[-3].capture or pieces[-2].text != "." or not pieces[-1].capture:  # noqa: PLR2004
+    # Behind a dot alone that follows a capture there is a capture, too: literals beside one another are one.
+    if len(pieces) < 3 or not pieces[-3].capture or pieces[-2].text != ".":  # noqa: PLR2004
         return None
     before = pieces[-4].text if len(pieces) > 3 else ""  # noqa: PLR2004 - two captures, a dot, and one more
-    captured_before = any(piece.capture for piece in pieces[:-3])
+    captured_before = any(piece.capture for piece in pieces[:-4])
     if before.endswith(".") or (captured_before and "/" not in before):
         return None
     return pieces[-3].text, pieces[-1].text

@@ -109,7 +109,7 @@ class _Zone:
     def changes(self, year_max: int) -> list[_Change]:
         """Return every change until the end of a year, and a little beyond."""
         first_ruled = max(1, 1970 + self.rule_from // _YEAR - 1)
-        years = range(first_ruled, min(year_max + 1, _YEAR_MAX) + 1)
+        years = range(first_ruled, year_max + 2)
         points = sorted(point for year in years for point in self.rule.points(year) if point[0] > self.rule_from)
         before = self.listed[-1].after if self.listed else self.first_offset
         changes = list(self.listed)
