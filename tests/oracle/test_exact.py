@@ -10,7 +10,7 @@ import pytest
 
 from transhume.oracle.exact import at_scale, convert, converter, parse, reads_text
 from transhume.rules.rule import Outcome, RuleProblem
-from transhume.schema import parse_type
+from transhume.schema import Kind, LogicalType, parse_type
 
 UTC = dt.UTC
 U = uuid.UUID("12345678-9abc-def0-1234-56789abcdef0")
@@ -32,7 +32,8 @@ TEXTS = {
             "1.7976931348623157e308": 1.7976931348623157e308, "0e999": 0.0, "0.00": 0.0,
             "12345678901234567890": 12345678901234567890.0,
         },
-        ["", "1.", ".5", "1e", "1e999", "-1e999", "1e-400", "0.1e-400", "9e-400", "nan", "inf", "0x1", "1_0.0", "1 e2"],
+        ["", "1.", ".5", "1e", "1e999", "-1e999", "1e-400", "0.1e-400", "9e-400",
+         "0." + "0" * 400 + "1", "nan", "inf", "0x1", "1_0.0", "1 e2"],
     ),
     "decimal(5,2)": (
         {
@@ -45,6 +46,7 @@ TEXTS = {
             "", "1000", "999.991", "0.001", "1e3", "1e99999999999999999999999", "1e-99999999999999999999999",
             "1e100001",
             "1e999999", "-1e-100001", "1.", "x", "1e+", "10e99999", "1e19", "1e20", "1e-19", "1e-20",
+            "0." + "0" * 189 + "5e" + "9" * 23,
         ],
     ),
     "boolean": (
@@ -231,6 +233,15 @@ def test_a_list_is_converted_element_by_element():
     assert convert(["2147483648", "x"], texts, ints, "c") == Outcome(None, ("bad_integer:c", "out_of_range:c"))
     assert convert([1], parse_type("list(int)"), parse_type("list(bigint)"), "c") == Outcome([1])
     assert converter(doubles, ints, "c")([3.0]) == Outcome([3])
+    assert convert(bad, doubles, ints, "a:z").reasons == ("not_finite:a:z", "inexact:a:z", "out_of_range:a:z")
+
+
+def test_a_decimal_without_bounds_has_38_digits():
+    """As the widest one has."""
+    widest = LogicalType(Kind.DECIMAL)
+    assert parse("9" * 38, widest) == Decimal("9" * 38)
+    assert parse("1" + "0" * 38, widest) is None
+    assert parse("0.5", widest) is None
 
 
 def test_which_types_have_a_grammar():

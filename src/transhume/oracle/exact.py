@@ -105,13 +105,17 @@ def _list(values: list[Any], given: LogicalType, wanted: LogicalType, column: st
     outcomes = [convert(value, given.element, wanted.element, column) for value in values]
     reasons = {reason for outcome in outcomes for reason in outcome.reasons}
     if reasons:
-        return Outcome(None, tuple(sorted(reasons, key=_rank)))
+        return Outcome(None, tuple(sorted(reasons, key=_order)))
     return Outcome([outcome.value for outcome in outcomes])
 
 
-def _rank(reason: str) -> int:
-    """Say when a conversion looks for this reason: first what is no number, at last what is beyond 32 bits."""
-    return {"not_finite": 0, "inexact": 2, "out_of_range": 3}.get(reason.partition(":")[0], 1)
+def _order(reason: str) -> tuple[bool, str]:
+    """Return what puts reasons in the order of the looks that a conversion takes.
+
+    What is no number comes first. The others stand in the alphabet as they are looked for: what the text is not, what
+    is no whole number, what is beyond 32 bits.
+    """
+    return not reason.startswith("not_finite:"), reason
 
 
 def _to_int(value: Any, given: LogicalType, column: str) -> Outcome:

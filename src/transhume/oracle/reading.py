@@ -155,11 +155,11 @@ class Field:
             return outcome if reasons or self._nullable else (None, (self._null,))
         if isinstance(value, str):
             if "\0" in value or (self._length is not None and len(value) > self._length) or self._changes:
-                reasons += self._against_texts([value])
+                reasons = self._against_texts([value])
         elif isinstance(value, list):
-            reasons += self._against_texts(list(_texts_in(value)))
+            reasons = self._against_texts(list(_texts_in(value)))
         elif self._bits is not None and not -1 <= value >> (self._bits - 1) <= 0:
-            reasons = (*reasons, self._range)
+            reasons = (self._range,)
         return (None, reasons) if reasons else outcome
 
     def _against_texts(self, texts: list[str]) -> tuple[str, ...]:
