@@ -12,11 +12,12 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True)
 class Reached:
-    """What one test reaches, and how long it takes (CPU, noted)."""
+    """What one test reaches, how long it takes (CPU), and how long `before` it what it shares with others takes."""
 
     test: str
     seconds: float
     places: frozenset[Place]
+    before: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class Session:
     reached: Sequence[Reached] = ()
     broken: list[str] = field(default_factory=list)
     _useful: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    _seconds: dict[str, float] = field(default_factory=dict)
     _fixtures: dict[str, set[Place]] = field(default_factory=lambda: defaultdict(set))
 
     @pytest.hookimpl(wrapper=True)
@@ -61,12 +62,13 @@ class Session:
         """Note what a fixture reaches that is made once for many tests: it counts for each of them."""
         if not self.importer.noting or fixturedef.scope == "function":
             return (yield)
-        before = set(self.importer.reached)
+        before, started = set(self.importer.reached), time.process_time()
         self.importer.reached.clear()
         try:
             return (yield)
         finally:
             self._fixtures[fixturedef.argname] |= self.importer.reached
+            self._seconds[fixturedef.argname] = time.process_time() - started
             self.importer.reached |= before
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -106,12 +108,14 @@ class Session:
             fails = not _passes(item, following)
             seconds = time.process_time() - started
             places = set(self.importer.reached)
-            for name in getattr(item, "fixturenames", ()):
+            names = getattr(item, "fixturenames", ())
+            for name in names:
                 places |= self._fixtures[name]
             if fails:
                 broken.append(item.nodeid)
             else:
-                found.append(Reached(item.nodeid, seconds, frozenset(places)))
+                before = sum(self._seconds.get(name, 0.0) for name in names)
+                found.append(Reached(item.nodeid, seconds, frozenset(places), before))
         return found, broken
 
     def _jobs(self, items: Mapping[str, pytest.Item]) -> Iterator[Job]:
@@ -128,7 +132,7 @@ class Session:
                 self.told(mutant, Outcome("unreached", 0.0, ""))
                 continue
             tests = [items[each.test] for each in chosen]
-            seconds = 2 * sum(each.seconds for each in chosen) + _SLACK_S
+            seconds = 2 * (sum(each.seconds for each in chosen) + max(each.before for each in chosen)) + _SLACK_S
 
             def run(folder: Path, mutant: Mutant = mutant, tests: Sequence[pytest.Item] = tests) -> int:
                 return self._survives(folder, mutant, tests)
