@@ -23,7 +23,7 @@ TEXTS = {
         },
         [
             "", " ", "+", "--1", "1.0", "1e2", "1_000", "٣", "9223372036854775808", "-9223372036854775809", "1" * 30,
-            "10000000000000000000", "\u00a01", "1 2",
+            "10000000000000000000", "\u00a01", "1 2", "X7", "7X",
         ],
     ),
     "double": (
@@ -234,6 +234,22 @@ def test_a_list_is_converted_element_by_element():
     assert convert([1], parse_type("list(int)"), parse_type("list(bigint)"), "c") == Outcome([1])
     assert converter(doubles, ints, "c")([3.0]) == Outcome([3])
     assert convert(bad, doubles, ints, "a:z").reasons == ("not_finite:a:z", "inexact:a:z", "out_of_range:a:z")
+
+
+def test_an_exponent_counts_with_the_digits_before_it():
+    """However long both are, together they may be a small number."""
+    money = parse_type("decimal(5,2)")
+    assert parse("0." + "0" * 100_001 + "1e100002", money) == 1
+    assert parse("1" + "0" * 60_000 + "e-60000", money) == 1
+    assert parse("1" + "0" * 60_000 + "e60000", money) is None
+
+
+def test_a_fraction_alone_has_a_zero():
+    """Where no digit stands before the point, 0 is a number all the same, and 1 is none."""
+    share = parse_type("decimal(2,2)")
+    assert [str(parse(text, share)) for text in ("0", "-0.99", "1", "0.995")] == ["0.00", "-0.99", "None", "None"]
+    assert convert(0, parse_type("bigint"), share, "c") == Outcome(Decimal("0.00"))
+    assert convert(1, parse_type("bigint"), share, "c") == Outcome(None, ("inexact:c",))
 
 
 def test_a_decimal_without_bounds_has_38_digits():

@@ -118,6 +118,7 @@ def test_equal_values_are_told_apart_where_they_are_not_the_same() -> None:
     field, oracle = _field("d", Column("c", LogicalType(Kind.DOUBLE)))
     rows = [NOTHING | {"d": number} for number in (0.0, -0.0, 0.0)]
     assert str([value for value, _ in field.all(Rows(oracle, rows))]) == "[0.0, -0.0, 0.0]"
+    assert str([field.of(oracle.read(row))[0] for row in rows]) == "[0.0, -0.0, 0.0]"
     both, oracle = _field({"concat": ["s", "other"], "with": "|"}, Column("c", TEXT))
     rows = [NOTHING | {"s": s, "other": other} for s, other in (("a", "b"), ("a", "c"), ("a", "b"), ("b", "a"))]
     assert [value for value, _ in both.all(Rows(oracle, rows))] == ["a|b", "a|c", "a|b", "b|a"]

@@ -8,13 +8,14 @@ import pytest
 
 from tests.rules.twins import Setting, _tables, _target, column
 from transhume.oracle import Odd, Oracle
-from transhume.rules.rule import ColumnRef, Outcome, RuleProblem
+from transhume.rules.rule import ColumnRef, Constant, Outcome, RuleProblem
 from transhume.schema import LINE_CLASS, TEXT, Column, parse_type
 
 U = uuid.UUID("12345678-9abc-def0-1234-56789abcdef0")
 KINDS = {
     "n": "bigint", "m": "bigint", "s": "text", "d": "double", "u": "uuid", "v": "uuid via text", "us": "list(uuid)",
-    "b": "bytes", "nt": "bigint via text", "dt": "decimal(12,4) via text", "d0": "decimal(9,0)", "d2": "decimal(9,2)",
+    "b": "bytes", "j": "json via text",
+    "nt": "bigint via text", "dt": "decimal(12,4) via text", "d0": "decimal(9,0)", "d2": "decimal(9,2)",
 }  # fmt: skip
 
 
@@ -68,6 +69,29 @@ def test_a_value_is_read_as_its_column_carries_it(rule: Any, into: str, values: 
     assert _value(rule, into, **values) == expected
 
 
+def test_json_in_json_may_be_as_deep_as_it_likes() -> None:
+    """It is read without going deep."""
+    deep = "[" * 3000 + "]" * 3000
+    assert _value({"json": {"k": "j"}}, "text", j=f" {deep}") == f'{{"k":{deep}}}'
+
+
+def test_a_constant_that_is_no_value_of_the_type_says_so() -> None:
+    """It has no column to name."""
+    bad = _oracle().reader(Constant("x"), parse_type("bigint"))
+    assert bad(_oracle().read(_row())) == Outcome(None, ("bad_integer:constant",))
+
+
+def test_a_joined_column_may_have_a_dot_in_its_name() -> None:
+    """What stands before the first one is the alias."""
+    known = {"a.b": column("a.b", "text"), "b": column("b", "text"), "id": column("id", "bigint")}
+    joins = {"o": {"from": "others", "on": {"id": "id"}}}
+    oracle = _oracle("o.a.b", joins=joins, joined_columns={"others": known}, joined_rows={"others": []})
+    other = {"a.b": "right", "b": "wrong", "id": 1}
+    assert oracle.read(_row(), {"o": other}).as_text(ColumnRef("o.a.b")) == Outcome("right")
+    assert oracle.expected_row(_row(), {"o": other}).values["out"] == "right"
+    assert oracle.expected_row(_row(), {"o": None}).values["out"] is None
+
+
 def test_a_column_without_a_type_cannot_be_read() -> None:
     """The message holds the name that the source gives it."""
     for wanted in (None, TEXT):
@@ -94,6 +118,7 @@ def test_a_key_is_a_text_where_it_has_one_else_itself() -> None:
         ("m * n > 5", {"n": 2**62, "m": 3}, Outcome(None, ("out_of_range:m",))),
         ("n>5 or m>5", {"n": Odd("blob", b""), "m": Odd("invalid", b"")}, Outcome(None, ("blob:n", "bad_encoding:m"))),
         ("1 = 1", {}, Outcome(True)),
+        ("9223372036854775807 + 1 > 0", {}, Outcome(None, ("out_of_range:constant",))),
     ],
     ids=str,
 )  # fmt: skip

@@ -119,6 +119,12 @@ _MISTAKES = [
     ({"scale": Text("a"), "times": Text("1e6")}, ("times",), "not a factor"),
     ({"coalesce": [Text("a")], "skip_empty": Text("yes")}, ("skip_empty",), "true or false"),
     ({"boolean": Text("a"), "true": [["Y"]], "false": [Text("N")]}, ("true",), "list of texts"),
+    ({"boolean": Text("a"), "true": ["X", ["Y"]], "false": [Text("N")]}, ("true",), "list of texts"),
+    (
+        {"boolean": Text("a"), "true": [*"zyxwvutsrqponmlkjihgfedcba"], "false": [*"qxyzab"]},
+        (),
+        "'a' stands under true",
+    ),
     (
         {"boolean": Text("a"), "true": Text("Y"), "false": Text("N"), "else": Text("keep")},
         (),
@@ -141,6 +147,7 @@ _MISTAKES = [
     ({"path": Text("a"), "any": [{"to": Text("b")}]}, ("any", 0), "needs 'like'; it takes like and to"),
     ({"path": Text("a"), "any": [{"like": Text("a"), "to": Text("b"), "x": Text("c")}]}, ("any", 0, "x"), "has no 'x'"),
     ({"path": Text("a"), "any": [], "to": Text("c")}, (), "not both"),
+    ({"path": Text("a"), "any": [], "like": Text("c")}, (), "not both"),
     ({"path": Text("a"), "to": Text("c")}, (), "needs like and to"),
     ({"path": Text("a"), "like": Text(""), "to": Text("c")}, (), "'like' is empty"),
     ({"path": Text("a"), "like": Text("/x}"), "to": Text("z")}, (), "brace at character 3"),
@@ -237,6 +244,9 @@ _TAKEN = [
     ({"utc": Text("t"), "zero_date": Text("null")}, "zero_date", "null"),
     ({"utc": Text("t"), "zero_date": _quoted("null")}, "zero_date", Constant("null")),
     ({"utc": Text("t"), "zero_date": Text("b")}, "zero_date", ColumnRef("b")),
+    ({"scale": Text("a"), "times": Text("123456789012345678")}, "times", "123456789012345678"),
+    ({"utc": Text("t"), "zero_date": Text("reject")}, "zero_date", "reject"),
+    ({"utc": Text("t"), "zero_date": _quoted("reject")}, "zero_date", Constant("reject")),
     ({"scale": Text("a"), "times": Text("-123456789.123456789")}, "times", "-123456789.123456789"),
     ({"scale": Text("a"), "times": Text("0.00000000000000001")}, "times", "0.00000000000000001"),
     ({"parse": Text("a"), "format": Text("%H")}, "format", "%H"),
@@ -257,6 +267,12 @@ def test_a_rule_that_is_made_already_stays_itself() -> None:
     made = parse_rule({"uuid": Text("a")}, {})
     assert parse_rule(made, {}) is made
     assert list(parse_rule({"concat": [made, ColumnRef("b")]}, {}).arguments()) == [made, ColumnRef("b")]
+
+
+def test_what_is_no_node_of_a_rule_is_named() -> None:
+    """Only a list is told what takes several columns."""
+    assert _problems(7) == [((), "expected a column, a quoted text or a rule, found '7'")]
+    assert _problems([7])[0][1].startswith("expected a column, a quoted text or a rule, found a list; several columns")
 
 
 def test_every_problem_is_told_at_once() -> None:
