@@ -183,7 +183,23 @@ def mariadb() -> MariadbServer:
         return MariadbServer(int(pid), Path(socket), folder / "my")
 
 
-def _start_mariadb(folder: Path, note: Path) -> MariadbServer:
+@contextlib.contextmanager
+def own_mariadb(*settings: str) -> Iterator[MariadbServer]:
+    """Start a MariaDB with settings of its own; it is stopped and removed at the end."""
+    if shutil.which("mariadbd", path=_programs()) is None:
+        pytest.skip("no MariaDB on this machine: apt-get install mariadb-server-core")
+    folder = Path(tempfile.mkdtemp(prefix="transhume-own-"))
+    server = None
+    try:
+        server = _start_mariadb(folder / "my", folder / "note", *settings)
+        yield server
+    finally:
+        if server is not None:
+            _stop(server.pid, signal.SIGTERM)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_mariadb(folder: Path, note: Path, *settings: str) -> MariadbServer:
     folder.mkdir()
     plain = [f"--datadir={folder / 'data'}", *(["--user=root"] if os.geteuid() == 0 else [])]
     environment = {**os.environ, "PATH": _programs()}
@@ -194,7 +210,8 @@ def _start_mariadb(folder: Path, note: Path) -> MariadbServer:
     )  # fmt: skip
     socket = folder / "s"
     process = subprocess.Popen(
-        ["mariadbd", "--no-defaults", *plain, f"--socket={socket}", f"--pid-file={folder / 'pid'}", *_MARIADB_SETTINGS],
+        ["mariadbd", "--no-defaults", *plain, f"--socket={socket}", f"--pid-file={folder / 'pid'}",
+         *_MARIADB_SETTINGS, *settings],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, start_new_session=True,
     )  # fmt: skip
     note.write_text(f"{process.pid}\n{socket}\n")

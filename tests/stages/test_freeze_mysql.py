@@ -7,11 +7,12 @@ import pymysql
 import pytest
 
 from tests.demo.mariadb_copy import copy_to_mariadb
-from tests.servers import MariadbServer
+from tests.servers import MariadbServer, own_mariadb
 from tests.stages import small_project
 from transhume import Project
 from transhume.errors import CheckFailed, Refused, SystemUnavailable
 from transhume.stages.context import Limits
+from transhume.systems import open_freezer
 from transhume.systems.mysql import freeze
 
 WRITES = (
@@ -265,3 +266,28 @@ def test_a_trigger_that_others_drop_meanwhile_is_named(source):
     _run(source, listen)
     given_back = next(event for event in told if event.kind == "source_unfrozen")
     assert given_back.fields["differing"] == ["was there, is not: trigger 'logged' BEFORE INSERT on place"]
+
+
+@pytest.mark.sweep
+def test_a_server_that_writes_a_binary_log_wants_more_and_says_what(tmp_path):
+    """Without SUPER the freeze is refused with the two cures; with either of them it stands and goes."""
+    with own_mariadb(f"--log-bin={tmp_path / 'log'}", "--server-id=1") as server:
+        server.run(
+            "CREATE DATABASE d",
+            "CREATE TABLE d.t (id int PRIMARY KEY)",
+            "CREATE USER u@localhost",
+            "GRANT SELECT, TRIGGER ON d.* TO u@localhost",
+        )
+        cures = ("SET GLOBAL log_bin_trust_function_creators = 1", "GRANT SUPER ON *.* TO u@localhost")
+        for cure in cures:
+            with closing(open_freezer(server.url("d", "u"), tmp_path)) as freezer:
+                with pytest.raises(Refused, match=r"only SUPER makes triggers.*log_bin_trust_function_creators"):
+                    freezer.plan(["t"])
+                server.run(cure)
+            with closing(open_freezer(server.url("d", "u"), tmp_path)) as freezer:
+                freezing = freezer.plan(["t"])
+                freezer.freeze(["t"], freezing)
+                with pytest.raises(pymysql.OperationalError, match="keeps this table still"):
+                    server.run("INSERT INTO d.t VALUES (1)")
+                assert list(freezer.unfreeze(["t"], freezing)) == []
+            server.run("SET GLOBAL log_bin_trust_function_creators = 0", "DELETE FROM d.t")

@@ -1,5 +1,7 @@
 """Taking a run back in a lake: exactly its rows go, also where other engines have rewritten the files meanwhile."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -224,8 +226,12 @@ def test_a_copy_of_a_row_stops_it(beside_others):
 
 def test_a_finalized_run_is_not_taken_back(beside_others):
     """After finalize branch and tag are gone, a rollback is refused with the reason, the rows stay."""
-    beside_others.run(limits=SMALL)
-    beside_others.finalize()
+    (copies,) = beside_others.run(limits=SMALL).copies.items()
+    assert copies[1] > 1000, "the extract's bytes are told while they are kept"
+    dropped = beside_others.finalize().dropped
+    assert f"folder '{copies[0]}' with the run's extracts" in dropped
+    assert beside_others.result().copies == {}
+    assert not Path(copies[0]).exists()
     assert set(_table(beside_others).metadata.refs) == {"main"}
     with pytest.raises(Refused, match=r"finalized.*backup"):
         beside_others.rollback()

@@ -94,6 +94,19 @@ def test_an_edited_row_of_one_mapping_keeps_what_it_refers_to_of_the_other(place
     assert next(line for line in told if agent in line).endswith("needed")
 
 
+def test_a_run_that_changed_nothing_names_the_one_whose_rows_are_there(place):
+    """Whoever takes the newest run back and means its rows is told which run to name; nothing goes."""
+    first, second = place.project.run(), place.project.run()
+    told = [
+        f"run '{second.run}' brought no row and changed none, so nothing goes",
+        f"the newest rows that are there came with run '{first.run}': transhume rollback {first.run}",
+    ]
+    assert list(place.project.preview_rollback().report.notes[:2]) == told
+    assert list(place.project.rollback().report.notes[:2]) == told
+    assert len(place.rows()) == 81
+    assert not [note for note in place.project.preview_rollback(first.run).report.notes if "brought no row" in note]
+
+
 def test_rows_that_both_mappings_changed_come_back(place):
     """Rows of both mappings, replaced in one run, get their former content back; new rows of both go."""
     project = place.project

@@ -52,10 +52,16 @@ def print_run(output: Output, result: "RunResult") -> None:
         output.result(f"keys of rows that were skipped, or are gone from the source: {result.keys}")
     if result.artifacts.exists():
         output.result(f"old path to new URI of every artefact: {result.artifacts}")
+    _print_copies(output, result)
     if result.slowest_stage:
         parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.stages_s.items())
         output.result(f"slowest stage: {result.slowest_stage} ({parts})")
     output.result(_next_step(result))
+
+
+def _print_copies(output: Output, result: "RunResult") -> None:
+    for folder, size in result.copies.items():
+        output.result(f"copies of the source's rows ({size / 2**20:.1f} MB) until 'transhume finalize': {folder}")
 
 
 def _print_source_changes(output: Output, result: "RunResult") -> None:

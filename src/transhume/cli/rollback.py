@@ -210,12 +210,13 @@ def _print_result(output: Output, result: "RollbackResult") -> None:
         output.line(f"not restored, or to know: {note}")
     for table in report.tables:
         output.result(f"{table.table}: {table.removed:,} rows removed, {table.restored:,} restored; {table.proof_text}")
-        for name, fingerprint in (
-            ("before the run", table.fingerprint_before_run),
-            ("before the rollback", table.fingerprint_at_start),
-            ("now", table.fingerprint_after),
+        for name, fingerprint, otherwise in (
+            ("before the run", table.fingerprint_before_run, "not recorded"),
+            ("before the rollback", table.fingerprint_at_start, "not taken"),
+            ("now", table.fingerprint_after, "not taken"),
         ):
-            output.line(f"  fingerprint {name}: {fingerprint or 'none'}")
+            told = fingerprint or ("no table" if table.dropped and name == "now" else otherwise)
+            output.line(f"  fingerprint {name}: {told}")
     if result.kept_file is not None:
         output.result(f"{report.kept:,} rows stay, listed in {result.kept_file}", "yellow")
     output.result(f"run {result.run} is rolled back; for people: {result.incident} and {result.post_mortem}")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from transhume.errors import Refused, UsageError
+from transhume.errors import JournalDamaged, Refused, UsageError
 from transhume.journal import read_journal
 from transhume.project.workplace import Systems, Workplace
 from transhume.report.repair_sheets import write_repair_sheet
@@ -64,7 +64,10 @@ def replays_of(place: Workplace, run: str) -> list[str]:
     for folder in map(RunFolder, run_folders(place.runs)):
         if folder.root.name <= run:
             continue
-        events = {entry.event.kind: entry.event for entry in read_journal(folder.journal)}
+        try:
+            events = {entry.event.kind: entry.event for entry in read_journal(folder.journal)}
+        except JournalDamaged:
+            continue
         started = events.get("extract_started")
         stands = "published" in events and "run_rolled_back" not in events
         if stands and started is not None and started.fields.get("replay_of") == run:

@@ -1,6 +1,7 @@
 """What a project's calls return, as objects and as JSON values. Nothing is opened or computed here beyond sums."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -59,6 +60,9 @@ class RunResult:
     source_changes: tuple[Mapping[str, Any], ...] = ()
     """What was found of the source since the extract: `when`, `changed` (words by table), `unknown` (why)."""
 
+    copies: Mapping[str, int] = field(default_factory=dict)
+    """Folders with copies of the source's rows, readable by their owner alone, and their bytes, until `finalize`."""
+
     @property
     def slowest_stage(self) -> str | None:
         """The stage that took longest, None before the first is over."""
@@ -83,6 +87,7 @@ class RunResult:
             "slowest_stage": self.slowest_stage,
             "source_changes": [dict(each) for each in self.source_changes],
             "phase": self.phase,
+            "copies": dict(self.copies),
         }
 
 
@@ -127,7 +132,17 @@ def result_of(folder: RunFolder) -> RunResult:
         stages_s=_stages_s(entries),
         source_changes=tuple(event.fields for event in events if event.kind == "source_watched"),
         phase=next((str(e.fields["binding"].get("phase", "")) for e in events if e.kind == "run_started"), ""),
+        copies={str(place): _bytes_in(place) for place in folder.copies if place.is_dir()},
     )
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        # A run that goes on moves and removes files of its own.
+        with suppress(OSError):
+            total += path.lstat().st_size if path.is_file() else 0
+    return total
 
 
 def _state(events: list[Event]) -> str:

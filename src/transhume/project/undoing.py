@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from transhume.batches import Event
-from transhume.errors import Refused, RollbackStopped, RolledBack, TranshumeError, UsageError
+from transhume.errors import JournalDamaged, Refused, RollbackStopped, RolledBack, TranshumeError, UsageError
 from transhume.journal import Journal
 from transhume.plan.model import Plan
 from transhume.project.backing_up import restore_snapshot
 from transhume.project.gates import runs_of_phases
 from transhume.project.replaying import replays_of
+from transhume.project.results import result_of
 from transhume.project.running import teller
 from transhume.project.scratch_place import remove_leftovers
 from transhume.project.standing_backup import backups_root, open_backups
 from transhume.project.workplace import Listener, Workplace
 from transhume.report.incident import Incident, incident_notice, post_mortem
 from transhume.stages.backup import read_manifest
-from transhume.stages.binding import changes_since, holder, phase_of, require_known_journal
+from transhume.stages.binding import changes_since, holder, phase_of, require_known_journal, run_folders
 from transhume.stages.context import RunFolder
 from transhume.stages.files import write_text
 from transhume.stages.rollback import KEPT_FILE, rollback
@@ -112,6 +113,7 @@ def preview_rollback(place: Workplace, run: str | None, choice: UndoChoice) -> R
         waves = _later_waves(place, opened)
         if opened.replaced and opened.undo.state == "published":
             report = replace(report, notes=(*report.notes, _comes_back(opened)))
+        report = replace(report, notes=(*_brought_nothing(place, opened, report), *report.notes))
         return RollbackPreview(
             run=opened.folder.root.name,
             target=opened.target.identity,
@@ -157,6 +159,7 @@ def take_back(
             tell(told)
         _anchor(opened)
         report, duration_s = _told(told)
+        report = replace(report, notes=(*_brought_nothing(place, opened, report), *report.notes))
         return _papers(place, opened, report, cause, duration_s)
 
 
@@ -243,10 +246,10 @@ def finalize(place: Workplace, run: str | None, listener: Listener | None) -> Fi
     """Drop everything that undoing a run needs; see `Project.finalize`."""
     with _open(place, run) as opened:
         dropped = list(opened.undo.finalize())
-        for name in ("work", "spill"):
-            if (opened.folder.root / name).is_dir():
-                shutil.rmtree(opened.folder.root / name)
-                dropped.append(f"folder '{opened.folder.root / name}' with the run's extracts")
+        for place_of_rows in opened.folder.copies:
+            if place_of_rows.is_dir():
+                shutil.rmtree(place_of_rows)
+                dropped.append(f"folder '{place_of_rows}' with the run's extracts")
         dropped += [f"scratch place '{name}' of a rehearsal" for name in remove_leftovers(place, opened.plan)]
         result = FinalizeResult(opened.folder.root.name, opened.target.identity, tuple(dropped))
         teller(opened.journal, listener)(Event("run_finalized", {"dropped": len(dropped)}))
@@ -302,6 +305,24 @@ def _later_waves(place: Workplace, opened: _Open) -> list[str]:
         if name in phases[phases.index(phase) :] and result.run > own:
             found.setdefault(result.run, f"{result.run} (phase '{name}')")
     return [found[run] for run in sorted(found)]
+
+
+def _brought_nothing(place: Workplace, opened: _Open, report: UndoReport) -> Iterator[str]:
+    """Yield, of a run that found every row there already, which run's rows these are: whoever undoes means that one."""
+    if report.state != "published" or any(table.published or table.updated for table in report.tables):
+        return
+    own = opened.folder.root.name
+    yield f"run '{own}' brought no row and changed none, so nothing goes"
+    for folder in reversed(run_folders(place.runs)):
+        if folder.name >= own:
+            continue
+        try:
+            result = result_of(RunFolder(folder))
+        except JournalDamaged:
+            continue
+        if result.state == "finished" and any(table.loaded or table.updated for table in result.tables):
+            yield f"the newest rows that are there came with run '{folder.name}': transhume rollback {folder.name}"
+            return
 
 
 def _anchor(opened: _Open) -> None:

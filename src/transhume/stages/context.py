@@ -38,6 +38,11 @@ class RunFolder:
         return self.root / "work"
 
     @property
+    def copies(self) -> tuple[Path, ...]:
+        """Folders that hold rows of the source: extracts, and what did not fit into memory."""
+        return self.work, self.root / "spill"
+
+    @property
     def rejects(self) -> Path:
         """Rejected rows, whole, with their reasons."""
         return self.root / "rejects"

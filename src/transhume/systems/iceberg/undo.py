@@ -443,6 +443,6 @@ def _notes(tables: Iterable[UndoTableRows]) -> Iterator[str]:
     for rows in tables:
         if rows.found is None:
             yield f"table '{rows.name}' is not there any more: others dropped it"
-        elif not rows.created:
+        elif not rows.created and (rows.published or rows.updated):
             yield f"table '{rows.name}' keeps its history: earlier snapshots show the run's rows until they are expired"
     yield "files and snapshots of the run stay until 'transhume finalize', for a look"

@@ -123,6 +123,7 @@ class MysqlFreezer:
         if self._opened is None:
             self._opened = Connection(self._address)
             self._opened.rows("SET SESSION TRANSACTION READ WRITE")
+            self._opened.rows("SET SESSION sql_quote_show_create = 1")
             self._opened.rows(f"SET SESSION lock_wait_timeout = {_WAIT_S}")
         return self._opened
 
