@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg import sql
+from psycopg import errors, sql
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
 
@@ -213,9 +213,12 @@ def _require_same_plan(run: RunIdentity, scope: str, found: tuple[Any, ...]) -> 
 
 def check_hold(connection: WatchedConnection, hold: Hold) -> None:
     """Raise LockHeld if another process has taken the scope over; keeps it from doing so until this commit."""
-    row = connection.execute(
-        "SELECT epoch, run, holder, held_since FROM transhume.scopes WHERE scope = %s FOR SHARE", [hold.scope]
-    ).fetchone()
+    try:
+        row = connection.execute(
+            "SELECT epoch, run, holder, held_since FROM transhume.scopes WHERE scope = %s FOR SHARE", [hold.scope]
+        ).fetchone()
+    except errors.UndefinedTable:
+        row = None
     if row is None:
         message = f"the target's ledger no longer knows '{hold.scope}': this is not the database that the run began on"
         raise Refused(message)
