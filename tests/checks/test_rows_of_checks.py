@@ -14,7 +14,9 @@ from tests.plan.planning import table
 from transhume.batches import TargetTable
 from transhume.checks.rows import rows_of, table_named
 from transhume.checks.tables import (
+    KEPT,
     Numbers,
+    beyond,
     compared,
     difference,
     has_key_in,
@@ -134,7 +136,7 @@ def test_rows_are_read_under_a_name_or_none() -> None:
 @pytest.mark.parametrize(
     ("identity", "dialect"),
     [("mysql://h/d", "mysql"), ("mariadb://h/d", "mysql"), ("POSTGRES://h/d", "postgres"), ("sqlite:///a", "sqlite"),
-     ("postgresql://h", "postgres"), ("x:", "")],
+     ("postgresql://h", "postgres"), ("x:", ""), ("postgresql://u:p@h:1/d", "postgres")],
 )  # fmt: skip
 def test_each_scheme_has_its_dialect(identity: str, dialect: str) -> None:
     """On either side."""
@@ -234,6 +236,56 @@ def test_a_difference_is_told_in_numbers(one: Any, other: Any, tolerance: str | 
     """What is wrong, and what there is to say; of a share what it comes to."""
     limit = None if tolerance is None else _both("sum", tolerance=tolerance).tolerance
     assert difference(one, other, limit) == told
+
+
+def test_the_mean_of_doubles_has_the_rounding_of_one() -> None:
+    """One last bit of the sum of the sizes, however many values there are; without sizes there is none."""
+    one = 2.0**52
+
+    def passes(target: float, **size: float) -> bool:
+        sides = {
+            side: Numbers({"rows": 4, "found": 1, "total": total, **size})
+            for side, total in (("source", 0.0), ("target", target))
+        }
+        return compared(_both("avg"), "m", sides, shows=True).passed
+
+    assert (passes(1.0, size=one), passes(1.5, size=one), passes(0.5)) == (True, False, False)
+    few = {side: Numbers({"rows": 4, "found": None, "total": None}) for side in ("source", "target")}
+    assert compared(_both("avg"), "m", few, shows=True).passed
+
+
+def test_doubles_of_queries_may_be_off_by_their_last_ten_bits() -> None:
+    """Of the larger one; 2 ** 42 has 1 for these."""
+    check, big = _check(query={"source": "SELECT 1", "target": "SELECT 1"}), 2.0**42
+    for source, target, passes in (
+        (big, big + 1.0, True),
+        (big + 1.0, big, True),
+        (big, big + 1.0005, False),
+        (0, 0.5, False),
+    ):
+        found = queries_compared(check, "m", {"source": [(source,)], "target": [(target,)]}, "q", shows=True)
+        assert (found.passed, found.severity) == (passes, "error")
+    lone = queries_compared(check, "m", {"source": [(1,)], "target": []}, "q", shows=True)
+    assert (lone.name, lone.table, lone.severity, lone.count) == ("table:c", "m", "error", 1)
+
+
+def test_a_number_beyond_both_limits_says_both() -> None:
+    """They may be written so that none is within."""
+    check = _check(compare="nulls", target="b", least=5, most=3)
+    assert beyond(check, 4, 9) == ("less than the 5 allowed; more than the 3 allowed", "allowed: least 5, most 3")
+    assert beyond(check, None, 9) == ("NULL is within no limit", "")
+
+
+def test_the_kept_are_what_the_target_holds() -> None:
+    """New, equal and replaced rows."""
+    assert KEPT == ("loaded", "unchanged", "updated")
+
+
+def test_what_looks_personal_by_its_columns_name_is_masked() -> None:
+    """Though the value alone would say nothing."""
+    sides = {side: _numbers(least="Ada Lovelace") for side in ("source", "target")}
+    check = _check(compare="min", source="email", target="email")
+    assert "Lovelace" not in compared(check, "m", sides, shows=True).detail
 
 
 def test_queries_tell_each_value_and_what_was_allowed() -> None:

@@ -7,8 +7,10 @@ import pytest
 from sqlglot import exp
 
 from tests.checks.scripts_bench import answers, place, unsaid, written
-from tests.plan.planning import plan_of, table
+from tests.plan.planning import catalog, plan_of, table
 from transhume.batches import TargetTable
+from transhume.checks.before_scripts import before_scripts
+from transhume.checks.plan_against_catalogs import catalog_findings
 from transhume.checks.script import Script
 from transhume.checks.table_scripts import source_table_scripts, target_table_scripts
 from transhume.schema import TEXT
@@ -21,6 +23,8 @@ PLAN = """\
     from: items
     into: held
     key: id
+    create: true
+    types: {id: bigint primary key}
     columns: {id: id, cost: price, share: ratio, title: name}
     checks:
       - {name: row_check, sql: id > 0}
@@ -146,6 +150,14 @@ def test_what_the_source_stores_in_another_type_has_no_script(tmp_path):
     found = _source(tmp_path, ratio=TEXT)
     assert unsaid(found) == [("table:mean", "items", "")]
     assert [each.name for each in written(found)][:2] == ["table:total", "table:every"]
+
+
+def test_the_scripts_of_a_side_hold_those_of_its_checks_on_tables(tmp_path):
+    """Behind the others, in the plan's order."""
+    plan, source = plan_of(tmp_path, PLAN), catalog(SOURCE)
+    made, _ = catalog_findings(plan, source, None)
+    names = [each.name for each in written(before_scripts(plan, source, made, place, times_as_text=True))]
+    assert [name for name in names if name.startswith("table:")] == [each.name for each in written(_source(tmp_path))]
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
