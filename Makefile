@@ -30,7 +30,7 @@ bench: $(READY)  ## the whole job beside limits and peers, half an hour (benchma
 	$(BIN)/python benchmarks/run.py --fresh --write
 
 sweep: $(READY) programs  ## long forms of the tests: every zone, every kill point
-	$(BIN)/python -m pytest -n 2 -m sweep
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "sweep or always"
 
 mutate: $(READY)  ## plants faults, one at a time: the tests must notice them (about an hour; tests/mutation/README.md)
 	$(BIN)/python -m tests.mutation

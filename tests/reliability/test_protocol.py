@@ -8,6 +8,7 @@ from tests.reliability.protocol import Rules, State, check
 SMALL = State(crashes=1, losses=1)
 
 
+@pytest.mark.always
 def test_no_state_of_the_protocol_violates_a_promise():
     """Two processes, two crashes, two lost answers, three starts: nothing twice, nothing lost, every run can end."""
     found = check(Rules(), State())
