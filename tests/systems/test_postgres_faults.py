@@ -140,6 +140,22 @@ def test_a_zombie_writes_nothing_more(place: PostgresPlace) -> None:
     assert place.execute("SELECT count(*) FROM transhume.batches") == [(1,)]
 
 
+def test_the_lock_of_a_killed_process_of_the_same_run_is_waited_for(place: PostgresPlace) -> None:
+    """A server that has not noticed yet that the process is gone does not keep the same run from going on."""
+    table = people()
+    with contextlib.ExitStack() as stack:
+        killed = stack.enter_context(place.run([table]))
+        end = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database ="
+        end += " (SELECT oid FROM pg_database WHERE datname = current_database())"
+        noticed = threading.Timer(0.7, lambda: place.execute(end))
+        noticed.start()
+        with place.run([table]) as heir:
+            noticed.join()
+            heir.stage(table, BatchId("people", 0), person_rows(0, 5))
+        with pytest.raises(LockHeld):
+            killed.stage(table, BatchId("people", 1), person_rows(5, 5))
+
+
 def test_a_takeover_of_the_same_run_fences_the_first_process(place: PostgresPlace) -> None:
     """The same run resumed elsewhere refuses the first process, even though run and plan are the same."""
     table = people()

@@ -4,6 +4,7 @@ The ledger decides, not the local journal: its lines are written in the transact
 """
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,15 @@ from transhume.systems.system import RunIdentity
 
 VERSION = 3
 _LOCK_CLASS = 0x7472616E  # "tran": the first half of every advisory lock of ours
+LEFTOVER_S = 5.0
+"""How long a server may take to notice that a client was killed: mostly nothing, some time where it is busy."""
+_HOLDER = """
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+LEFT JOIN transhume.scopes s ON s.scope = %s AND s.backend = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s::bigint::oid
+  AND l.objid = (%s::bigint & 4294967295)::oid
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _CREATE = """
 CREATE SCHEMA IF NOT EXISTS transhume;
 COMMENT ON SCHEMA transhume IS 'ledger of data migrations; do not edit';
@@ -105,22 +115,37 @@ def _version(connection: WatchedConnection) -> int | None:
 
 
 def take_lock(connection: WatchedConnection, scope: str) -> bool:
-    """Try to take the scope's lock for as long as this connection lives."""
-    row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK_CLASS, _lock_number(scope)]).fetchone()
-    return bool(row and row[0])
+    """Try to take the scope's lock for as long as this connection lives.
+
+    A process of the same run that was killed a moment ago still holds it until the server has noticed: that is waited
+    for, `LEFTOVER_S` at most. Anybody else's lock is an answer at once.
+    """
+    deadline = time.monotonic() + LEFTOVER_S
+    while True:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK_CLASS, _lock_number(scope)]).fetchone()
+        if row and row[0]:
+            return True
+        if time.monotonic() > deadline or not _is_held_by_this_run(connection, scope):
+            return False
+        time.sleep(0.1)
+
+
+def _is_held_by_this_run(connection: WatchedConnection, scope: str) -> bool:
+    """Say whether the session that holds the lock is named as this one is, which means: after the same run."""
+    row = connection.execute(
+        f"SELECT a.application_name = current_setting('application_name') {_HOLDER}",
+        [scope, _LOCK_CLASS, _lock_number(scope)],
+    ).fetchone()
+    return row is None or bool(row[0])
 
 
 def who_holds(connection: WatchedConnection, scope: str, identity: str) -> LockHeld:
     """Return the error that says who holds the scope's lock, where, and since when."""
     row = connection.execute(
-        """
+        f"""
         SELECT s.run, s.holder, coalesce(s.held_since, a.backend_start), a.application_name,
                coalesce(host(a.client_addr), 'the server itself')
-        FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-        LEFT JOIN transhume.scopes s ON s.scope = %s AND s.backend = l.pid
-        WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s::bigint::oid
-          AND l.objid = (%s::bigint & 4294967295)::oid
-          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        {_HOLDER}
         """,
         [scope, _LOCK_CLASS, _lock_number(scope)],
     ).fetchone()
