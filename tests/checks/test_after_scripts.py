@@ -288,3 +288,89 @@ def test_codes_that_become_numbers_have_no_domain_of_texts(tmp_path):
     text = PLAN.replace("      score: score\n", '      score: score\n      n: {codes: code, to: {A: "1"}}\n')
     scripts, _ = _scripts(tmp_path, text.replace("types: {u: uuid", "types: {n: bigint, u: uuid"))
     assert [each.column for each in scripts if each.name == "domain"] == ["state", "strict", "lax"]
+
+
+def test_a_reference_of_several_columns_is_told_whole(tmp_path):
+    """Its columns, and those that they refer to."""
+    plan, tables = _made(tmp_path)
+    visits = tables["v"].table
+    declared = (ForeignKey(("k", "n"), "p", ("name", "original_id")),)
+    tables["v"] = TargetTable(
+        "v", Table(visits.name, visits.columns, foreign_keys=declared), tables["v"].key, create=True
+    )
+    scripts = [each for each in written(after_scripts(plan, tables, place, {}, "target")) if each.table == "v"]
+    assert [(each.column, each.purpose) for each in scripts if each.name == "references"] == [
+        ("who", "rows of 'v' whose who is no u of 'p'"),
+        ("k, n", "rows of 'v' whose k, n is no name, original_id of 'p'"),
+    ]
+
+
+def test_checks_on_whole_tables_have_their_scripts_too(tmp_path):
+    """Behind those of their mapping's rows."""
+    text = PLAN.replace("checks:\n", "checks:\n      - {name: some, compare: nulls, target: name, most: 1}\n")
+    scripts, _ = _scripts(tmp_path, text)
+    assert [each.name for each in scripts if each.table == "p"][-3:] == [
+        "artefact_form", "table:some", "references",
+    ]  # fmt: skip
+    assert told(scripts)[4][-1] == "tables/p/checks/1"
+
+
+PREFIXED = """\
+  p:
+    from: people
+    key: id
+    create: true
+    types: {u: uuid primary key}
+    columns:
+      u: {uuid: id}
+      bare: {prefix: path, with: "s3://b/", when_null: prefix}
+      text: {prefix: path, with: "/y/", when_null: "none"}
+      uri: {prefix: path, with: "s3://b/"}
+      two: {path: path, any: [{like: "/x/{n}", to: "s3://b/{n}"}, {like: "{n}", to: "/y/{n}"}]}
+    checks:
+      - {name: fits, sql: "original * original > 0"}
+"""
+
+
+def test_what_a_rule_gives_for_want_of_a_reference_has_no_form_to_keep(tmp_path):
+    """The prefix alone, or a text of the plan's own; any other text must be a reference."""
+    text = PREFIXED.partition("    checks:")[0]
+    scripts, tables = _scripts(tmp_path, text)
+    rows = [
+        (U[0], "s3://b/", "none", "s3://b/x", "s3://b/x"),
+        (U[1], "s3://b", "/y/", "s3://b/", "/y/x"),
+        (U[2], "none", "non", "none", "none"),
+        (U[3], None, None, None, None),
+    ]
+    found = answers(scripts, {"p": (tables["p"].table, rows)})
+    assert {column: [str(key) for (key,) in each] for (name, _, column), each in found.items()
+            if name == "artefact_form"} == {
+        "bare": [U[1], U[2]],
+        "text": [U[2]],
+        "uri": [U[1], U[2]],
+        "two": [U[2]],
+    }  # fmt: skip
+    covered = {each.column: each.purpose for each in scripts if each.name == "artefact_form"}
+    assert covered["two"] == "rows of 'p' that break a rule: two is scheme://place/name or /name"
+
+
+def test_a_row_whose_calculation_does_not_fit_breaks_its_check(tmp_path):
+    """As one does that the condition is FALSE of; NULL passes."""
+    text = PREFIXED.replace('      uri: {prefix: path, with: "s3://b/"}\n', "      original: id\n")
+    scripts, tables = _scripts(tmp_path, text)
+    rows = [
+        (U[0], None, None, 1, None),
+        (U[1], None, None, 2**40, None),
+        (U[2], None, None, 0, None),
+        (U[3], None, None, None, None),
+    ]
+    found = answers(scripts, {"p": (tables["p"].table, rows)})
+    assert [str(key) for (key,) in found["check:fits", "p", ""]] == [U[1], U[2]]
+
+
+def test_references_that_are_no_texts_have_no_form_of_texts(tmp_path):
+    """A rule that gives references fills a JSON column here, which no pattern is asked of."""
+    text = PREFIXED.partition("    checks:")[0].replace("types: {u:", "types: {uri: json, u:")
+    scripts, tables = _scripts(tmp_path, text)
+    assert str(tables["p"].table.column("uri").type) == "json"
+    assert [each.column for each in scripts if each.name == "artefact_form"] == ["bare", "text", "two"]

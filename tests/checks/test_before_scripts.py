@@ -6,6 +6,7 @@ from tests.checks.scripts_bench import answers, place, told, unsaid, written
 from tests.plan.planning import catalog, plan_of
 from transhume.checks.before_scripts import before_scripts
 from transhume.checks.plan_against_catalogs import catalog_findings
+from transhume.checks.script import Unsaid
 from transhume.schema import TEXT, Carrier, Column, Kind, LogicalType, Table, parse_type
 
 
@@ -333,3 +334,97 @@ def test_a_reference_of_several_parts_is_shown_whole_or_named(tmp_path):
         found = _said(tmp_path, head + child % part, (parents, children))
         assert ("orphan", "children", shown) in unsaid(found)
         assert not [each for each in written(found) if each.name == "orphan"]
+
+
+def test_what_a_script_is_for_is_said(tmp_path):
+    """In words, with the table and the column; of a mapping without `where` nothing more."""
+    found = [each for each in written(_said(tmp_path)) if each.table == "visits"]
+    assert [(each.name, each.purpose) for each in found] == [
+        ("row_count", "how many rows 'visits' has"),
+        ("null_key", "rows of 'visits' without a key"),
+        ("duplicate_key", "keys of 'visits' that more than one row has"),
+        *[("orphan", "rows of 'visits' whose who is no key of 'people'")] * 2,
+        ("null", "rows of 'visits' without 'day', which 'day' of the target must have"),
+        ("zero_date", "zero dates in 'visits.day'"),
+        ("impossible_date", "days in 'visits.day' that are in no calendar"),
+        (
+            "time_form",
+            "texts in 'visits.day' that are no date with a time (YYYY-MM-DD HH:MM:SS); what follows is not looked at",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("gone = 0", " (of the rows where gone = 0)"),
+        ("odd = 'x'", " (rows that `where: odd = 'x'` leaves out are looked at too)"),
+        (
+            "v.other = 'x' and gone = 0",
+            " (rows that `where: v.other = 'x' and gone = 0` leaves out are looked at too: it goes through a join)",
+        ),
+    ],
+)
+def test_a_where_that_is_not_applied_is_said_with_its_cause(tmp_path, where, said):
+    """A column whose type nobody knows, or one of another table among the table's own."""
+    people = Table("people", (*PEOPLE.columns, Column("odd", None)))
+    more = f', join: {{v: {{from: visits, on: {{who: id}}}}}}, where: "{where}", types: {{n: text not null}}'
+    scripts = written(_said(tmp_path, _ONE.format(", n: name", more), (people, VISITS)))
+    assert [each.purpose for each in scripts if each.name == "null"] == [
+        "rows of 'people' without 'name', which 'n' of the target must have" + said
+    ]
+
+
+def test_a_part_of_the_key_that_is_the_reference_is_shown_once(tmp_path):
+    """And a part of the key that comes through a join is not shown: it stands in another table."""
+    own = "  v: {from: visits, key: who, create: true, columns: {cu: {uuid: who}, r: {ref: who, table: p}}}\n"
+    joined = (
+        "  v: {from: visits, key: [k, q.name], join: {q: {from: people, on: {id: who}}}, create: true,"
+        " columns: {cu: {uuid: [k, q.name]}, r: {ref: who, table: p}}}\n"
+    )
+    rows = {"people": (PEOPLE, PEOPLE_ROWS), "visits": (VISITS, VISIT_ROWS)}
+    for child, shown in ((own, (2,)), (joined, ("b", 2))):
+        scripts = written(_said(tmp_path, _ONE.format("", "") + child))
+        found = answers([each for each in scripts if each.name == "orphan"], rows)
+        assert found == {("orphan", "visits", "who"): [shown]}
+
+
+def test_a_reference_to_a_key_that_comes_through_a_join_is_named_as_such(tmp_path):
+    """Though another part of the key stands in the table itself."""
+    parent = (
+        "  p: {from: people, key: [id, v.k], join: {v: {from: visits, on: {who: id}}}, create: true,"
+        " columns: {u: {uuid: [id, v.k]}}}\n"
+    )
+    found = _said(tmp_path, parent + _CHILD.format("{ref: [who, k], table: p}", ""))
+    assert [each.reason for each in found if isinstance(each, Unsaid) and each.name == "orphan"] == [
+        "the reference goes through a rule or a join"
+    ]
+
+
+def test_a_key_with_a_null_part_is_no_duplicate(tmp_path):
+    """It is said by `null_key`, however often it stands there."""
+    text = "  v: {from: visits, key: [k, who], create: true, columns: {u: {uuid: [k, who]}}}\n"
+    scripts = [each for each in written(_said(tmp_path, text)) if each.name == "duplicate_key"]
+    rows = [(None, 1, 0.0, None, None)] * 2 + [("b", None, 0.0, None, None)] * 2 + [("c", 3, 0.0, None, None)] * 2
+    assert answers(scripts, {"people": (PEOPLE, []), "visits": (VISITS, rows)}) == {
+        ("duplicate_key", "visits", ""): [("c", 3)]
+    }
+
+
+def test_a_mapping_without_its_table_leaves_the_others_theirs(tmp_path):
+    """A source that lacks the first table has the scripts of the second."""
+    text = _CHILD.format("{coalesce: [who]}", "") + _ONE.format("", "")
+    found = told(written(_said(tmp_path, text, (PEOPLE,))))
+    assert [each[:2] for each in found] == [
+        ("row_count", "people"), ("null_key", "people"), ("duplicate_key", "people"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["date", "time", "timestamp", "timestamptz"])
+def test_times_that_stand_as_text_are_texts_to_a_script(tmp_path, kind):
+    """Of every kind; where the database has types for them, they have their own."""
+    people = _table("people", id="bigint", at=f"{kind} via text", own=kind)
+    for times_as_text, stored in ((True, TEXT), (False, parse_type(kind))):
+        scripts = written(_said(tmp_path, _ONE.format("", ""), (people,), times_as_text))
+        (types,) = [each.types["s"] for each in scripts if each.name == "null_key"]
+        assert (types["at"], types["own"]) == (stored, parse_type(kind))

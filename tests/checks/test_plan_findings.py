@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.plan.planning import HEAD, catalog, plan_of, table
+from tests.plan.planning import DECIMAL, HEAD, catalog, plan_of, table
 from transhume.checks.plan_against_catalogs import catalog_findings
 from transhume.facts import Catalog
+from transhume.schema import BIGINT, TEXT, Column, Table
 
 SOURCE = (
     table(
@@ -221,3 +222,100 @@ def test_findings_stand_in_the_order_of_the_plan_each_once(tmp_path):
     places = [(each.position.line, each.position.column) for each in found]
     assert places == sorted(places)
     assert len(found) == len(set(found)) > 4
+
+
+def test_tables_that_a_snapshot_does_not_cover_are_named_with_their_reason(tmp_path):
+    """Those that the plan reads and no others, in the catalog's order."""
+    loose = {"models": "MyISAM", "other": "MEMORY", "metrics": "CSV"}
+    source = replace(catalog(*SOURCE), loose_tables=loose)
+    more = "drop: [blob, geo]\n    join: {m: {from: metrics, on: {model_id: id}}}"
+    (found,) = catalog_findings(plan_of(tmp_path, _plan(more=more).replace("[metrics]", "[]")), source, None)[1]
+    assert (found.code, found.severity, found.message, found.cure) == (
+        "no_snapshot",
+        "error",
+        (
+            "the snapshot of source does not cover tables of some engines: 'models' (MyISAM), 'metrics' (CSV),"
+            " and the plan does not say that this will do"
+        ),
+        (
+            "write 'consistency: none'; a change of these tables while they are read stops the run;"
+            " or give them an engine with snapshots"
+        ),
+    )
+    (found,) = catalog_findings(plan_of(tmp_path, _plan()), replace(source, one_instant=False), None)[1]
+    assert (found.message, found.cure) == (
+        "source has no snapshot: its tables are read one after the other, and the plan does not say that this will do",
+        "write 'consistency: none'; every file is hashed before and after, and a change stops the run",
+    )
+
+
+def test_a_gathers_missing_columns_are_told_by_what_they_are_for(tmp_path):
+    """`on`, `name` and `value` of the gather."""
+    rule = "g: {gather: metrics, on: {mdl: id}, name: knd, value: vl}"
+    text = _plan(f"{COLUMNS}, {rule}").replace("[metrics]", "[]")
+    found = catalog_findings(plan_of(tmp_path, text), catalog(*SOURCE), None)[1]
+    assert [each.message for each in found if each.code == "unknown_column"] == [
+        f"the source's table 'metrics' has no column '{name}' ('{word}' of the gather)"
+        for name, word in (("mdl", "on"), ("knd", "name"), ("vl", "value"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "narrower"),
+    [
+        ("decimal(10,0)", "decimal(10,1)", True),
+        ("decimal(10,0)", "decimal(11,1)", False),
+        ("decimal(5,0)", "decimal(6,0)", False),
+        ("decimal(6,0)", "decimal(5,0)", True),
+        ("decimal(5,1)", "decimal(9,0)", True),
+    ],
+)
+def test_a_decimal_is_narrower_by_either_side_of_its_point(tmp_path, given, wanted, narrower):
+    """None of the digits behind the point is a number of digits, too."""
+    source = catalog(table("models", f"id bigint, price {given}"))
+    text = (
+        f"  t: {{from: models, key: id, create: true, types: {{price: '{wanted}'}},"
+        " columns: {u: {uuid: id}, price: price}}\n"
+    )
+    assert [code for code, *_ in _told(tmp_path, text, source)] == ["narrower"] * narrower
+
+
+QUERIES = """    checks:
+      - name: both
+        query:
+          source: SELECT count(*) FROM {source}
+          target: SELECT count(*) FROM {target}
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "identities", "expected"),
+    [
+        ("models", "t", ("sqlite:///a.db", "iceberg:./lake"), []),
+        ("models", "t", ("iceberg:./lake", "sqlite:///a.db"), [("query", "source: SELECT")]),
+        ("models", "t", ("sqlite:///a.db", "files:x"), [("query", "target: SELECT")]),
+        ("t", "models", ("sqlite:///a.db", "iceberg:./lake"), [
+            ("unknown_table", "source: SELECT"), ("unknown_table", "target: SELECT"),
+        ]),
+    ],
+)  # fmt: skip
+def test_each_query_is_held_against_its_own_side(tmp_path, source, target, identities, expected):
+    """A lake is asked as a target alone; a table of the other side is none of its own."""
+    checks = QUERIES.format(source=source, target=target)
+    text = _plan().replace("    columns:\n", f"{checks}    columns:\n")
+    sides = (replace(catalog(*SOURCE), identity=identities[0]), catalog(identity=identities[1]))
+    found = [(code, place[: len("source: SELECT")]) for code, *_, place in _told(tmp_path, text, *sides)]
+    assert [(code, place.replace("SELECT count", "SELECT")) for code, place in found] == expected
+
+
+@pytest.mark.parametrize(("column", "wanted"), [("price", "decimal(3,3)"), ("name", "text(3)")])
+def test_what_declares_no_width_is_not_narrowed(tmp_path, column, wanted):
+    """A number or a text without bounds may hold little: each value is looked at when it is read."""
+    source = catalog(
+        Table("models", tuple(Column(*each) for each in (("id", BIGINT), ("price", DECIMAL), ("name", TEXT))))
+    )
+    text = (
+        f"  t: {{from: models, key: id, create: true, types: {{{column}: '{wanted}'}},"
+        " columns: {u: {uuid: id}, price: price, name: name}}\n"
+    )
+    assert "narrower" not in [code for code, *_ in _told(tmp_path, text, source)]

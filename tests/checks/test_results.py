@@ -157,6 +157,7 @@ def test_the_worst_limit_counts_and_each_is_named():
     assert found.detail == "9 rejects, allowed 8; 9 rejects, allowed 5.00% of 100 rows = 5"
     assert reject_limit(rows, RejectLimit(count=9)).detail == "9 rejects of 110 rows are allowed"
     assert reject_limit(rows, RejectLimit(share=0.09)).passed
+    assert reject_limit(rows, RejectLimit(share=0.09)).detail == "9 rejects of 110 rows are allowed"
     assert reject_limit(rows, RejectLimit(count=9, by_reason={"a": RejectLimit(count=5)})).count == 1
     assert reject_limit(rows, RejectLimit(share=0.5, by_reason={"c": RejectLimit(count=0)})).passed
     alone = reject_limit(rows, RejectLimit(by_reason={"a": RejectLimit(count=6)}))
@@ -266,7 +267,7 @@ def test_a_lookup_without_its_table_says_which_there_are(owners):
     assert found.code == "unknown_table"
     assert "has no table 'owners'" in found.message
     assert "did you mean 'owner'?" in found.cure
-    assert found.position.quoted_line[found.position.column - 1 :].startswith(("owners", "table"))
+    assert found.position.quoted_line[found.position.column - 1 :].startswith(("owners, key", "table: owners"))
 
 
 def test_only_the_columns_of_a_lookup_are_read(owners):
@@ -282,7 +283,7 @@ def test_what_the_rows_of_a_lookup_say_against_it(owners):
     assert (twice.code, twice.severity, twice.table, twice.count) == ("lookup_duplicate", "error", "owners", 1200)
     assert twice.sample_keys == ("ann", "bob")
     assert "1,200 keys of the table stand in more than one row of 'owners': 'ann' (2 rows)" in twice.message
-    assert twice.message.endswith("'bob' (3 rows), ...")
+    assert twice.message.endswith(": 'ann' (2 rows), 'bob' (3 rows), ...")
     once = duplicate_finding(owners, "owners", {"ann": 2}, 1)
     assert "1 key of the table stands in more than one row of 'owners': 'ann' (2 rows)" in once.message
     assert once.message.endswith("(2 rows)")
@@ -296,3 +297,18 @@ def test_what_the_rows_of_a_lookup_say_against_it(owners):
     assert "2 rows of 'owners' have no 'login'" in empty.message
     for each in (twice, unreadable, empty):
         assert "owners" in each.position.quoted_line
+
+
+def test_a_kind_of_reason_is_what_stands_before_its_first_colon():
+    """Names of columns may hold colons, too."""
+    rows = TableTally("t", read=9, rejected=3, reasons=Counter({"null:a:b": 3}))
+    for kind, count in (("null", 2), ("null:a:b", 2), ("null:a", 0)):
+        assert reject_limit(rows, RejectLimit(count=9, by_reason={kind: RejectLimit(count=1)})).count == count
+
+
+def test_every_wrong_column_is_told():
+    """One sentence each."""
+    found = column_types(TargetTable("m", _WANTED, ("id",), create=True), table("t", "id int, name text(10)"))
+    assert found.detail == (
+        "column 'id' is int, expected bigint; column 'name' is text(10), expected text(20); column 'free' is missing"
+    )

@@ -12,9 +12,9 @@ from sqlglot import exp
 
 from tests.plan.planning import table
 from transhume.batches import TargetTable
+from transhume.checks import tables
 from transhume.checks.rows import rows_of, table_named
 from transhume.checks.tables import (
-    KEPT,
     Numbers,
     beyond,
     compared,
@@ -250,17 +250,25 @@ def test_the_mean_of_doubles_has_the_rounding_of_one() -> None:
         return compared(_both("avg"), "m", sides, shows=True).passed
 
     assert (passes(1.0, size=one), passes(1.5, size=one), passes(0.5)) == (True, False, False)
+    four = {
+        side: Numbers({"rows": 4, "found": 4, "total": total, "size": one})
+        for side, total in (("source", 0.0), ("target", 6.0))
+    }
+    assert not compared(_both("avg"), "m", four, shows=True).passed
     few = {side: Numbers({"rows": 4, "found": None, "total": None}) for side in ("source", "target")}
     assert compared(_both("avg"), "m", few, shows=True).passed
 
 
 def test_doubles_of_queries_may_be_off_by_their_last_ten_bits() -> None:
-    """Of the larger one; 2 ** 42 has 1 for these."""
-    check, big = _check(query={"source": "SELECT 1", "target": "SELECT 1"}), 2.0**42
+    """Of the larger one; 2 ** 42 has 1 for these, and `edge` a little less than 1025, which only the other one has."""
+    check, big, edge = _check(query={"source": "SELECT 1", "target": "SELECT 1"}), 2.0**42, 1025 * 2.0**42 - 1
     for source, target, passes in (
         (big, big + 1.0, True),
         (big + 1.0, big, True),
         (big, big + 1.0005, False),
+        (edge, edge + 1025, True),
+        (edge + 1025, edge, True),
+        (edge, edge + 1026, False),
         (0, 0.5, False),
     ):
         found = queries_compared(check, "m", {"source": [(source,)], "target": [(target,)]}, "q", shows=True)
@@ -278,7 +286,7 @@ def test_a_number_beyond_both_limits_says_both() -> None:
 
 def test_the_kept_are_what_the_target_holds() -> None:
     """New, equal and replaced rows."""
-    assert KEPT == ("loaded", "unchanged", "updated")
+    assert tables.KEPT == ("loaded", "unchanged", "updated")
 
 
 def test_what_looks_personal_by_its_columns_name_is_masked() -> None:
