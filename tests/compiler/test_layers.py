@@ -96,6 +96,20 @@ def test_work_on_a_small_relation_is_done_in_it() -> None:
     assert of_literal.this == exp.Literal.string("x")
 
 
+def test_work_on_work_in_a_small_relation_brings_both() -> None:
+    """Where only the outer one of two operations on a small relation's column is used, the inner one is there, too."""
+    layers = _layers("a")
+    output = layers.join(parquet(["lookup"]), {"key": layers.column("a")}, is_small=True)
+    inner = layers.bind(_trim(output("value")))
+    outer = layers.bind(op.ParseUuid(this=inner))
+    tree = layers.select({"out": outer})
+    assert len(list(tree.find_all(op.TrimAscii))) == 1
+    assert len(list(tree.find_all(op.ParseUuid))) == 1
+    made = {alias.alias for alias in tree.find_all(exp.Alias)}
+    used = {column.name for column in tree.find_all(exp.Column)}
+    assert used - made <= {"a", "key", "value"}
+
+
 def test_only_the_keys_of_the_batch_are_held_of_a_large_relation() -> None:
     """A large relation is cut to the keys that occur in the scan; keys computed higher up do not cut it."""
     layers = _layers("a", "b")

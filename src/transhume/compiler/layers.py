@@ -24,8 +24,13 @@ class _Join:
     """Further columns of the relation: operations on its own columns."""
 
     def rows(self, wanted: set[str]) -> exp.Expression:
-        """Return the relation with those of the computed columns that are wanted."""
-        computed = {name: value for name, value in self.computed.items() if self.outputs[name] in wanted}
+        """Return the relation with those of the computed columns that are wanted, and with what these are made of."""
+        needed = {name for name in self.computed if self.outputs[name] in wanted}
+        # One may be made of another: each names only those before it, so one pass from the last to the first finds all.
+        for name, value in reversed(self.computed.items()):
+            if name in needed:
+                needed |= _names_in([value]) & self.computed.keys()
+        computed = {name: value for name, value in self.computed.items() if name in needed}
         return with_columns(self.relation, computed) if computed else self.relation.copy()
 
 
