@@ -150,19 +150,19 @@ def has_unfinished(runs: Path) -> bool:
 
 
 def require_journals(runs: Path, target: Target) -> None:
-    """Raise JournalDamaged if the newest run that the target knows has a folder here and no journal in it any more.
+    """Raise JournalDamaged if the newest run that the target knows has a folder here and no line of a journal any more.
 
-    A process that was killed before it wrote its first line leaves a folder, too; the target knows nothing of that.
+    A process that was killed in its first line or before leaves a folder, too; the target knows nothing of that.
     """
     for folder in reversed(run_folders(runs)):
         path = folder / "journal.jsonl"
-        if path.exists() and path.stat().st_size:
+        if read_journal(path):
             return
         require_known_journal(path, target)
 
 
 def require_known_journal(path: Path, target: Target) -> None:
-    """Raise JournalDamaged for a journal that is missing or empty although the target knows its run."""
+    """Raise JournalDamaged for a journal without one whole line although the target knows its run."""
     run = path.parent.name
     if not any(known["run"] == run for known in target.runs()):
         return
