@@ -5,7 +5,9 @@ import re
 import zipfile
 from pathlib import Path
 
+import docx
 import pytest
+from docx.enum.text import WD_ALIGN_PARAGRAPH
 from tests.stages import small_project
 
 from transhume import Project
@@ -170,3 +172,38 @@ def test_the_runbook_has_owner_gate_and_what_was_measured(tmp_path):
     loaded = sum(table["loaded"] for table in small_project.expected_buckets().values())
     assert f"{loaded} rows loaded or unchanged, 12 rejected" in book
     assert "Runbook" in (tmp_path / "p" / "out" / "migration-plan.md").read_text()
+
+
+def test_the_runbook_s_commands_can_be_copied_as_they_stand(example):
+    """The block of commands holds commands only: a step that a person does without one leaves no line in it."""
+    text = (example / "out" / "runbook.md").read_text()
+    lines = re.search(r"```\w*\n(transhume check.*?)```", text, re.DOTALL).group(1).splitlines()
+    assert "Stop the source's application" in text
+    assert len(lines) == 8
+    assert all(line.startswith("transhume ") for line in lines)
+
+
+def test_labels_of_the_chances_say_what_the_text_says(example):
+    """The days beside the curve are those of the sentence below it, to the same decimal."""
+    text = (example / "out" / "migration-plan.html").read_text()
+    said = dict(re.findall(r"(\d0) % within ([\d.]+)", text))
+    assert dict(re.findall(r"P(\d0): ([\d.]+) d<", text)) == said
+    assert set(said) == {"50", "80", "90"}
+
+
+def test_heads_of_numbers_stand_over_the_numbers(example):
+    """In Word and in the workbook as on the page: right, where the column's numbers are."""
+    document = docx.Document(str(example / "out" / "migration-plan.docx"))
+    excluded = next(table for table in document.tables if table.cell(0, 0).text == "what")
+    for column, right in ((0, False), (2, True)):
+        assert (excluded.cell(0, column).paragraphs[0].alignment == WD_ALIGN_PARAGRAPH.RIGHT) is right
+    parts = {}
+    with zipfile.ZipFile(example / "out" / "migration-plan.xlsx") as archive:
+        for name in ("sharedStrings", "styles", "worksheets/sheet1"):
+            parts[name] = archive.read(f"xl/{name}.xml").decode()
+    words = re.findall(r"<si><t[^>]*>(.*?)</t></si>", parts["sharedStrings"], re.DOTALL)
+    formats = parts["styles"].split("<cellXfs", 1)[1].split("</cellXfs>")[0]
+    styles = re.findall(r"<xf [^>]*?/>|<xf [^>]*[^/]>.*?</xf>", formats)
+    for word, right in (("what", False), ("rows", True)):
+        style = re.search(rf'<c r="[A-Z]+\d+" s="(\d+)" t="s"><v>{words.index(word)}</v>', parts["worksheets/sheet1"])
+        assert ('horizontal="right"' in styles[int(style.group(1))]) is right

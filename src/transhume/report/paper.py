@@ -86,6 +86,16 @@ class Grid:
     empty: str = "none"
     """What is said where there is no row."""
 
+    @property
+    def numeric(self) -> frozenset[int]:
+        """The columns (by place) that hold numbers and empty cells only: their heads stand right, over the numbers."""
+        return frozenset(
+            place
+            for place in range(len(self.head))
+            if all(isinstance(row[place], int | float) or row[place] == "" for row in self.rows)
+            and any(isinstance(row[place], int | float) for row in self.rows)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:

@@ -35,7 +35,7 @@ def runbook(known: Known) -> Section:
             ),
             Grid("The day, in order", _HEAD, rows, frozenset({3}), sheet="runbook"),
             Grid("The way back", _HEAD, back, frozenset({3}), sheet="way back"),
-            Code("\n".join(str(row[3]) for row in rows)),
+            Code("\n".join(str(row[3]) for row in rows if row[3] != "-")),
             Grid("Exit codes", ("code", "means", "then"), _CODES),
         ),
     )

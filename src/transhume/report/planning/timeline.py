@@ -120,7 +120,9 @@ def _machine(timing: Timing) -> list[Block]:
     told = ", ".join(f"{seconds:,.0f} s with a chance of {percent} %" for percent, seconds in machine.total.items())
     window = ""
     if machine.window_s is not None and machine.window_chance is not None:
-        window = f" It fits the window of {machine.window_s:,.0f} s with a chance of {machine.window_chance:.0%}."
+        window = (
+            f" It fits the window of {machine.window_s:,.0f} s with a chance of {machine.window_chance * 100:.0f} %."
+        )
     return [
         Paragraph(f"{told}.{window}", "Machine time of a run:"),
         Grid("Machine time by stage", ("stage", "seconds"), rows),
@@ -224,10 +226,13 @@ def curve(timing: Timing) -> Figure:
     ]
     shapes.append(Label(right, 236, "working days of one person", "end", "soft"))
     shapes.append(Line(tuple(place(days, chance) for days, chance in [(low, 0.0), *points]), "a"))
+    labels = []
     for percent, days in timing.chances.total.items():
         x, y = place(days, percent / 100)
         shapes += [Line(((x, 204), (x, y)), "b"), Bar(x - 3, y - 3, 6, 6, "b")]
-        shapes.append(Label(x + 8, y + 15, f"P{percent}: {days:.0f} d", "start", "bold"))
+        labels.append(Label(x + 8, y + 15, f"P{percent}: {days:.1f} d", "start", "bold"))
+    # Over the lines of the other chances, which would cross their words.
+    shapes += labels
     planned = timing.planned_total
     if low <= planned <= high:
         x = place(planned, 0)[0]
@@ -235,9 +240,9 @@ def curve(timing: Timing) -> Figure:
     chances: Sequence[tuple[Cell, ...]] = [
         (f"P{percent}", round(days, 1)) for percent, days in timing.chances.total.items()
     ]
+    within = timing.chances.chance_within(planned) * 100
     says = (
-        f"The chance of being done rises with the days: {timing.chances.chance_within(planned):.0%} within the planned "
-        f"{planned:g} days, "
+        f"The chance of being done rises with the days: {within:.0f} % within the planned {planned:g} days, "
         + ", ".join(f"{percent} % within {days:.1f}" for percent, days in timing.chances.total.items())
         + f" ({timing.chances.draws:,} simulated projects)."
     )

@@ -105,12 +105,7 @@ class _Page:
         if not grid.rows:
             yield f"<p><strong>{_safe(grid.caption)}:</strong> {_safe(grid.empty)}</p>"
             return
-        numeric = {
-            place
-            for place in range(len(grid.head))
-            if all(isinstance(row[place], int | float) or row[place] == "" for row in grid.rows)
-            and any(isinstance(row[place], int | float) for row in grid.rows)
-        }
+        numeric = grid.numeric
         width = f"c{min(len(grid.head), _WIDE_MAX)}"
         yield f'<div class="scroll" role="region" aria-labelledby="{name}" tabindex="0"><table class="{width}">'
         yield f'<caption id="{name}"><span>{_safe(grid.caption)}</span></caption><thead><tr>'
@@ -122,7 +117,7 @@ class _Page:
             yield "<tr>" + "".join(self._cell(place, cell, grid, numeric) for place, cell in enumerate(row)) + "</tr>"
         yield "</tbody></table></div>"
 
-    def _cell(self, place: int, cell: Cell, grid: Grid, numeric: set[int]) -> str:
+    def _cell(self, place: int, cell: Cell, grid: Grid, numeric: frozenset[int]) -> str:
         tag, scope = ("th", ' scope="row"') if place == 0 else ("td", "")
         classes = [name for name, holds in (("n", place in numeric), ("k", place in grid.codes)) if holds]
         if isinstance(cell, int | float):

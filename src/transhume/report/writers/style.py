@@ -34,7 +34,11 @@ nav { border: 1px solid var(--line); border-radius: .4rem; padding: .6rem 1rem; 
 nav ol { columns: 15rem; max-width: none; margin: 0; padding-left: 1.8rem; }
 nav li { break-inside: avoid; margin: 0; padding: .12rem 0; }
 caption span { display: block; max-width: min(46rem, calc(100vw - 2.5rem)); }
-.scroll { overflow-x: auto; margin: 1rem 0 1.6rem; }
+.scroll { overflow-x: auto; margin: 1rem 0 1.6rem;
+  background: linear-gradient(to right, var(--paper) 40%, transparent) left / 2rem 100% no-repeat local,
+    linear-gradient(to left, var(--paper) 40%, transparent) right / 2rem 100% no-repeat local,
+    linear-gradient(to right, var(--c), transparent) left / .5rem 100% no-repeat scroll,
+    linear-gradient(to left, var(--c), transparent) right / .5rem 100% no-repeat scroll; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; line-height: 1.4; }
 caption { text-align: left; font-weight: 600; padding: .2rem 0 .5rem; font-size: .95rem; }
 th, td { border-bottom: 1px solid var(--line); padding: .4rem .6rem; text-align: left; vertical-align: top;
@@ -53,7 +57,8 @@ figure > svg { display: block; width: 100%; max-width: 46rem; height: auto; back
 figure > p { color: var(--soft); font-size: .875rem; } details { margin: .5rem 0; } summary { cursor: pointer; }
 .legend { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; font-size: .875rem; }
 .swatch { width: .8em; height: .8em; margin-right: .4em; vertical-align: -.05em; }
-text { font-size: 12px; fill: var(--ink); } .l-soft { fill: var(--soft); } .l-bold { font-weight: 600; }
+text { font-size: 12px; fill: var(--ink); } .l-soft { fill: var(--soft); } .l-bold { font-weight: 600;
+  paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }
 .l-small { fill: var(--soft); font-size: 10px; }
 .t-a { fill: var(--a); } .t-b { fill: var(--b); } .t-c { fill: var(--c); } .t-d { fill: var(--d); }
 .t-e { fill: var(--e); } .t-f { fill: var(--f); } .t-g { fill: var(--g); } .t-quiet { fill: var(--line); }
@@ -65,7 +70,7 @@ polyline { fill: none; stroke-width: 1; stroke: var(--line); } .p-a { stroke: va
     --good: #0b5a24; --good-band: #fff; --bad: #8f0f08; --bad-band: #fff; --doubt: #6b4300; --doubt-band: #fff;
     --a: #0072b2; --c: #8a949e; }
   body { font-size: 10pt; max-width: none; padding: 0; } nav, .skip, details { display: none; }
-  .scroll, pre { overflow: visible; } pre { white-space: pre-wrap; }
+  .scroll, pre { overflow: visible; } .scroll { background: none; } pre { white-space: pre-wrap; }
   table { min-width: 0 !important; font-size: 8.5pt; }
   th, td { padding: .2rem .35rem; min-width: 0; }
   td { overflow-wrap: anywhere; } td.k, .mark { overflow-wrap: break-word; }

@@ -89,16 +89,20 @@ class _Document:
             paragraph.runs[0].text = f"{place}. {paragraph.runs[0].text}" if paragraph.runs else f"{place}."
 
     def _grid(self, grid: Grid) -> None:
+        from docx.enum.text import WD_ALIGN_PARAGRAPH  # noqa: PLC0415 - an optional driver
+
         caption = self._document.add_paragraph()
         caption.paragraph_format.keep_with_next = True
         self._run(caption, grid.caption if grid.rows else f"{grid.caption}: {grid.empty}", "plain", bold=True)
         if grid.rows:
-            self._table([grid.head], list(grid.rows), grid.codes)
+            table = self._table([grid.head], list(grid.rows), grid.codes)
+            for place in grid.numeric:
+                table.cell(0, place).paragraphs[0].alignment = WD_ALIGN_PARAGRAPH.RIGHT
             self._document.add_paragraph()
 
     def _table(
         self, heads: list[tuple[str, ...]], rows: list[tuple[Cell, ...]], codes: frozenset[int], *, headed: bool = True
-    ) -> None:
+    ) -> Any:
         from docx.oxml import OxmlElement  # noqa: PLC0415 - an optional driver
         from docx.oxml.ns import qn  # noqa: PLC0415 - an optional driver
 
@@ -123,6 +127,7 @@ class _Document:
                 self._cell(box, cell, bold=is_head or (not headed and place == 0), code=place in codes and not is_head)
                 # A head alone at the end of a page reads badly, and LibreOffice loses the rows that belong under it.
                 box.paragraphs[0].paragraph_format.keep_with_next = is_head or None
+        return table
 
     def _cell(self, box: Any, cell: Cell, *, bold: bool, code: bool) -> None:
         from docx.enum.text import WD_ALIGN_PARAGRAPH  # noqa: PLC0415 - an optional driver

@@ -54,6 +54,7 @@ class _Book:
             "h1": book.add_format({"bold": True, "font_size": 14, "bottom": 1}),
             "h2": book.add_format({"bold": True, "font_size": 12}),
             "head": book.add_format({**wrapped, "bold": True, "bg_color": "#E8ECF0", "bottom": 1}),
+            "number head": book.add_format({**wrapped, **number, "bold": True, "bg_color": "#E8ECF0", "bottom": 1}),
             "bold": book.add_format({**wrapped, "bold": True}),
             "code": book.add_format({**wrapped, "font_name": "Consolas", "font_size": 10}),
             "good": book.add_format({**wrapped, "bold": True, "font_color": "#146C2E"}),
@@ -121,8 +122,9 @@ class _Book:
         self._text(sheet, line, 0, caption, "bold", wide=True)
         if not grid.rows:
             return line + 1
+        numeric = grid.numeric
         for place, head in enumerate(grid.head):
-            self._text(sheet, line + 1, place, head, "head")
+            self._text(sheet, line + 1, place, head, "number head" if place in numeric else "head")
         for number, row in enumerate(grid.rows, line + 2):
             for place, cell in enumerate(row):
                 self._cell(sheet, number, place, cell, code=place in grid.codes)
