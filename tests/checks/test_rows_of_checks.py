@@ -285,8 +285,10 @@ def test_a_number_beyond_both_limits_says_both() -> None:
 
 
 def test_the_kept_are_what_the_target_holds() -> None:
-    """New, equal and replaced rows."""
+    """New, equal and replaced rows, which a check says that it looks at where the plan says nothing else."""
     assert tables.KEPT == ("loaded", "unchanged", "updated")
+    both = {side: Numbers({"rows": 1}) for side in ("source", "target")}
+    assert compared(_check(compare="count"), "m", both, shows=True).covered == "count: rows that the target holds"
 
 
 def test_what_looks_personal_by_its_columns_name_is_masked() -> None:

@@ -70,6 +70,15 @@ def test_the_zone_of_a_rule_wins_over_the_plans() -> None:
     assert "no time zone" in _problems({"utc": Text("t")}, {})[0][1]
 
 
+def test_a_zone_that_is_open_is_taken_where_the_plan_may_have_open_decisions() -> None:
+    """The one word for it and no other; elsewhere it is no zone."""
+    rule = parse_rule({"utc": Text("t"), "zone": Text("undecided")}, {**_CONTEXT, "open_zone": "undecided"})
+    assert isinstance(rule, Utc)
+    assert rule.zone == "undecided"
+    for zone, context in (("undecided", _CONTEXT), ("decided", {**_CONTEXT, "open_zone": "undecided"})):
+        assert f"'{zone}' is not an IANA time zone" in _problems({"utc": Text("t"), "zone": Text(zone)}, context)[0][1]
+
+
 def test_else_takes_keywords_and_literals() -> None:
     """Bare reject, null and keep are keywords; quoted they are literals."""
     for node, expected in [
