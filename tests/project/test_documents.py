@@ -207,3 +207,13 @@ def test_heads_of_numbers_stand_over_the_numbers(example):
     for word, right in (("what", False), ("rows", True)):
         style = re.search(rf'<c r="[A-Z]+\d+" s="(\d+)" t="s"><v>{words.index(word)}</v>', parts["worksheets/sheet1"])
         assert ('horizontal="right"' in styles[int(style.group(1))]) is right
+
+
+def test_risks_and_verdict_count_the_same_rejected_rows(example):
+    """A row with several reasons, or a near spelling beside its reject, is one row in the register as at the top."""
+    text = (example / "out" / "migration-plan.md").read_text()
+    said = re.search(r"would be loaded, ([\d,]+) rejected", text).group(1)
+    assert re.findall(r"([\d,]+) of [\d,]+ rows are rejected", text) == [said]
+    risks = Project(example).estimate().risks
+    reasons = next(risk.reasons for risk in risks if risk.name == "Defects in the source data")
+    assert any(reason.startswith(f"{said} of ") for reason in reasons)

@@ -90,7 +90,8 @@ def known(place: Workplace, listener: Listener | None, seed: int) -> Known:
         plan, source, target, tables = systems.plan, systems.source_catalog, systems.target_catalog, systems.tables
         target_name = systems.target.name
     personal = None if profile is None else list(_copied_as_they_are(plan, profile))
-    found = estimate(place, findings, rows, seed, personal)
+    rejected = sum(tally.rejected for tally in tallies.values()) if tallies else None
+    found = estimate(place, findings, rows, seed, personal, rejected=rejected)
     approved, changes, _ = differences(place, rows, reviewed)
     return Known(
         plan=plan,

@@ -127,11 +127,14 @@ def estimate(
     rows: Mapping[str, int],
     seed: int,
     personal: Sequence[str] | None = None,
+    *,
+    rejected: int | None = None,
 ) -> Estimate:
     """Return the estimate of the plan, whose decisions may be open; see `Project.estimate`.
 
     `findings` None: nothing is known of databases and data. `rows` are the source tables' row counts, as far as known.
     `personal` names the columns that look personal and are copied as they are, None where nobody has profiled.
+    `rejected` counts the rows that a run would reject, None where no row was put through the rules.
     """
     plan, undecided = place.plan_to_review()
     schedule = plan.schedule
@@ -154,7 +157,9 @@ def estimate(
         rates=tuple(rates),
         machine=machine,
         rows=dict(rows),
-        risks=_register(plan, _evidence(plan, findings, undecided, rows, machine, place, personal)),
+        risks=_register(
+            plan, replace(_evidence(plan, findings, undecided, rows, machine, place, personal), rows_rejected=rejected)
+        ),
         decided=decided,
         actuals=schedule.actuals.given(),
         checked=findings is not None,
@@ -247,7 +252,6 @@ def _evidence(
         open_decisions=len(errors) if known or undecided else None,
         columns_without_rule=sum(f.code == "column_left_out" for f in errors) if known else None,
         rows_read=sum(rows.values()) if known and rows else None,
-        rows_rejected=sum(f.count or 0 for f in with_rows) if known else None,
         rows_orphaned=sum(f.count or 0 for f in with_rows if f.code == "orphan") if known else None,
         run_verified=bool(measured([runs[-1]])) or None if runs else None,
         backup_verified=backup.is_verified if backup else None,

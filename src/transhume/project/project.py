@@ -111,19 +111,21 @@ class Project:
             refusals = systems.target.refusals(systems.in_order())
             findings += [Finding("refused", "error", sentence) for sentence in refusals]
             rows: dict[str, int] = {}
+            rejected: int | None = None
             if data:
-                predicted, rows = self._predict(systems, listener)
+                predicted, rows, rejected = self._predict(systems, listener)
                 findings += predicted
-        return CheckReport(tuple(in_file_order(findings)), rows)
+        return CheckReport(tuple(in_file_order(findings)), rows, rejected)
 
-    def _predict(self, systems: Systems, listener: Listener | None) -> tuple[list[Finding], dict[str, int]]:
+    def _predict(self, systems: Systems, listener: Listener | None) -> tuple[list[Finding], dict[str, int], int]:
         with self._place.scratch(systems) as context:
             prediction = Prediction(context)
             for event in prediction.events():
                 if listener is not None:
                     listener(event)
             rows = {table: sum(each.row_count for each in segments) for table, segments in context.segments.items()}
-            return prediction.findings(), rows
+            rejected = sum(tally.rejected for tally in prediction.tallies.values())
+            return prediction.findings(), rows, rejected
 
     def approve(self, by: str, *, role: str = "", listener: Listener | None = None) -> Approved:
         """Sign the plan, the schemas of both systems and the row counts, as they are now.
@@ -184,7 +186,7 @@ class Project:
         if offline:
             return estimating.estimate(self._place, None, {}, seed)
         report = self.check(listener=listener)
-        return estimating.estimate(self._place, report.findings, report.row_counts, seed)
+        return estimating.estimate(self._place, report.findings, report.row_counts, seed, rejected=report.rejected)
 
     def write_closing_report(
         self,

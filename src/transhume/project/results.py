@@ -97,6 +97,8 @@ class CheckReport:
 
     findings: tuple[Finding, ...]
     row_counts: Mapping[str, int] = field(default_factory=dict)
+    rejected: int | None = None
+    """Rows that a run would reject, each once however many reasons it has; None where data was not looked at."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
