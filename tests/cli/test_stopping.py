@@ -17,6 +17,8 @@ from transhume.stages.context import Limits
 def _command(folder: Path, number: int, times: int, kind: str, nth: int) -> None:
     """Run the command; when the nth event of a kind is journalled, its process gets a signal, once or twice."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Tests that were started by nohup ignore it, and a run obeys: who ignores a hangup wants to go on.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     Limits.__init__.__defaults__ = (small_project.SEGMENT_ROWS, 2**20)
     append, seen = Journal.append, []
 

@@ -118,7 +118,7 @@ def test_environments_have_their_own_systems_and_runs(project):
     assert Project(project, name="other").run().state == "finished"
     assert (project / "elsewhere").exists()
     assert not (project / "lake").exists()
-    with pytest.raises(UsageError, match="none yet"):
+    with pytest.raises(UsageError, match="makes the first"):
         Project(project).result()
 
 
