@@ -32,7 +32,7 @@ bench: $(READY)  ## the whole job beside limits and peers, half an hour (benchma
 sweep: $(READY) programs  ## long forms of the tests: every zone, every kill point
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "sweep or always"
 
-mutate: $(READY)  ## plants faults, one at a time: the tests must notice them (about an hour; tests/mutation/README.md)
+mutate: $(READY)  ## plants faults, one at a time: the tests must notice them (tests/mutation/README.md says how long)
 	$(BIN)/python -m tests.mutation
 
 # MariaDB is a source and runs the scripts that are printed for it, a browser opens the pages. Where they cannot be
