@@ -245,9 +245,12 @@ class TimestampFromDate(Operation):
 
 
 class ApproximateDistinct(Operation):
-    """Aggregate: about how many different values there are, BIGINT, a few per cent off; NULL is not counted."""
+    """Aggregate: about how many different values there are, BIGINT, a few per cent off; NULL is not counted.
 
-    arg_types = {"this": True}
+    `kind` (text) is what the values' type is called in `schema.Kind`.
+    """
+
+    arg_types = {"this": True, "kind": True}
 
 
 class Total(Operation):

@@ -52,7 +52,7 @@ def _golden_nodes() -> dict[str, exp.Expression]:
     nodes = {table.operation.__name__: table.node(*(x, y)[: len(table.takes)]) for table in tables()}
     nodes["OddClass"] = op.OddClass(this=column("_odd"), name=text("size"))
     nodes["OddText"] = op.OddText(this=column("_odd"), name=text("size"))
-    nodes["ApproximateDistinct"] = op.ApproximateDistinct(this=x)
+    nodes["ApproximateDistinct"] = op.ApproximateDistinct(this=x, kind=text("text"))
     nodes["Total"] = op.Total(this=x)
     nodes["HashShare"] = op.HashShare(expressions=[x, y], shares=number(3))
     nodes["JoinReasons"] = op.JoinReasons(expressions=[x, y])

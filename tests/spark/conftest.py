@@ -4,7 +4,7 @@ Without either nothing here is collected.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 
 import pytest
@@ -32,3 +32,17 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     engine = SparkEngine(work, "sail" if _SAIL else "local[1]", SESSION, variables)
     yield Bench(engine, work)
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def published_by_duckdb(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[str]]:
+    """Every row of every table that a run of the demo on one machine publishes."""
+    from tests.spark.demo_runs import make_project, values  # noqa: PLC0415 - only where something asks for it
+    from transhume.project import Project  # noqa: PLC0415 - only where something asks for it
+
+    folder = tmp_path_factory.mktemp("alone") / "project"
+    make_project(folder, None)
+    Project(folder).run()
+    found = values(folder)
+    assert all(found.values())
+    return found

@@ -1,5 +1,6 @@
 """Every operation of the Spark dialect against the same tables of values that DuckDB's stands against."""
 
+import datetime as dt
 import itertools
 import uuid
 from collections.abc import Mapping, Sequence
@@ -185,3 +186,31 @@ def test_totals_are_exact_and_leave_nulls_out(spark: Bench) -> None:
         files = exp.alias_(exp.Table(this=op.ParquetFiles(expressions=[exp.Literal.string(path)])), "v", table=True)
         total = exp.alias_(op.Total(this=column("x")), "t")
         assert spark.engine.query(render(spark, exp.select(total).from_(files))).column(0).to_pylist() == [expected]
+
+
+DISTINCT = {
+    TEXT: ["a", "b"],
+    LogicalType(Kind.BIGINT): [1, 2],
+    LogicalType(Kind.DOUBLE): [0.5, 1.5],
+    LogicalType(Kind.DECIMAL, precision=10, scale=2): [Decimal("1.50"), Decimal("2.50")],
+    LogicalType(Kind.BOOLEAN): [True, False],
+    LogicalType(Kind.DATE): [dt.date(2024, 1, 1), dt.date(2024, 1, 2)],
+    LogicalType(Kind.TIME): [dt.time(1), dt.time(2)],
+    LogicalType(Kind.TIMESTAMP): [dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 2)],  # noqa: DTZ001 - it has no zone
+    LogicalType(Kind.BYTES): [b"\xff", b"\xfe"],
+    LogicalType(Kind.UUID): [uuid.UUID(int=1), uuid.UUID(int=2)],
+}
+
+
+@pytest.mark.parametrize("kind", DISTINCT, ids=lambda kind: kind.kind.value)
+def test_different_values_of_every_type_are_counted(spark: Bench, kind: LogicalType) -> None:
+    """Two values, one of them twice, beside a NULL are two, and no value is none."""
+    first, second = DISTINCT[kind]
+    counted = op.ApproximateDistinct(this=column("x"), kind=exp.Literal.string(kind.kind.value))
+    for values, expected in (([first, second, None, first], 2), ([None], 0)):
+        path = f"v{next(_files)}.parquet"
+        plain = [value.bytes if isinstance(value, uuid.UUID) else value for value in values]
+        pq.write_table(pa.table({"x": pa.array(plain, arrow_type(kind))}), spark.work / path)
+        files = exp.alias_(exp.Table(this=op.ParquetFiles(expressions=[exp.Literal.string(path)])), "v", table=True)
+        select = exp.select(exp.alias_(counted, "d")).from_(files)
+        assert spark.engine.query(render(spark, select)).column(0).to_pylist() == [expected]

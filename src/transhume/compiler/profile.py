@@ -80,7 +80,7 @@ def _measures(place: int, column: Column, value: exp.Expression) -> dict[str, ex
     kind = column.type.kind
     is_text = column.carrier is Carrier.TEXT or kind in {Kind.TEXT, Kind.JSON}
     found: dict[str, exp.Expression] = {f"n{place}": exp.Count(this=value.copy())}
-    found[f"d{place}"] = op.ApproximateDistinct(this=value.copy())
+    found[f"d{place}"] = op.ApproximateDistinct(this=value.copy(), kind=exp.Literal.string(kind.value))
     ordered = op.ParseDouble(this=value.copy()) if is_text and kind is Kind.DECIMAL else value
     if kind in _ORDERED:
         found |= {f"a{place}": exp.Min(this=ordered.copy()), f"z{place}": exp.Max(this=ordered.copy())}

@@ -17,6 +17,7 @@ from transhume.dialects.spark.builders import cast, try_cast
 from transhume.dialects.spark.hashes import hmac
 from transhume.dialects.spark.rows import gathered_object, parquet_files
 from transhume.dialects.spark.types import decimal_type
+from transhume.schema import Kind
 
 FUNCTIONS_NEEDED = (
     "transhume_json_quoted",
@@ -44,9 +45,10 @@ def _quoted(value: exp.Expression) -> exp.Expression:
 
 
 def _approximate_distinct(node: op.Operation) -> exp.Expression:
-    """By way of a hash: Sail estimates for few types, and has a hash for all but TIME."""
+    """By way of a hash: Sail estimates for few types, and has a hash for all but TIME, which goes as text."""
     is_there = exp.Not(this=exp.Is(this=exp.Paren(this=node.this.copy()), expression=exp.Null()))
-    return call("approx_count_distinct", when((is_there, call("xxhash64", node.this))))
+    value = cast(node.this, "STRING") if text_argument(node, "kind") == Kind.TIME.value else node.this
+    return call("approx_count_distinct", when((is_there, call("xxhash64", value))))
 
 
 def _odd(function: str) -> Lowering:

@@ -68,16 +68,18 @@ def _odd_values(context: RunContext, table: str) -> Counter[str]:
 
 def _of_target(context: RunContext, rows: TargetRows, table: TargetTable) -> tuple[Numbers, int]:
     names = physical_names(column.name for column in table.table.columns)
-    columns = [each for each in table.table.columns if each.type is not None and each.type.kind is not Kind.LIST]
+    known = [(each, each.type.kind) for each in table.table.columns if each.type is not None]
+    columns = [(column, kind) for column, kind in known if kind is not Kind.LIST]
     asked: list[exp.Expr] = [exp.alias_(exp.Count(this=exp.Star()), "rows", quoted=True)]
-    for place, column in enumerate(columns):
+    for place, (column, kind) in enumerate(columns):
         value = exp.column(names[column.name], "p", quoted=True)
         asked.append(exp.alias_(exp.Count(this=value), f"n{place}", quoted=True))
-        asked.append(exp.alias_(op.ApproximateDistinct(this=value.copy()), f"d{place}", quoted=True))
+        distinct = op.ApproximateDistinct(this=value.copy(), kind=exp.Literal.string(kind.value))
+        asked.append(exp.alias_(distinct, f"d{place}", quoted=True))
     select = exp.select(*asked).from_(rows_of(rows.kept(table.mapping), "p"))
     (row,) = context.engine.query(DIALECTS[context.engine.dialect].render(select)).to_pylist()
     count = int(row["rows"])
     return {
         column.name: [count - int(row[f"n{place}"]), min(int(row[f"d{place}"]), int(row[f"n{place}"]))]
-        for place, column in enumerate(columns)
+        for place, (column, _) in enumerate(columns)
     }, count
