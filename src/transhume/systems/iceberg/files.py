@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem, FileType
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
@@ -17,6 +18,9 @@ from transhume.systems.iceberg.types import BATCH_COLUMN, from_file, to_file
 
 _CHUNK_BYTES = 4 * 2**20
 _READ_ROWS = 65_536
+_LOOKED_AT_ROWS = 4096
+_AGAIN = 2
+"""A column gets a dictionary where each of its first values stands there so often, on the average."""
 
 
 class LakeFiles(PyArrowFileIO):  # type: ignore[misc]  # mypy does not follow pyiceberg
@@ -187,8 +191,7 @@ def _write_local(path: Path, table: pa.Table | pa.RecordBatchReader) -> tuple[st
 
 
 def _write_parquet(table: pa.Table | pa.RecordBatchReader, sink: object) -> None:
-    # A dictionary of values that never repeat costs time and wins nothing.
-    repeating = [field.name for field in table.schema if not isinstance(field.type, pa.UuidType)]
+    repeating = _repeating(table) if isinstance(table, pa.Table) else _plain_names(table.schema)
     with pq.ParquetWriter(
         sink,
         table.schema,
@@ -203,6 +206,24 @@ def _write_parquet(table: pa.Table | pa.RecordBatchReader, sink: object) -> None
             return
         for batch in table:
             writer.write_batch(batch)
+
+
+def _plain_names(schema: pa.Schema) -> list[str]:
+    """Return the columns that may hold a value twice, where no row is here to look at: no keys."""
+    return [field.name for field in schema if not isinstance(field.type, pa.UuidType)]
+
+
+def _repeating(table: pa.Table) -> list[str]:
+    """Return the columns whose first values come again: elsewhere a dictionary costs time and makes files larger."""
+    first = table.slice(0, _LOOKED_AT_ROWS)
+    found = []
+    for name in table.column_names:
+        chunks = [each.storage if isinstance(each, pa.ExtensionArray) else each for each in first.column(name).chunks]
+        if chunks and not pa.types.is_nested(chunks[0].type):
+            values = pa.chunked_array(chunks)
+            if pc.count_distinct(values).as_py() * _AGAIN <= len(values):
+                found.append(name)
+    return found
 
 
 def _sync_path(path: Path) -> None:
