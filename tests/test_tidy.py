@@ -21,7 +21,6 @@ FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "common", "base", "misc
 
 PARAMETERS_OF_BOTH_TWINS = {
     "case._checked": "the types of a condition, as in sql",
-    "case._parsed": "the condition as a tree",
     "case.column": "two functions of this name, one for each twin",
     "json._form": "how a member of a type stands in the object, before any value is seen",
     "path._one_form": "a pair of them, kept because the oracle asks for it once a row",
@@ -29,7 +28,6 @@ PARAMETERS_OF_BOTH_TWINS = {
     "ref._check_parts": "that the reference has as many parts as the key, before any value is seen",
     "sql._checked": "the types of the expression; both twins take the same tree and evaluate it each for itself",
     "sql._names": "the columns that the expression names",
-    "sql._parsed": "the expression as a tree",
     "sql.column": "two functions of this name, one inside each twin",
 }
 

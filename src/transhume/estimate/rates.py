@@ -8,6 +8,7 @@ The spread comes from the measured points themselves: how far each lies from the
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from transhume.estimate.simulation import percentile
 
@@ -43,6 +44,16 @@ class Rate:
     def seconds(self, row_count: int) -> float:
         """Return the expected seconds for so many rows."""
         return self.fixed_s + self.seconds_per_row * row_count
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values; `rows_per_s` is null where rows cost nothing."""
+        return {
+            "stage": self.stage,
+            "fixed_s": round(self.fixed_s, 3),
+            "rows_per_s": round(1 / self.seconds_per_row) if self.seconds_per_row else None,
+            "spread": round(self.spread, 3),
+            "runs": self.points,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ keys and several documents are refused, so that nothing grows, hides or is silen
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,18 @@ _PLAIN_WORDS: tuple[tuple[str, str, str], ...] = (
     ("incompatible YAML", "a line that begins with '%' is a YAML directive, and the plan has none",
      "remove the line"),
 )  # fmt: skip
+
+
+def texts(node: Any, path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
+    """Yield every value of a part of a document's content that is a text, with the way to it."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from texts(value, (*path, str(key)))
+    elif isinstance(node, list):
+        for place, value in enumerate(node):
+            yield from texts(value, (*path, place))
+    elif isinstance(node, str):
+        yield path, node
 
 
 @dataclass(slots=True)

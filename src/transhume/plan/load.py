@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from transhume.errors import Finding, PlanError, UsageError
 from transhume.plan.check import check_plan
 from transhume.plan.credentials import REFERENCE, Resolver, SecretUrl, holds_literal_password, parse_dotenv
-from transhume.plan.document import Document, Path_, parse_document, read_text
+from transhume.plan.document import Document, Path_, parse_document, read_text, texts
 from transhume.plan.lookups import LookupTable, read_lookup
 from transhume.plan.model import FileLookup, Plan
 from transhume.plan.open import FROM_ABSENCE, OPEN, OPEN_CODE, open_findings, open_paths, open_unit
@@ -190,20 +190,9 @@ def _names_inside(document: Document) -> Iterator[Finding]:
             yield _finding("unknown_key", message, cure, document, ("tables", str(name), "name"))
 
 
-def _scalars(node: Any, path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _scalars(value, (*path, str(key)))
-    elif isinstance(node, list):
-        for place, value in enumerate(node):
-            yield from _scalars(value, (*path, place))
-    elif isinstance(node, str):
-        yield path, node
-
-
 def _references(document: Document) -> Iterator[Finding]:
     """Yield literal passwords, and `${...}` where nothing is replaced."""
-    for path, text in _scalars(document.content):
+    for path, text in texts(document.content):
         is_url = path[0] in _REFERENCE_KEYS or (path[0] == "lookups" and path[-1] == "system")
         if is_url and holds_literal_password(text):
             message = f"'{path[-1]}' holds a password; plans are shared and committed"

@@ -3,11 +3,11 @@
 `draft` and `init` write it where no machine can know; a quoted "TBD" is a text like any other.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from transhume.errors import Finding
-from transhume.plan.document import Document, Path_
+from transhume.plan.document import Document, Path_, texts
 from transhume.rules.rule import is_quoted
 from transhume.words import printable
 
@@ -22,7 +22,7 @@ _MAPPING, _COLUMN = 2, 4
 
 def open_paths(document: Document) -> list[Path_]:
     """Return where the bare word TBD stands as a value, in the file's order."""
-    return [path for path, text in _scalars(document.content) if text == OPEN and not is_quoted(text)]
+    return [path for path, text in texts(document.content) if text == OPEN and not is_quoted(text)]
 
 
 def open_findings(document: Document) -> Iterator[Finding]:
@@ -57,7 +57,7 @@ def not_of_open(document: Document, findings: Iterable[Finding]) -> Iterator[Fin
     tables = {unit[1] for unit in units.values() if unit[0] == "tables" and len(unit) > 1}
     lookups = {str(unit[1]) for unit in units.values() if unit[0] == "lookups" and len(unit) > 1}
     columns = {unit[1::2] for unit in units.values() if len(unit) == _COLUMN and unit[2] == "columns"}
-    used = {text for unit in units.values() for _, text in _scalars(_at(document.content, unit))}
+    used = {text for unit in units.values() for _, text in texts(_at(document.content, unit))}
     for finding in findings:
         is_of_it = finding.position in places or (finding.table, finding.column) in columns
         names_it = any(f"'{name}'" in finding.message for name in (OPEN, *lookups))
@@ -93,14 +93,3 @@ def _words(path: Path_) -> tuple[str, str]:  # noqa: PLR0911 - one for each kind
             entry = next((f" in entry {part + 1}" for part in rest if isinstance(part, int)), "")
             return f"'{key}'{entry} of the rule for '{column}' of '{name}' is not decided yet", text
     return f"'{path[-1]}' is not decided yet", text
-
-
-def _scalars(node: Any, path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _scalars(value, (*path, str(key)))
-    elif isinstance(node, list):
-        for place, value in enumerate(node):
-            yield from _scalars(value, (*path, place))
-    elif isinstance(node, str):
-        yield path, node

@@ -94,16 +94,7 @@ class Estimate:
             "finish": {f"p{key}": day.isoformat() for key, day in self.finish.items()},
             "machine": _machine(self.machine),
             "waves": {name: _machine(machine) for name, machine in self.waves.items()},
-            "rates": [
-                {
-                    "stage": rate.stage,
-                    "fixed_s": round(rate.fixed_s, 3),
-                    "rows_per_s": round(1 / rate.seconds_per_row) if rate.seconds_per_row else None,
-                    "spread": round(rate.spread, 3),
-                    "runs": rate.points,
-                }
-                for rate in self.rates
-            ],
+            "rates": [rate.to_dict() for rate in self.rates],
             "rows": self.rows,
             "risks": [
                 {

@@ -5,7 +5,6 @@ The record stands in `.transhume/freeze.json` from before the first statement un
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from transhume.batches import Event
 from transhume.errors import Refused, SystemUnavailable, TranshumeError
 from transhume.plan.model import Plan
 from transhume.project.workplace import Listener, Workplace
+from transhume.stages.files import write_last
 from transhume.systems import open_freezer
 from transhume.systems.changes import Freezer, Freezing
 
@@ -213,18 +213,7 @@ def _record(place: Workplace) -> Path:
 
 
 def _keep(place: Workplace, record: FreezeRecord) -> None:
-    path = _record(place)
-    partial = path.with_suffix(".partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(record.to_dict(), file, ensure_ascii=False, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_last(_record(place), json.dumps(record.to_dict(), ensure_ascii=False, indent=1).encode())
 
 
 def _now() -> str:

@@ -79,16 +79,7 @@ class Rehearsal:
             "runs": [each.to_dict() for each in self.runs],
             "validation": self.validation.to_dict(),
             "drill": self.drill.to_dict(),
-            "rates": [
-                {
-                    "stage": rate.stage,
-                    "fixed_s": round(rate.fixed_s, 3),
-                    "rows_per_s": round(1 / rate.seconds_per_row) if rate.seconds_per_row else None,
-                    "spread": round(rate.spread, 3),
-                    "runs": rate.points,
-                }
-                for rate in self.rates
-            ],
+            "rates": [rate.to_dict() for rate in self.rates],
         }
 
 

@@ -1,14 +1,14 @@
 """The rule `case`: a value by the first condition that holds."""
 
-import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlglot import exp
 
-from transhume.expressions import CheckedExpression, Expression, ExpressionError, parse
+from transhume.expressions import CheckedExpression, ExpressionError
 from transhume.rules import trees
+from transhume.rules.expression_text import ExpressionText, parsed
 from transhume.rules.rule import (
     Argument,
     ColumnRef,
@@ -26,25 +26,11 @@ from transhume.rules.rule import (
 from transhume.schema import TEXT, LogicalType
 
 
-@functools.lru_cache(maxsize=1024)
-def _parsed(text: str) -> Expression:
-    return parse(text)
-
-
-def _readable(text: str) -> str:
-    try:
-        _parsed(text)
-    except ExpressionError as error:
-        message = f"{error.message}; {error.cure}" if error.cure else error.message
-        raise ValueError(message) from None
-    return text
-
-
 class Branch(BaseModel):
     """One condition over source columns, and the value where it holds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-    when: Annotated[str, AfterValidator(_readable)]
+    when: ExpressionText
     then: Argument
 
 
@@ -69,7 +55,7 @@ class Case(Rule):
     def arguments(self) -> Iterator[Argument]:
         """Yield, branch by branch, the columns of the condition and the value; then `otherwise`."""
         for branch in self.branches:
-            for name in _parsed(branch.when).columns():
+            for name in parsed(branch.when).columns():
                 yield ColumnRef(name)
             yield branch.then
         yield self.otherwise
@@ -137,7 +123,7 @@ class Case(Rule):
     def _taken(self, scope: PythonScope) -> tuple[int | None, tuple[str, ...]]:
         """Return the place of the first branch that holds, None for none; or why that cannot be decided."""
         for place, branch in enumerate(self.branches):
-            outcomes = {name: scope.argument(ColumnRef(name)) for name in _parsed(branch.when).columns()}
+            outcomes = {name: scope.argument(ColumnRef(name)) for name in parsed(branch.when).columns()}
             bad = tuple(reason for outcome in outcomes.values() for reason in outcome.reasons)
             if bad:
                 return None, bad
@@ -154,7 +140,7 @@ class Case(Rule):
 
     def _condition(self, scope: SqlScope, branch: Branch) -> tuple[exp.Expression, list[Reason]]:
         """Return a branch's condition, never NULL, and the reasons why it cannot be decided."""
-        names = _parsed(branch.when).columns()
+        names = parsed(branch.when).columns()
         columns = {name: trees.named(scope, scope.argument(ColumnRef(name))) for name in names}
         checked = _checked(branch, lambda name: columns[name].type)
         own = list(trees.reasons_of(columns.values()))
@@ -170,7 +156,7 @@ class Case(Rule):
 
 def _checked(branch: Branch, types: Callable[[str], LogicalType | None]) -> CheckedExpression:
     try:
-        return _parsed(branch.when).check_condition(types)
+        return parsed(branch.when).check_condition(types)
     except ExpressionError as error:
         message = f"the condition '{branch.when}': {error.message}"
         raise RuleProblem(message, error.cure) from None

@@ -1,14 +1,14 @@
 """The rule `sql`: an expression of the portable language."""
 
-import functools
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from sqlglot import exp
 
-from transhume.expressions import CheckedExpression, Expression, ExpressionError, parse
+from transhume.expressions import CheckedExpression, ExpressionError
 from transhume.rules import trees
+from transhume.rules.expression_text import ExpressionText, parsed
 from transhume.rules.rule import (
     Argument,
     ColumnRef,
@@ -25,29 +25,15 @@ from transhume.rules.rule import (
 from transhume.schema import LogicalType
 
 
-@functools.lru_cache(maxsize=1024)
-def _parsed(text: str) -> Expression:
-    return parse(text)
-
-
-def _readable(text: str) -> str:
-    try:
-        _parsed(text)
-    except ExpressionError as error:
-        message = f"{error.message}; {error.cure}" if error.cure else error.message
-        raise ValueError(message) from None
-    return text
-
-
 class SqlRule(Rule):
     """The value of a portable expression over source columns; a number that does not fit is `overflow`."""
 
     verb: ClassVar[str] = "sql"
-    expression: Annotated[str, AfterValidator(_readable)] = Field(alias="sql")
+    expression: ExpressionText = Field(alias="sql")
 
     def arguments(self) -> Iterator[Argument]:
         """Yield the columns of the expression, each once, in its order."""
-        for name in _parsed(self.expression).columns():
+        for name in parsed(self.expression).columns():
             yield ColumnRef(name)
 
     def result(self, scope: TypeScope, wanted: LogicalType | None) -> LogicalType:
@@ -85,10 +71,10 @@ class SqlRule(Rule):
         return Outcome(checked.evaluate(column))
 
     def _names(self) -> tuple[str, ...]:
-        return _parsed(self.expression).columns()
+        return parsed(self.expression).columns()
 
     def _checked(self, types: Callable[[str], LogicalType | None], wanted: LogicalType | None) -> CheckedExpression:
         try:
-            return _parsed(self.expression).check(types, wanted)
+            return parsed(self.expression).check(types, wanted)
         except ExpressionError as error:
             raise RuleProblem(error.message, error.cure) from None

@@ -5,7 +5,6 @@ A backup is a folder with a manifest. The manifest is written last: a folder wit
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from transhume.batches import Event
 from transhume.errors import Refused
+from transhume.stages.files import write_last
 from transhume.systems.backup import Backup, BackupPart, sha256_of
 
 MANIFEST = "manifest.json"
@@ -79,7 +79,7 @@ def backup(folder: Path, manifest: Manifest, source: Backup | None, target: Back
             parts.append(part)
             yield Event("backup_part", part.to_dict())
     whole = _sealed(manifest, parts)
-    _write(folder / MANIFEST, json.dumps(whole.to_dict(), ensure_ascii=False, indent=1))
+    write_last(folder / MANIFEST, json.dumps(whole.to_dict(), ensure_ascii=False, indent=1).encode())
     yield Event("backup_finished", {"backup": whole.name, "verified": whole.is_verified, "sha256": whole.sha256})
 
 
@@ -139,18 +139,3 @@ def _sealed(manifest: Manifest, parts: Sequence[BackupPart]) -> Manifest:
     content["parts"] = [part.to_dict() for part in parts]
     digest = hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
     return Manifest(**{**content, "parts": tuple(parts), "sha256": digest})
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a private file that is there as a whole or not at all."""
-    partial = path.with_suffix(".partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

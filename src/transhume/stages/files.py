@@ -51,13 +51,27 @@ def write_private_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.Re
 def write_private(path: Path, content: bytes) -> str:
     """Write a small file that only the owner reads, durably, as a whole or not at all, and return its SHA-256."""
     private_folder(path.parent)
-    partial = path.with_suffix(".partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    _write_durably(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_last(path: Path, content: bytes) -> None:
+    """Write a private file that says what others are: with it, its name and theirs are durable in their folder."""
+    _write_durably(path, content)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    partial.rename(path)
-    return hashlib.sha256(content).hexdigest()
+    partial.replace(path)
 
 
 def private_folder(folder: Path) -> None:
@@ -96,23 +110,13 @@ def room() -> Iterator[None]:
 def write_text(path: Path, text: str) -> None:
     """Write a text for people that is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
+    _write_durably(path, text.encode(), 0o666)
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file that only its owner reads; it is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    _write_durably(path, content)
 
 
 def sha256_of(path: Path) -> str:

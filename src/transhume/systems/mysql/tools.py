@@ -1,18 +1,16 @@
 """The programs of MySQL and MariaDB: found, run without a password in sight, ended with us."""
 
-import ctypes
 import os
-import re
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from transhume.errors import DriverMissing, SystemUnavailable
+from transhume.errors import DriverMissing
 from transhume.systems.mysql.address import Address
+from transhume.systems.programs import await_end, ends_with_us
 
 NAMES = {
     "dump": ("mariadb-dump", "mysqldump"),
@@ -21,8 +19,6 @@ NAMES = {
     "install": ("mariadb-install-db", "mysql_install_db"),
     "backup": ("mariadb-backup", "mariabackup"),
 }
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def find(what: str) -> Path | None:
@@ -75,34 +71,10 @@ def start(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         umask=0o077,
-        preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, no lock is taken
+        preexec_fn=ends_with_us(signal.SIGTERM),  # noqa: PLW1509 - one system call, no lock is taken
     )
 
 
 def run(role: str, options: Sequence[str], *, password: str = "", given: IO[bytes] | None = None) -> None:
     """Run a program to its end. Raises: SystemUnavailable with what it says first."""
-    process = start(role, options, password=password, given=given)
-    try:
-        said = process.communicate()[1]
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    if process.returncode:
-        message = f"{NAMES[role][0]} failed ({process.returncode}): {_first_error(said)}"
-        raise SystemUnavailable(message)
-
-
-def _first_error(said: bytes) -> str:
-    """Return the first line that tells an error; what follows may quote rows."""
-    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"error|denied|fatal|could not|cannot", line, re.IGNORECASE)]
-    return (telling or lines or ["it said nothing"])[0][:300]
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """Return what a child does before its program: ask the kernel (of Linux) for SIGTERM when we die."""
-    libc = _LIBC
-    if libc is None:
-        return None
-    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) and None
+    await_end(start(role, options, password=password, given=given), NAMES[role][0])

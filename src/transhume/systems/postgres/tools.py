@@ -1,24 +1,21 @@
 """PostgreSQL's own programs: found, run without a password in sight, ended with us. What for, their callers know."""
 
-import ctypes
 import importlib.util
 import os
 import re
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg import pq
 
-from transhume.errors import DriverMissing, SystemUnavailable
+from transhume.errors import DriverMissing
+from transhume.systems.programs import await_end, ends_with_us
 
 _NEEDED = ("pg_dump", "pg_restore", "initdb", "postgres")
 _VERSION = re.compile(r"\s(\d+)(?:\.|\s|devel|beta|rc|$)")
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +41,12 @@ class Tools:
             stderr=subprocess.PIPE,
             umask=0o077,
             user=user,
-            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, no lock is taken
+            preexec_fn=ends_with_us(signal.SIGQUIT),  # noqa: PLW1509 - one system call, no lock is taken
         )
 
     def run(self, name: str, *arguments: str, environment: Mapping[str, str], user: int | None = None) -> None:
         """Run a program to its end. Raises: SystemUnavailable with what it says first."""
-        process = self.start(name, *arguments, environment=environment, user=user)
-        try:
-            said = process.communicate()[1]
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        if process.returncode:
-            message = f"{name} failed ({process.returncode}): {_first_error(said)}"
-            raise SystemUnavailable(message)
+        await_end(self.start(name, *arguments, environment=environment, user=user), name)
 
 
 def find_tools(server_version: int) -> Tools:
@@ -112,18 +100,3 @@ def _version(folder: Path) -> int | None:
         return None
     found = _VERSION.search(said)
     return int(found[1]) if found else None
-
-
-def _first_error(said: bytes) -> str:
-    """Return the first line that tells an error; what follows may quote rows."""
-    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"error|fatal|could not", line, re.IGNORECASE)]
-    return (telling or lines or ["it said nothing"])[0][:300]
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """Return what a child does before its program: ask the kernel (of Linux) for SIGQUIT when we die."""
-    libc = _LIBC
-    if libc is None:
-        return None
-    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT) and None
