@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from transhume.schema import FATE, LINE, ODD, REASONS, ROW, Carrier, Kind, LogicalType, Table, physical_names
+from transhume.schema import LINE, ODD, ROW, Carrier, Kind, LogicalType, Table, physical_names
 
 _PLAIN_ARROW: dict[Kind, pa.DataType] = {
     Kind.UUID: pa.binary(16),
@@ -177,9 +177,6 @@ class TargetTable:
             assert column.type is not None
             fields.append(pa.field(column.name, arrow_type(column.type), nullable=column.nullable))
         return pa.schema(fields)
-
-
-FATES_SCHEMA_TAIL = [pa.field(FATE, pa.string()), pa.field(REASONS, pa.string())]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """What a run looks like: bars with rate and time left on a terminal, one line a finished step elsewhere."""
 
-import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +16,6 @@ class Progress:
         self._bars = self._make_bars()
         self._tasks: dict[str, Any] = {}
         self._rows: dict[str, int] = {}
-        self._began = time.monotonic()
         self._totals: dict[str, int] = {}
 
     def __enter__(self) -> Self:

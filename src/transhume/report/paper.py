@@ -171,15 +171,6 @@ class Paper:
         """Yield every section with its number (`4.2`) and depth from 1, in reading order."""
         yield from _numbered(self.sections, "", 1)
 
-    def grids(self) -> Iterator[Grid]:
-        """Yield every table in reading order, those of figures included."""
-        for _, _, section in self.numbered():
-            for block in section.blocks:
-                if isinstance(block, Grid):
-                    yield block
-                elif isinstance(block, Figure):
-                    yield block.grid
-
 
 def _numbered(sections: tuple[Section, ...], before: str, depth: int) -> Iterator[tuple[str, int, Section]]:
     for place, section in enumerate(sections, 1):

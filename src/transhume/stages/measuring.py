@@ -253,12 +253,6 @@ def _comparable(one: Column, other: Column) -> bool:
     return one.type.kind is other.type.kind and one.carrier is other.carrier
 
 
-def _top(counts: Counter[str], *, complete: bool) -> tuple[tuple[str, int], ...]:
-    """Return the most frequent values: those that stand there more than once, or all where there are few."""
-    few = complete and len(counts) <= _SHOWN
-    return tuple((value, count) for value, count in counts.most_common(_SHOWN) if few or count > 1)
-
-
 def _sampled(read: _Read, column: Column) -> Counter[str]:
     """Return the values of a column in the sample, with their number of rows there."""
     physical = read.names[column.name]

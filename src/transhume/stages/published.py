@@ -4,7 +4,6 @@ Each table is read once, into a file of the run's work folder; every check looks
 """
 
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -304,8 +303,3 @@ def _key_copies(mapping: TableMapping) -> list[str]:
 
 def _others(number: int) -> str:
     return f"{number} rows that neither this run nor an earlier one of this plan loaded"
-
-
-def ways_text(ways: Counter[tuple[str, str]], column: str) -> str:
-    """Return the ways of a column's rule that recomputed rows took."""
-    return ", ".join(f"{way}: {count}" for (name, way), count in sorted(ways.items()) if name == column)
