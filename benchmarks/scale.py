@@ -17,6 +17,7 @@ from transhume.demo import AnswerKey, Sizes, generate, write_project
 
 _SMALL = Sizes(models=2_000, datasets=500, experiments=100, training_runs=300, metrics=0)
 _METRICS_A_MODEL = 5
+_MODELS_A_RUN = 20
 
 
 def main() -> int:
@@ -44,7 +45,9 @@ def _legacy(folder: Path, rows: int) -> tuple[Path, AnswerKey]:
     if not (database.exists() and answers.exists()):
         database.unlink(missing_ok=True)
         models = max(_SMALL.models, rows // _METRICS_A_MODEL)
-        sizes = Sizes(models, _SMALL.datasets, _SMALL.experiments, _SMALL.training_runs, rows)
+        # Runs of models that are rejected are orphans; of too few runs these few would be more than the plan allows.
+        runs = max(_SMALL.training_runs, 3 * (models // _MODELS_A_RUN // 3))
+        sizes = Sizes(models, _SMALL.datasets, _SMALL.experiments, runs, rows)
         generate(database, sizes=sizes).write(answers)
     return database, AnswerKey.read(answers)
 
