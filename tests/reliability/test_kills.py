@@ -18,8 +18,10 @@ from tests.stages import forked, small_project
 from transhume import Project
 from transhume.stages.context import Limits
 
-pytestmark = pytest.mark.sweep
+pytestmark = pytest.mark.always
 SHARES = 20
+ALWAYS = 7
+"""The share of all kills that is not left to sweeps."""
 LIMITS = Limits(segment_rows_max=small_project.SEGMENT_ROWS)
 
 
@@ -138,7 +140,11 @@ def published(place: Place, others: bool) -> Iterator[Published]:
             yield Published(here, folder, target, before, json.loads(told.read_text()), left)
 
 
-@pytest.mark.parametrize("share", range(SHARES))
+def _shares(count: int) -> list[object]:
+    return [share if share == ALWAYS else pytest.param(share, marks=pytest.mark.sweep) for share in range(count)]
+
+
+@pytest.mark.parametrize("share", _shares(SHARES))
 def test_a_run_killed_at_any_effect_is_finished(share: int, place: Place, undisturbed: Undisturbed):
     """Killed before each effect, and after those that last: nothing is half visible, and the same command ends it."""
     problems = []
@@ -159,14 +165,18 @@ def test_a_run_killed_at_any_effect_is_finished(share: int, place: Place, undist
     assert problems == []
 
 
-@pytest.mark.parametrize("others", [False, True], ids=["alone", "beside others"], scope="module")
-@pytest.mark.parametrize("share", range(SHARES // 4))
+@pytest.mark.parametrize(
+    "others",
+    [pytest.param(False, marks=pytest.mark.sweep, id="alone"), pytest.param(True, id="beside others")],
+    scope="module",
+)
+@pytest.mark.parametrize("share", _shares(SHARES // 2))
 def test_a_rollback_killed_at_any_effect_is_finished(share: int, others: bool, place: Place, published: Published):
     """Killed before each effect, and after those that last: the same command ends it, and rows of others stay."""
     if not others and place.server:
         pytest.skip("its rollback takes the same statements beside rows of others, which are kept to be seen")
     problems = []
-    for at, after in moments(published.effects)[share :: SHARES // 4]:
+    for at, after in moments(published.effects)[share :: SHARES // 2]:
         published.put_back()
         killed = forked.run(_undo, published.folder, at, after, None)
         if killed.returncode != -signal.SIGKILL:
