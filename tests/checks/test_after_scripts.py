@@ -229,6 +229,17 @@ def test_what_a_business_rule_covers_is_said(tmp_path):
     }
 
 
+def test_the_values_of_a_domain_stand_in_order(tmp_path):
+    """A script reads the same each time that it is printed, however the plan's texts are held."""
+    labels = ", ".join(f"{letter}: Label {letter}" for letter in "QWERTYUIOPASDFGHJKLZ")
+    plan, tables = _made(tmp_path, PLAN.replace("{B: Beta, A: Alpha}", f"{{{labels}}}"))
+    names = {each.name: each.name for each in tables["p"].table.columns}
+    rules = list(business_rules(plan, plan.tables["p"], tables["p"], names))
+    (wrong,) = [each.wrong.sql() for each in rules if each.column == "state"]
+    texts = [f"'Label {letter}'" for letter in sorted("QWERTYUIOPASDFGHJKLZ")]
+    assert wrong == f'NOT "p"."state" IN ({", ".join([*texts, repr("Other")])})'
+
+
 def test_names_are_quoted_whatever_they_hold(tmp_path):
     """Blanks and words of SQL in the names of tables and columns, in every check."""
     text = """\
