@@ -8,7 +8,7 @@ SPARK_READY := $(SPARK)/.ready
 SAIL := .venv-sail
 SAIL_READY := $(SAIL)/.ready
 
-.PHONY: demo test test-spark lint bench bench-rehearsal sweep mutate programs lock lock-bench clean
+.PHONY: demo test test-sail test-spark lint bench bench-rehearsal sweep mutate programs lock lock-bench clean
 
 demo: $(READY)  ## the brief's migration, SQLite to an Iceberg lake, counts against the answer key
 	rm -rf demo
@@ -45,10 +45,12 @@ programs:
 		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing; \
 	fi
 
-test-spark: $(SPARK_READY) $(SAIL_READY)  ## operations, rules and nasty rows on Spark and Sail as on DuckDB; a cluster that loses workers
+test-spark: $(SPARK_READY) test-sail  ## operations, rules and nasty rows on Spark and Sail as on DuckDB; clusters that lose processes
 	@command -v java >/dev/null || { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
 		--no-install-recommends openjdk-17-jre-headless; }
 	$(SPARK)/bin/python -m pytest -m "sweep or not sweep" -k "not many_nasty" tests/spark
+
+test-sail: $(SAIL_READY)  ## of these, what needs no Java
 	$(SAIL)/bin/python -m pytest tests/spark
 
 $(SAIL_READY): requirements/sail.txt pyproject.toml

@@ -1,1 +1,1 @@
-"""Tests of the engine Spark: `make test-spark`."""
+"""Tests of the engines Spark and Sail: `make test-spark`."""
