@@ -48,7 +48,8 @@ programs:
 test-spark: $(SPARK_READY) test-sail  ## operations, rules and nasty rows on Spark and Sail as on DuckDB; clusters that lose processes
 	@command -v java >/dev/null || { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
 		--no-install-recommends openjdk-17-jre-headless; }
-	$(SPARK)/bin/python -m pytest -m "sweep or not sweep" -k "not many_nasty" tests/spark
+	$(SPARK)/bin/python -m pytest -m "sweep or not sweep" tests/spark
+	$(SAIL)/bin/python -m pytest -m sweep tests/spark
 
 test-sail: $(SAIL_READY)  ## of these, what needs no Java
 	$(SAIL)/bin/python -m pytest tests/spark
