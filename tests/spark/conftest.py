@@ -6,6 +6,7 @@ Without either nothing here is collected.
 import os
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,8 @@ _JVM = ["test_cluster.py", "test_connect.py"]
 """Tests that need Spark itself, which Sail's client does not bring."""
 collect_ignore_glob = (_JVM if _SAIL else ["test_sail.py"]) if find_spec("pyspark") else ["test_*.py"]
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+# Workers import the works of tests/spark/task_works.py by name.
+os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
 
 
 @pytest.fixture(scope="session")

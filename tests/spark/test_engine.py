@@ -1,5 +1,7 @@
 """The engine Spark over files of a work folder: what it writes, what it refuses, and how it is stopped."""
 
+import json
+import os
 import re
 import threading
 import time
@@ -11,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.rules.twins import Bench
+from tests.spark.task_works import Doubled, Told, finds_fault
 from transhume.engines.spark import SparkEngine
-from transhume.errors import EngineFailed, Interrupted
+from transhume.errors import CheckFailed, EngineFailed, Interrupted
 
 NUMBERS = "SELECT `n`, CAST(`n` AS STRING) AS `t` FROM (SELECT * FROM `parquet`.`numbers.parquet`) AS `x`"
 
@@ -53,6 +56,54 @@ def test_rows_below_every_range_are_an_error(numbers: Bench) -> None:
     """A row that belongs into no file is never dropped."""
     with pytest.raises(EngineFailed, match="no file"):
         list(numbers.engine.to_arrow_files(NUMBERS, "n", [(Path("low") / "0.arrow", 10, 9_990)]))
+
+
+RANGES = [(0, 2_500), (2_500, 4_000), (6_500, 3_500)]
+
+
+def test_tasks_of_spark_have_this_version_of_the_program(numbers: Bench) -> None:
+    """Where the program is installed for the workers, its own work can be done there; Sail's are not asked."""
+    assert numbers.engine.reaches_tasks() == (find_spec("pysail") is None)
+
+
+def test_a_task_gets_all_rows_of_its_range_sorted(numbers: Bench) -> None:
+    """Each range comes once, its rows in order, lists and texts whole; what it wrote is there for a moment."""
+    select = (
+        f"SELECT `a`.`n` AS `n`, `a`.`t` AS `t`, array(`a`.`t`, NULL) AS `l` FROM ({NUMBERS}) AS `a` "
+        "JOIN `parquet`.`numbers.parquet` AS `b` ON `a`.`n` = 9999 - `b`.`n`"
+    )
+    found = {}
+    for done in numbers.engine.each_range(select, "n", RANGES, Told("hello")):
+        assert (done.folder / "left.txt").read_text() == f"hello {done.place}"
+        found[done.place] = json.loads(done.answer)
+    assert sorted(found) == [0, 1, 2]
+    for place, (first, count) in enumerate(RANGES):
+        wanted = list(range(first, first + count))
+        assert found[place]["columns"] == ["n", "t", "l"]
+        assert found[place]["rows"]["n"] == wanted
+        assert found[place]["rows"]["t"] == [str(number) for number in wanted]
+        assert found[place]["rows"]["l"] == [[str(number), None] for number in wanted]
+        assert found[place]["process"] != os.getpid()
+    assert list((numbers.work / ".spark").iterdir()) == []
+
+
+def test_a_range_without_rows_is_an_error(numbers: Bench) -> None:
+    """Work that no task told of is not taken for done."""
+    with pytest.raises(EngineFailed, match="other work"):
+        list(numbers.engine.each_range(NUMBERS, "n", [*RANGES, (10_000, 1)], Told("")))
+
+
+def test_an_error_in_a_task_arrives_as_such(numbers: Bench) -> None:
+    """What the program raises on purpose in a task is raised here, with its words, and nothing is left behind."""
+    with pytest.raises(CheckFailed, match="range 0 has 10000 rows"):
+        list(numbers.engine.each_range(NUMBERS, "n", [(0, 10_000)], finds_fault))
+    assert list((numbers.work / ".spark").iterdir()) == []
+
+
+def test_a_task_does_each_of_several_things(numbers: Bench) -> None:
+    """Every place is done once."""
+    found = {done.place: int(done.answer) for done in numbers.engine.each(5, Doubled((3, 1, 4, 1, 5)))}
+    assert found == {0: 6, 1: 2, 2: 8, 3: 2, 4: 10}
 
 
 def test_parquet_keeps_the_order_of_the_statement(numbers: Bench) -> None:

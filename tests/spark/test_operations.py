@@ -117,6 +117,22 @@ def test_odd_values_are_found_by_the_column_name(spark: Bench) -> None:
     assert found.column(1).to_pylist() == [None, None, "é", "0.1", None, None, None]
 
 
+def test_odd_values_stay_with_their_rows(spark: Bench) -> None:
+    """Of ten thousand rows, some of whose lists a condition takes away, no row gets the list of another."""
+    count, every = 10_000, 37
+    odd = {row: [{"name": "n", "class": "text", "value": f"{row} h".encode()}] for row in range(5, count, every)}
+    rows = pa.table(
+        {
+            "_row": pa.array(range(count), pa.int64()),
+            "kept": pa.array([row % 3 != 1 for row in range(count)]),
+            "_odd": pa.array([odd.get(row) for row in range(count)], ODD_TYPE),
+        }
+    )
+    kept = exp.Case(ifs=[exp.If(this=column("kept"), true=column("_odd"))])
+    found = over(spark, [op.OddText(this=kept, name=exp.Literal.string("n"))], rows).column(0).to_pylist()
+    assert found == [f"{row} h" if row in odd and row % 3 != 1 else None for row in range(count)]
+
+
 def test_reasons_are_joined_in_order_without_nulls(spark: Bench) -> None:
     """Only reasons that hold, a line feed between them; NULL where none holds."""
     a, b = exp.Literal.string("a"), exp.Literal.string("b")

@@ -1,8 +1,9 @@
 """Sail's SQL: Spark's, but for what Sail 0.7 has not or does otherwise.
 
 Control characters of JSON strings come in lower case there, `try_add` and its like take no decimals, sessions have no
-variables, a condition on a list's elements is lost on its way down to the scan, and a file's name is escaped as that of
-a URL. All but the last are functions of the session (FUNCTIONS_NEEDED).
+variables, a condition on a list's elements is lost on its way down to the scan, a function gets the list of another row
+where a join moved the rows, and a file's name is escaped as that of a URL. All but the last are functions of the
+session (FUNCTIONS_NEEDED).
 """
 
 from urllib.parse import quote
@@ -52,7 +53,8 @@ def _approximate_distinct(node: op.Operation) -> exp.Expression:
 
 
 def _odd(function: str) -> Lowering:
-    return lambda node: call(function, node.this, text_literal(text_argument(node, "name")))
+    """As JSON, which loses none: a list that reaches a function is taken for another row's once a join has moved it."""
+    return lambda node: call(function, call("to_json", node.this), text_literal(text_argument(node, "name")))
 
 
 def _with_nullable_lists(tree: exp.Expression) -> exp.Expression:

@@ -1,8 +1,9 @@
 """What an engine must do: run a SELECT over files of the run's work folder."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -46,4 +47,47 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End the engine's process."""
+        ...
+
+
+RangeWork = Callable[[int, pa.Table, Path], bytes]
+"""What a task does with the rows of one range: their place among the ranges, the rows, a folder of its own to write to.
+It is sent to the task by pickle, and what it returns comes back."""
+ItemWork = Callable[[int, Path], bytes]
+"""What a task does with one thing of several: its place among them, a folder of its own to write to."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDone:
+    """What a finished task gave: its place, its answer, and the folder with the files that it left.
+
+    The folder is there until the next one is asked for. A task that was tried several times is one: of the others
+    nothing is seen.
+    """
+
+    place: int
+    answer: bytes
+    folder: Path
+
+
+@runtime_checkable
+class WorksInTasks(Protocol):
+    """An engine whose tasks can run this program's own code, beside one another and on other machines."""
+
+    def reaches_tasks(self) -> bool:
+        """Say whether the tasks have this very version of the program; asked of them once."""
+        ...
+
+    def each_range(
+        self, select: str, by: str, ranges: Sequence[tuple[int, int]], work: RangeWork
+    ) -> Generator[TaskDone]:
+        """Run one SELECT and give the rows of each range (first value of column `by`, row count > 0) to a task.
+
+        The ranges ascend. Rows come sorted by that column. Yields each range once, when all are done.
+        Raises: what the work raises of `TranshumeError`; EngineCrashed, Interrupted, EngineFailed as `to_arrow`.
+        """
+        ...
+
+    def each(self, count: int, work: ItemWork) -> Generator[TaskDone]:
+        """Do a work for every place from 0 to `count` - 1, each in a task. Yields and raises as `each_range`."""
         ...

@@ -1,6 +1,7 @@
 """Spark: SELECTs over the files of one work folder that every worker sees, results as Arrow or Parquet."""
 
 import os
+import pickle
 import re
 import shutil
 import sys
@@ -17,9 +18,11 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transhume.engines import spark_functions, spark_tasks
+from transhume.engines import spark_functions, spark_tasks, task_work
+from transhume.engines.engine import ItemWork, RangeWork, TaskDone
 from transhume.engines.sail import SAIL, SailServer
 from transhume.errors import EngineCrashed, EngineFailed, Interrupted, TranshumeError, UsageError
+from transhume.version import __version__
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -32,6 +35,8 @@ _FILES = re.compile(r"'(?:[^'\\]|\\.)*'|`parquet`\.`((?:[^`]|``)*)`", re.DOTALL)
 """A text literal, or a file that a statement reads; names in text literals are no files."""
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 _PARTS = ".spark"
+_ASKED_TASKS = 16
+"""Tasks that are asked which version they have: of most clusters every worker gets one."""
 _FROM_JAVA = "Py4JJavaError"
 _WORKERS_LOST = ("ExecutorLostFailure", "Executor heartbeat timed out")
 _LOST = ("Py4JNetworkError", "ConnectionRefusedError", "ConnectionResetError", "SparkConnectGrpcException")
@@ -67,6 +72,7 @@ class SparkEngine:
         self._one_call = threading.Lock()
         self._session: SparkSession | None = None
         self._sail = SailServer(self._work) if master == SAIL else None
+        self._reaches_tasks: bool | None = None
         self.dialect = dialect_of(master)
 
     def start(self) -> None:
@@ -122,6 +128,49 @@ class SparkEngine:
             found = self._asked(lambda: self._frame(select).toArrow())
         return found.cast(spark_tasks.plain_schema(found.schema))
 
+    def reaches_tasks(self) -> bool:
+        """Say whether the tasks have this very version of the program; see `engine.WorksInTasks`.
+
+        Never of Sail: its tasks are threads of one process beside that of the run, which shares the work with it
+        better: 53 s against 66 for a million rows.
+        """
+        if self._sail is not None:
+            return False
+        if self._reaches_tasks is None:
+            with self._one_call:
+                frame = self._started().range(0, _ASKED_TASKS, 1, _ASKED_TASKS)
+                found = self._asked(lambda: frame.mapInArrow(spark_tasks.versions, spark_tasks.VERSION).toArrow())
+            self._reaches_tasks = set(found["version"].to_pylist()) == {__version__}
+        return self._reaches_tasks
+
+    def each_range(
+        self, select: str, by: str, ranges: Sequence[tuple[int, int]], work: RangeWork
+    ) -> Generator[TaskDone]:
+        """Run one SELECT and give the rows of each range to a task; see `engine.WorksInTasks`."""
+
+        def result(folder: str) -> "DataFrame":
+            from pyspark.sql import functions
+
+            # Pairs of condition and number, the last range first.
+            pairs = [(functions.col(by) >= first, number) for number, (first, _) in reversed([*enumerate(ranges)])]
+            place = functions.when(*pairs[0])
+            for pair in pairs[1:]:
+                place = place.when(*pair)
+            task = spark_tasks.works_on_range(pickle.dumps(work), folder, by)
+            frame = self._frame(select).withColumn(spark_tasks.PLACE, place)
+            return frame.groupBy(spark_tasks.PLACE).applyInArrow(task, spark_tasks.DONE)
+
+        yield from self._done(result, len(ranges))
+
+    def each(self, count: int, work: ItemWork) -> Generator[TaskDone]:
+        """Do a work for every place from 0 to `count` - 1, each in a task; see `engine.WorksInTasks`."""
+
+        def result(folder: str) -> "DataFrame":
+            task = spark_tasks.works_on_place(pickle.dumps(work), folder)
+            return self._started().range(0, count, 1, count).mapInArrow(task, spark_tasks.DONE)
+
+        yield from self._done(result, count)
+
     def cancel(self) -> None:
         """Stop the statement under way, which then raises Interrupted; the engine stays usable."""
         session = self._session
@@ -157,9 +206,7 @@ class SparkEngine:
     @contextmanager
     def _rows(self, select: str, by: str = "", starts: Sequence[int] = ()) -> Iterator["_Rows"]:
         """Give what the tasks wrote; their files are gone afterwards."""
-        folder = self._work / _PARTS / uuid4().hex
-        folder.mkdir(parents=True, mode=0o700)
-        try:
+        with self._parts() as folder:
             with self._one_call:
                 frame = self._asked(lambda: self._frame(select))
                 schema = self._asked(lambda: _arrow_schema(frame))
@@ -167,6 +214,26 @@ class SparkEngine:
                 found = self._asked(lambda: frame.mapInArrow(task, spark_tasks.WRITTEN).toArrow())
             files = sorted(found.to_pylist(), key=lambda file: (file["part"], file["place"]))
             yield _Rows(spark_tasks.plain_schema(schema), files)
+
+    def _done(self, result: "Callable[[str], DataFrame]", count: int) -> Generator[TaskDone]:
+        """Yield what each task of a statement gave. Raises: as `engine.WorksInTasks.each_range`."""
+        with self._parts() as folder:
+            with self._one_call:
+                found = self._asked(lambda: result(str(folder)).toArrow()).to_pylist()
+            if sorted(each["place"] for each in found) != list(range(count)):
+                message = f"the engine's tasks told of other work ({len(found)}) than the {count} that they were given"
+                raise EngineFailed(message)
+            for each in found:
+                yield TaskDone(each["place"], task_work.taken(each["answer"]), folder / each["folder"])
+                shutil.rmtree(folder / each["folder"], ignore_errors=True)
+
+    @contextmanager
+    def _parts(self) -> Iterator[Path]:
+        """Give a folder of the work folder for what tasks write; it is gone afterwards."""
+        folder = self._work / _PARTS / uuid4().hex
+        folder.mkdir(parents=True, mode=0o700)
+        try:
+            yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

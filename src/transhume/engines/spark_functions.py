@@ -6,7 +6,8 @@ white space; in its strings only `"`, `\` and control characters are escaped. So
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64decode
+from collections.abc import Callable, Mapping
 from decimal import Context, Decimal
 from typing import Any, NoReturn
 
@@ -145,16 +146,19 @@ def quoted(text: str | None) -> str | None:
     return None if text is None else _write(text)
 
 
-def odd_class(odd: Sequence[Any] | None, name: str) -> str | None:
-    """Return the storage class of the value that a row has in place of a column's, None where it has none."""
-    return next((str(each["class"]) for each in odd or () if each["name"] == name), None)
+def odd_class(odd: str | None, name: str) -> str | None:
+    """Return the storage class of the value that a row has in place of a column's, None where it has none.
+
+    `odd` is the list of such values as JSON, bytes in base64: of lists themselves Sail loses some on their way here.
+    """
+    return next((str(each["class"]) for each in json.loads(odd or "[]") if each["name"] == name), None)
 
 
-def odd_text(odd: Sequence[Any] | None, name: str) -> str | None:
+def odd_text(odd: str | None, name: str) -> str | None:
     """Return the text of such a value, None where it is none."""
-    for each in odd or ():
+    for each in json.loads(odd or "[]"):
         if each["name"] == name and each["class"] in {"integer", "real", "text"}:
-            return bytes(each["value"]).decode()
+            return b64decode(each["value"]).decode()
     return None
 
 

@@ -14,6 +14,12 @@ import pyarrow.compute as pc
 
 WRITTEN = "part bigint, place int, rows bigint, path string"
 """Columns of what a task gives back: its place in the order of the rows, the file's place among the outputs."""
+DONE = "place int, answer binary, folder string"
+"""Columns of what a task gives back of a work; the folder by its name."""
+DONE_SCHEMA = pa.schema([("place", pa.int32()), ("answer", pa.binary()), ("folder", pa.string())])
+VERSION = "version string"
+PLACE = "_place"
+"""Column of rows for a work: the range that they are in."""
 _WHOLE = 0
 
 
@@ -52,6 +58,42 @@ def writes(
         )
 
     return task
+
+
+def works_on_range(work: bytes, folder: str, by: str) -> Callable[[pa.Table], pa.Table]:
+    """Return the task that does a work on all rows of one range."""
+
+    def task(rows: pa.Table) -> pa.Table:
+        from transhume.engines.task_work import done
+
+        place = rows.column(PLACE)[0].as_py()
+        plain = rows.drop_columns([PLACE]).cast(plain_schema(rows.drop_columns([PLACE]).schema))
+        return done(work, place, folder, plain, by)
+
+    return task
+
+
+def works_on_place(work: bytes, folder: str) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return the task that does a work for each number that it is given."""
+
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from transhume.engines.task_work import done
+
+        for batch in batches:
+            for place in batch.column(0).to_pylist():
+                yield from done(work, place, folder).to_batches()
+
+    return task
+
+
+def versions(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Tell which version of the program a task has, "" where it has none."""
+    try:
+        from transhume.version import __version__ as found
+    except ImportError:
+        found = ""
+    for batch in batches:
+        yield pa.RecordBatch.from_arrays([pa.array([found] * batch.num_rows, pa.string())], names=["version"])
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:

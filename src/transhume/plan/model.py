@@ -320,6 +320,12 @@ class Plan(BaseModel):
         """Where the plan came from: file, places, lookups read, references to secrets."""
         return self._origin
 
+    def without_origin(self) -> "Plan":
+        """Return the plan's content alone, to be sent elsewhere: no secret, file or lookup comes along."""
+        bare = self.model_copy()
+        bare._origin, bare._whole = Origin(), None  # noqa: SLF001 - of the copy, which is made here
+        return bare
+
     def system_lookups(self) -> dict[str, FileLookup]:
         """Return the lookups that are tables of other systems, by name."""
         found = {name: each for name, each in self.lookups.items() if isinstance(each, FileLookup)}

@@ -70,16 +70,24 @@ class Limits:
 
 
 @dataclass(slots=True, kw_only=True)
-class WorkContext:
-    """What extracting and transforming needs; stages add what they made: `segments`, `lookups`, `relations`."""
+class BatchContext:
+    """What one batch needs to be written down, here or in a task of the engine: nothing of it is an open system."""
 
     plan: Plan
     source_catalog: Catalog
     tables: Mapping[str, TargetTable]
+    folder: RunFolder
+    earlier: dict[str, int] = field(default_factory=dict)
+    """By mapping: rows that earlier runs brought, whose keys may have vanished from the source."""
+
+
+@dataclass(slots=True, kw_only=True)
+class WorkContext(BatchContext):
+    """What extracting and transforming needs; stages add what they made: `segments`, `lookups`, `relations`."""
+
     source: Source
     lookup_systems: LookupSystems
     engine: Engine
-    folder: RunFolder
     journal: Journal
     limits: Limits = field(default_factory=Limits)
     segments: dict[str, list[Segment]] = field(default_factory=dict)
@@ -133,8 +141,6 @@ class RunContext(WorkContext):
     """The earlier run whose extract, with repaired rejects, this run goes on from; None: the source is read."""
     chosen: dict[str, pa.Array] = field(default_factory=dict)
     """By mapping: `_row` of the rows of the part."""
-    earlier: dict[str, int] = field(default_factory=dict)
-    """By mapping: rows that earlier runs brought, whose keys may have vanished from the source."""
 
 
 def happened(journal: Journal, kind: str, **fields: object) -> Event | None:

@@ -19,7 +19,7 @@ from transhume.dialects import DIALECTS
 from transhume.plan.model import TableMapping
 from transhume.schema import physical_names
 from transhume.stages.cells import readable
-from transhume.stages.context import RunContext
+from transhume.stages.context import BatchContext, RunContext
 from transhume.stages.files import private_file, private_folder, write_private_parquet
 from transhume.stages.rejects import file_word
 from transhume.stages.transform import BUCKET, fates_path
@@ -45,12 +45,12 @@ def keep_earlier_keys(context: RunContext, table: TargetTable) -> int:
     return count
 
 
-def keys_path(context: RunContext, table: TargetTable, index: int) -> Path:
+def keys_path(context: BatchContext, table: TargetTable, index: int) -> Path:
     """Return where the target keys of all rows of one batch stand, relative to the work folder."""
     return Path("keys") / _ordinal(context, table.mapping) / f"{index:06d}.parquet"
 
 
-def write_keys(context: RunContext, table: TargetTable, segment: Segment, result: pa.Table) -> str:
+def write_keys(context: BatchContext, table: TargetTable, segment: Segment, result: pa.Table) -> str:
     """Keep the target keys of every row of a batch, whatever its fate, and return the file's hash.
 
     Returns "" and keeps nothing where no earlier run brought a row: then none can have vanished.
@@ -130,7 +130,7 @@ def _earlier_path(context: RunContext, table: TargetTable) -> Path:
     return Path("keys") / f"{_ordinal(context, table.mapping)}-earlier.parquet"
 
 
-def _ordinal(context: RunContext, mapping: str) -> str:
+def _ordinal(context: BatchContext, mapping: str) -> str:
     return f"m{list(context.plan.tables).index(mapping):03d}"
 
 

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from transhume.batches import StagedBatch, TargetTable, row_numbers
 from transhume.checks.references import references
 from transhume.schema import physical_names
-from transhume.stages.context import RunContext
+from transhume.stages.context import BatchContext, RunContext
 from transhume.stages.files import write_private_parquet
 
 
-def linked_columns(context: RunContext, table: TargetTable) -> dict[str, str]:
+def linked_columns(context: BatchContext, table: TargetTable) -> dict[str, str]:
     """Return the columns of a target table that are its key, refer to a row, or are referred to; with safe names."""
     wanted = [*table.key]
     fillers = {name for name, each in context.tables.items() if each.table.name == table.table.name}
@@ -27,12 +27,12 @@ def linked_columns(context: RunContext, table: TargetTable) -> dict[str, str]:
     return physical_names(name for name in dict.fromkeys(wanted) if table.table.column(name) is not None)
 
 
-def links_path(context: RunContext, table: TargetTable, index: int) -> Path:
+def links_path(context: BatchContext, table: TargetTable, index: int) -> Path:
     """Return where the links of one batch stand, relative to the work folder."""
     return Path("links") / f"m{list(context.tables).index(table.mapping):03d}" / f"{index:06d}.parquet"
 
 
-def write_links(context: RunContext, table: TargetTable, rows: pa.Table, line: StagedBatch) -> str:
+def write_links(context: BatchContext, table: TargetTable, rows: pa.Table, line: StagedBatch) -> str:
     """Keep the links of the rows that were staged of one batch and return the file's hash."""
     names = linked_columns(context, table)
     kept = rows.select(list(names)).rename_columns(list(names.values()))
@@ -43,12 +43,12 @@ def write_links(context: RunContext, table: TargetTable, rows: pa.Table, line: S
     return write_private_parquet(context.folder.work / links_path(context, table, line.batch.index), kept)
 
 
-def unchanged_path(context: RunContext, table: TargetTable, index: int) -> Path:
+def unchanged_path(context: BatchContext, table: TargetTable, index: int) -> Path:
     """Return where the keys of one batch's unchanged rows stand, relative to the work folder."""
     return Path("unchanged") / f"m{list(context.tables).index(table.mapping):03d}" / f"{index:06d}.parquet"
 
 
-def write_unchanged(context: RunContext, table: TargetTable, rows: pa.Table, line: StagedBatch) -> str:
+def write_unchanged(context: BatchContext, table: TargetTable, rows: pa.Table, line: StagedBatch) -> str:
     """Keep the target keys of the rows that the target had already and return the file's hash; "" for no such row."""
     if not line.unchanged:
         return ""

@@ -16,7 +16,7 @@ from transhume.plan.model import Plan, TableMapping
 from transhume.rules.rule import ColumnRef
 from transhume.schema import FATE, LINE, LINE_CLASS, ODD, REASONS, ROW, Column, Table, physical_names
 from transhume.stages.cells import cell_of, readable
-from transhume.stages.context import RunContext, WorkContext
+from transhume.stages.context import BatchContext, RunContext, WorkContext
 from transhume.stages.files import private_file, write_private_parquet
 
 CONFLICT_REASON = "conflict"
@@ -26,7 +26,7 @@ MARK = "transhume_row"
 """First column of the tables for people: run, mapping and row, by which a repaired row is known again."""
 
 
-def rejects_path(context: WorkContext, mapping: TableMapping, index: int) -> Path:
+def rejects_path(context: BatchContext, mapping: TableMapping, index: int) -> Path:
     """Return where the rejects of one batch stand, relative to the rejects folder."""
     return rejects_place(context.plan, mapping.name, index)
 
@@ -71,7 +71,7 @@ def cells_of(source: Table) -> Callable[[Mapping[str, Any]], list[str]]:
 
 
 def write_rejects(
-    context: RunContext, mapping: TableMapping, segment: Segment, result: pa.Table, buckets: pa.Array
+    context: BatchContext, mapping: TableMapping, segment: Segment, result: pa.Table, buckets: pa.Array
 ) -> str:
     """Keep every rejected row of a batch whole: all source columns as extracted, odd values, all its reasons.
 
@@ -122,7 +122,7 @@ def write_rejects_for_people(context: RunContext, mapping: TableMapping) -> int:
     return count
 
 
-def write_manifest(context: RunContext, mapping: TableMapping, segment: Segment, result: pa.Table) -> None:
+def write_manifest(context: BatchContext, mapping: TableMapping, segment: Segment, result: pa.Table) -> None:
     """Write old path and new URI of every loaded row of a batch, for whoever copies the artefacts."""
     names = physical_names(column.name for column in context.tables[mapping.name].table.columns)
     for column, source_name in _paths(context, mapping):
@@ -158,7 +158,7 @@ def join_manifest(context: RunContext, mapping: TableMapping) -> int:
     return count
 
 
-def _paths(context: RunContext, mapping: TableMapping) -> Iterator[tuple[str, str]]:
+def _paths(context: BatchContext, mapping: TableMapping) -> Iterator[tuple[str, str]]:
     """Yield target column and physical source column of every `path` rule over a column of the mapping's own table."""
     source_table = context.source_catalog.tables[mapping.from_]
     source_names = physical_names(column.name for column in source_table.columns)
@@ -168,7 +168,7 @@ def _paths(context: RunContext, mapping: TableMapping) -> Iterator[tuple[str, st
             yield column, source_names[argument.name]
 
 
-def _manifest(context: RunContext, mapping: TableMapping, column: str) -> Path:
+def _manifest(context: BatchContext, mapping: TableMapping, column: str) -> Path:
     return context.folder.root / "artifacts" / f"{file_word(mapping.name)}-{file_word(column)}.csv"
 
 

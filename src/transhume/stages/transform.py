@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from transhume import operations as op
-from transhume.batches import Segment, arrow_type, row_numbers
+from transhume.batches import Segment, TargetTable, arrow_type, row_numbers
 from transhume.compiler import compile_transform
 from transhume.dialects import DIALECTS
 from transhume.errors import CheckFailed
 from transhume.plan.model import TableMapping
 from transhume.schema import BOOKKEEPING, ROW, UUID, Kind
 from transhume.stages.ahead import ahead
-from transhume.stages.context import WorkContext
+from transhume.stages.context import BatchContext, WorkContext
 from transhume.stages.files import write_private_parquet
 
 BUCKET = "_bucket"
@@ -43,7 +43,6 @@ class Transformed:
     path: Path
     duration_s: float
     uuids: frozenset[str] = frozenset()
-    """Columns of the target that hold UUIDs: an engine without such a type gives them as bytes."""
 
     @contextmanager
     def open(self) -> Iterator[pa.Table]:
@@ -53,7 +52,7 @@ class Transformed:
         """
         with pa.memory_map(str(self.path)) as mapped:
             result = pa.ipc.open_file(mapped).read_all()
-            yield _in_order(_with_uuids(result, self.uuids), self)
+            yield rows_of_segment(result, self.mapping, self.segment, self.uuids)
         self.path.unlink(missing_ok=True)
 
 
@@ -67,8 +66,7 @@ def transform(context: WorkContext, mapping: TableMapping, segments: Sequence[Se
 
 def _made(context: WorkContext, mapping: TableMapping, segments: Sequence[Segment]) -> Generator[Transformed]:
     (context.folder.work / "out").mkdir(exist_ok=True, mode=0o700)
-    columns = context.tables[mapping.name].table.columns
-    uuids = frozenset(column.name for column in columns if column.type is not None and column.type.kind is Kind.UUID)
+    uuids = uuid_columns(context.tables[mapping.name])
     for sql, covered in _statements(context, mapping, segments):
         outputs = [Path("out") / f"{segment.index:06d}.arrow" for segment in covered]
         ranges = [
@@ -115,26 +113,27 @@ def _joined_bytes(context: WorkContext, tree: exp.Expression, own: Sequence[str]
     return sum((context.folder.work / path).stat().st_size for path in read.difference(own))
 
 
-def _with_uuids(result: pa.Table, names: frozenset[str]) -> pa.Table:
-    for place, name in enumerate(result.column_names):
-        if name in names and result.schema.field(place).type != arrow_type(UUID):
-            result = result.set_column(place, name, result.column(place).cast(arrow_type(UUID)))
-    return result
+def uuid_columns(target: TargetTable) -> frozenset[str]:
+    """Return the columns of a target table that hold UUIDs: an engine without such a type gives them as bytes."""
+    columns = target.table.columns
+    return frozenset(column.name for column in columns if column.type is not None and column.type.kind is Kind.UUID)
 
 
-def _in_order(result: pa.Table, made: Transformed) -> pa.Table:
+def rows_of_segment(result: pa.Table, mapping: str, segment: Segment, uuids: frozenset[str]) -> pa.Table:
     """Return the rows in the order of the extract: what the target says of places in a batch is true in a resume too.
 
-    Raises: CheckFailed unless they are the rows of the segment, each once.
+    `uuids` are the columns that hold UUIDs. Raises: CheckFailed unless they are the rows of the segment, each once.
     """
-    segment = made.segment
+    for place, name in enumerate(result.column_names):
+        if name in uuids and result.schema.field(place).type != arrow_type(UUID):
+            result = result.set_column(place, name, result.column(place).cast(arrow_type(UUID)))
     expected = row_numbers(segment.first_row, segment.row_count)
     if result[ROW].combine_chunks() == expected:
         return result
     result = result.take(pc.sort_indices(result[ROW]))
     if result[ROW].combine_chunks() != expected:
         message = (
-            f"batch {made.mapping}/{segment.index}: the engine gave other rows ({result.num_rows}) than the "
+            f"batch {mapping}/{segment.index}: the engine gave other rows ({result.num_rows}) than the "
             f"{segment.row_count} rows of the extract; nothing of this batch was staged. "
             "This is a bug of transhume: keep the run's folder and report it."
         )
@@ -142,7 +141,7 @@ def _in_order(result: pa.Table, made: Transformed) -> pa.Table:
     return result
 
 
-def fates_path(context: WorkContext, mapping: TableMapping, index: int) -> Path:
+def fates_path(context: BatchContext, mapping: TableMapping, index: int) -> Path:
     """Return where the fates of one batch stand, relative to the work folder."""
     ordinal = list(context.plan.tables).index(mapping.name)
     return Path("fates") / f"m{ordinal:03d}" / f"{index:06d}.parquet"
@@ -154,7 +153,7 @@ def whole_fates_path(path: Path) -> Path:
 
 
 def write_fates(
-    context: WorkContext, mapping: TableMapping, segment: Segment, result: pa.Table, buckets: pa.Array
+    context: BatchContext, mapping: TableMapping, segment: Segment, result: pa.Table, buckets: pa.Array
 ) -> str:
     """Keep what became of each row of a batch (keys, fate, reasons, bucket) and return the file's hash."""
     kept = [name for name in result.column_names if name in BOOKKEEPING or name.startswith("_k")]

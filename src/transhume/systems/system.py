@@ -1,9 +1,9 @@
 """What a system must do: protocols of sources and targets. They know tables and batches, never a plan or a rule."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -227,6 +227,51 @@ class TargetRun(Protocol):
 
     def close(self) -> None:
         """Give the lock back. The stage stays: it is the undo log until `finalize`."""
+        ...
+
+
+class BatchWriting(Protocol):
+    """Batches of one table being written by one task."""
+
+    def stage(self, batch: BatchId, rows: pa.Table) -> tuple[StagedBatch, dict[str, Any]]:
+        """Write the rows of one batch; return its line, and what `StagesInTasks.enter` must be told besides (JSON).
+
+        As `TargetRun.stage`; the same batch may be written by several tasks, of which one is entered.
+        """
+        ...
+
+    def compare(
+        self, batch: BatchId, rows: pa.Table, line: StagedBatch, written: Mapping[str, Any]
+    ) -> Sequence[Mismatch]:
+        """Read what `stage` wrote back from the target and compare every value; as `TargetRun.compare`."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+class BatchWriter(Protocol):
+    """What a task on any machine needs to write batches of one table: it can be pickled.
+
+    It may hold the target's credentials.
+    """
+
+    def open(self) -> BatchWriting:
+        """Begin to write. Raises: SystemUnavailable."""
+        ...
+
+
+@runtime_checkable
+class StagesInTasks(Protocol):
+    """A run's hold on a target that tasks of an engine can write beside the process of the run."""
+
+    def writer(self, table: TargetTable, batches: Sequence[int]) -> BatchWriter | None:
+        """Return what tasks need to write these batches; None where only the process of the run can."""
+        ...
+
+    def enter(self, table: TargetTable, line: StagedBatch, written: Mapping[str, Any]) -> None:
+        """Take a batch that a task wrote into the ledger, unless it is there; `written` is what `stage` told."""
         ...
 
 

@@ -6,14 +6,17 @@ for each test. Values that a target cannot hold are left out by `TargetSuite.kin
 
 import contextlib
 import datetime as dt
+import json
+import pickle
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 
-from transhume.batches import BatchId, JournalAnchor, OnConflict, TargetTable
+from transhume.batches import BatchId, JournalAnchor, OnConflict, StagedBatch, TargetTable
 from transhume.errors import CheckFailed, LockHeld, Refused, SystemRefused, TranshumeError
 from transhume.facts import Answer
 from transhume.schema import (
@@ -35,7 +38,7 @@ from transhume.schema import (
     LogicalType,
     Table,
 )
-from transhume.systems.system import RunIdentity, Target, TargetRun
+from transhume.systems.system import Mismatch, RunIdentity, StagesInTasks, Target, TargetRun
 
 _UTC = dt.UTC
 
@@ -184,6 +187,39 @@ class TargetSuite:
             assert run.staged(table) == {0: first}
             run.seal(table, 1)
             assert sum(batch.num_rows for batch in run.read_staged(table, ["id"])) == 10
+
+    def test_a_batch_that_several_tasks_write_is_there_once(self, place: Place) -> None:
+        """Tasks of an engine, each with a copy of the writer, write batches side by side, two of them the same one.
+
+        A target that only the process of the run can write has nothing to show here.
+        """
+        table = people()
+        with _run(place, [table]) as run:
+            if not isinstance(run, StagesInTasks):
+                return
+            writer = run.writer(table, [0, 1])
+            assert writer is not None
+            sent = pickle.dumps(writer)
+
+            def task(index: int) -> tuple[StagedBatch, dict[str, Any], list[Mismatch]]:
+                batch, rows = BatchId("people", index), person_rows(index * 10, 10)
+                with contextlib.closing(pickle.loads(sent).open()) as writing:  # noqa: S301 - just made
+                    line, written = writing.stage(batch, rows)
+                    return line, written, list(writing.compare(batch, rows, line, written))
+
+            with ThreadPoolExecutor(3) as tasks:
+                done = list(tasks.map(task, (0, 1, 1)))
+            assert [differences for _, _, differences in done] == [[], [], []]
+            # Of the two that wrote the same batch one is taken, as of an engine's tasks one counts.
+            for line, written, _ in done[:2]:
+                run.enter(table, line, json.loads(json.dumps(written)))
+            assert run.staged(table) == {0: done[0][0], 1: done[1][0]}
+            for index in (0, 1):
+                assert list(run.compare(table, BatchId("people", index), person_rows(index * 10, 10))) == []
+            run.seal(table, 2)
+            assert [one.inserted for one in run.publish([table])] == [20]
+            assert list(run.verify(table)) == []
+        assert sorted(place.rows("people", ["id"])) == [(key(number),) for number in range(20)]
 
     def test_a_resumed_run_finds_its_batches_and_finishes(self, place: Place) -> None:
         """What one process staged, the next one finds by the ledger, and publishes together with the rest."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from hashlib import sha256
 from time import monotonic
+from typing import Any
 
 import pyarrow as pa
 from pyiceberg.table import Table as IcebergTable
@@ -12,14 +12,9 @@ from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable
 from transhume.errors import CheckFailed, Interrupted, Refused, SystemRefused
 from transhume.facts import Answer
 from transhume.systems.iceberg import journals
-from transhume.systems.iceberg.compare import (
-    MISMATCHES_MAX,
-    compare_batch_column,
-    compare_rows,
-    compare_schema,
-    in_own_types,
-)
-from transhume.systems.iceberg.files import canonical, file_rows
+from transhume.systems.iceberg.batch_files import BatchFiles, LakeBatchWriter, Written, in_columns, row_count
+from transhume.systems.iceberg.compare import MISMATCHES_MAX, compare_rows, in_own_types
+from transhume.systems.iceberg.files import canonical
 from transhume.systems.iceberg.lake import Lake, path_word, storage_errors
 from transhume.systems.iceberg.ledger import Ledger, Line, Pointer, PointerMoved, TableState
 from transhume.systems.iceberg.lock import LakeLock
@@ -78,12 +73,14 @@ class IcebergRun:
         if self.state == "published":
             message = f"run '{self._ledger.run}' is published: batch {batch} cannot be added. Begin a new run."
             raise Refused(message)
-        rows = _in_columns(table, batch, rows)
+        rows = in_columns(table, batch, rows)
         unchanged, differing = self._already_there(table, rows)
         kept = _without(rows, unchanged, differing)
-        path, digest, size_bytes = self._write(table, batch, kept, "")
+        files = self._files(table)
+        path, digest, size_bytes = files.write(self._new_path(table, batch, ""), batch, kept)
         updates = rows.take(pa.array(differing, pa.int64())) if table.on_conflict == "update" else rows.slice(0, 0)
-        updates_path, updates_digest, updates_bytes = self._write(table, batch, updates, "-updates")
+        place = self._new_path(table, batch, "-updates")
+        updates_path, updates_digest, updates_bytes = files.write(place, batch, updates)
         by_fate = {"error": "conflicts", "skip": "skipped", "update": "updated"}
         row_count = kept.num_rows + updates.num_rows
         staged = StagedBatch(batch, row_count, digest, unchanged, **{by_fate[table.on_conflict]: differing})
@@ -94,25 +91,31 @@ class IcebergRun:
     def compare(self, table: TargetTable, batch: BatchId, rows: pa.Table) -> Sequence[Mismatch]:
         """Read the file of one batch back from storage and compare schema and every value, bit by bit."""
         line = self._line(table, batch)
-        rows = _in_columns(table, batch, rows)
+        rows = in_columns(table, batch, rows)
         elsewhere = {*line.staged.left_out, *line.staged.updated}
         new = [row for row in range(rows.num_rows) if row not in elsewhere] if elsewhere else None
-        mismatches = self._compare_file(table, batch, line.path, rows, new)
-        mismatches += self._compare_file(table, batch, line.updates_path, rows, line.staged.updated)
+        files = self._files(table)
+        mismatches = files.compare(line.path, batch, rows, new)
+        mismatches += files.compare(line.updates_path, batch, rows, line.staged.updated)
         return mismatches[:MISMATCHES_MAX]
 
-    def _compare_file(
-        self, table: TargetTable, batch: BatchId, path: str, rows: pa.Table, positions: Sequence[int] | None
-    ) -> list[Mismatch]:
-        """Return what differs between a staged file and the rows at these positions; None: all rows."""
-        expected = rows if positions is None else rows.take(pa.array(positions, pa.int64()))
-        if not path:
-            return [] if expected.num_rows == 0 else [_row_count(table, expected.num_rows, 0)]
-        found = self._lake.files.table(path)
-        if mismatches := compare_schema(table.table.name, self._file_schema(table), found.schema):
-            return mismatches
-        mismatches = compare_rows(table, positions, expected, in_own_types(table, found))
-        return mismatches + compare_batch_column(table, f"{self._ledger.run}/{batch}", found)
+    def writer(self, table: TargetTable, batches: Sequence[int]) -> LakeBatchWriter | None:
+        """Return what tasks of an engine need to write these batches, the storage's credentials among it.
+
+        None where rows that are there must be known to tell new ones: the index of their keys is this process's own.
+        """
+        lines = self._ledger.lines(table.mapping)
+        if self.state == "published" or any(index in lines for index in batches):
+            return None
+        if self._has_index(table):
+            return None
+        ids = [BatchId(table.mapping, index) for index in batches]
+        return LakeBatchWriter(self._files(table), {batch.index: self._new_path(table, batch, "") for batch in ids})
+
+    def enter(self, table: TargetTable, line: StagedBatch, written: Mapping[str, Any]) -> None:
+        """Enter a file that a task wrote into the ledger; until then nothing points to it."""
+        file = Written(**written)
+        self._ledger.put_line(table.table.name, Line(line, file.path, file.size_bytes))
 
     def seal(self, table: TargetTable, batches: int) -> None:
         """Put all staged files of this mapping on the run's branch in one snapshot; idempotent.
@@ -191,7 +194,7 @@ class IcebergRun:
         lines = [line for line in self._ledger.lines(table.mapping).values() if line.paths]
         if found is None or head is None:
             missing = sum(line.staged.row_count for line in lines)
-            return [_row_count(table, missing, 0)] if missing else []
+            return [row_count(table, missing, 0)] if missing else []
         mismatches: list[Mismatch] = []
         live = live_files(found, head)
         for line in lines:
@@ -335,13 +338,8 @@ class IcebergRun:
         wanted = ((line.path, line.staged.sha256), (line.updates_path, line.updates_sha256))
         return all(self._lake.files.sha256(path) == digest for path, digest in wanted if path)
 
-    def _write(self, table: TargetTable, batch: BatchId, rows: pa.Table, tail: str) -> tuple[str, str, int]:
-        """Write rows of a batch as one file; return its location ("" where there are none), hash and size in bytes."""
-        if not rows.num_rows:
-            return "", sha256(b"").hexdigest(), 0
-        path = self._new_path(table, batch, tail)
-        content = file_rows(self._file_schema(table), rows, f"{self._ledger.run}/{batch}")
-        return (path, *self._lake.files.write_durably(path, content))
+    def _files(self, table: TargetTable) -> BatchFiles:
+        return BatchFiles(self._ledger.run, self._lake.files, table, self._file_schema(table))
 
     def _line(self, table: TargetTable, batch: BatchId) -> Line:
         line = self._ledger.lines(table.mapping).get(batch.index)
@@ -379,10 +377,11 @@ class IcebergRun:
         return ((), ()) if index is None else index.positions(rows)
 
     def _build_index(self, table: TargetTable) -> PresentRows | None:
+        if not self._has_index(table):
+            return None
         name = table.table.name
         state = self._states[name]
-        if state.created or state.base_snapshot is None or not table.key or table.replaces is not None:
-            return None
+        assert state.base_snapshot is not None
         columns = [column.name for column in table.table.columns]
         index = PresentRows(table.key, columns)
         with storage_errors(f"reading table '{name}'"):
@@ -391,23 +390,15 @@ class IcebergRun:
             )
         return index
 
+    def _has_index(self, table: TargetTable) -> bool:
+        """Say whether rows of the table may have keys that the run brings."""
+        state = self._states[table.table.name]
+        return not state.created and state.base_snapshot is not None and bool(table.key) and table.replaces is None
+
     def _close_index(self, mapping: str) -> None:
         index = self._present.pop(mapping, None)
         if index is not None:
             index.close()
-
-
-def _in_columns(table: TargetTable, batch: BatchId, rows: pa.Table) -> pa.Table:
-    schema = table.arrow_schema
-    rows = rows.select(schema.names)
-    for field, column in zip(schema, rows.schema, strict=True):
-        if field.type != column.type:
-            message = f"batch {batch}: column '{field.name}' comes as {column.type}, the table needs {field.type}"
-            raise SystemRefused(message)
-        if not field.nullable and rows.column(field.name).null_count:
-            message = f"batch {batch}: column '{field.name}' holds NULL, table '{table.table.name}' requires a value"
-            raise SystemRefused(message)
-    return rows
 
 
 def _without(rows: pa.Table, *left_out: Sequence[int]) -> pa.Table:
@@ -415,10 +406,6 @@ def _without(rows: pa.Table, *left_out: Sequence[int]) -> pa.Table:
     if not gone:
         return rows
     return rows.take(pa.array([row for row in range(rows.num_rows) if row not in gone], pa.int64()))
-
-
-def _row_count(table: TargetTable, expected: int, found: int) -> Mismatch:
-    return Mismatch(table.table.name, -1, "(rows)", str(expected), str(found))
 
 
 def _is_same_storage(wanted: pa.DataType, held: pa.DataType | None) -> bool:

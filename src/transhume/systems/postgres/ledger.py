@@ -292,6 +292,12 @@ def _line(batch: BatchId, row_count: int, sha256: str, *ranges: Multirange[int])
     return StagedBatch(batch, row_count, sha256, *(tuple(positions(one)) for one in ranges))
 
 
+def lock_batch(connection: WatchedConnection, run: str, batch: BatchId) -> None:
+    """Let one transaction at a time look whether a batch is there, and write it; held until this transaction ends."""
+    digest = hashlib.sha256(f"{run}/{batch}".encode()).digest()
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(digest[:8], "big", signed=True)])
+
+
 def write_batch(connection: WatchedConnection, run: str, line: StagedBatch, stage_table: str) -> None:
     """Write one line; the primary key refuses a second one for the same batch."""
     connection.execute(

@@ -119,8 +119,9 @@ class Stage:
         places = {
             "stage": self.place(batch),
             "target": ddl.qualified(self.target_schema, self.table.table.name),
-            "incoming": ddl.qualified(schema_name(self.run), "incoming"),
-            "met": ddl.qualified(schema_name(self.run), "met"),
+            # Of the batch alone: others may be staged beside it.
+            "incoming": ddl.qualified(schema_name(self.run), f"incoming_{self.ordinal}_{batch.index}"),
+            "met": ddl.qualified(schema_name(self.run), f"met_{self.ordinal}_{batch.index}"),
         }
         connection.execute(self._create(sql.SQL("UNLOGGED TABLE"), places["incoming"]))
         position = sql.Identifier(self._free_name())
@@ -178,6 +179,8 @@ class Stage:
     ) -> None:
         """Remember the rows that this batch replaces, all their columns, as they are now: publishing compares."""
         seen = ddl.qualified(schema_name(self.run), self.seen_name)
+        # IF NOT EXISTS does not see what a transaction beside this one makes, and then fails.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"{self.run} {self.seen_name}"])
         connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} (LIKE {target})").format(seen, **places))
         connection.execute(
             sql.SQL(

@@ -1,7 +1,9 @@
 """PostgreSQL as a target: the protocol's two objects. How rows are staged and published stands in their modules."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -26,6 +28,7 @@ from transhume.systems.postgres import (
 )
 from transhume.systems.postgres.address import Address, parse_url
 from transhume.systems.postgres.asking import asked
+from transhume.systems.postgres.batch_writer import PostgresBatchWriter
 from transhume.systems.postgres.connection import Session, WatchedConnection, require_writable
 from transhume.systems.postgres.ledger import Hold
 from transhume.systems.postgres.scratch import PostgresScratch, scratch_numbers
@@ -186,6 +189,18 @@ class PostgresRun:
                 message = f"batch {batch} is not staged, so it cannot be compared; run the same command again"
                 raise CheckFailed(message)
             return self._stages[table.mapping].compare(connection, line, rows)
+
+    def writer(self, table: TargetTable, batches: Sequence[int]) -> PostgresBatchWriter:  # noqa: ARG002 - any
+        """Return what tasks of an engine need to stage batches of this table, the password among it."""
+        driver = self._writer.connection().pgconn
+        # What came from the environment or a password file of this machine is not known elsewhere.
+        found = {"host": driver.host, "port": driver.port, "user": driver.user, "password": driver.password}
+        named = {name: value.decode() for name, value in found.items() if value}
+        address = replace(self._address, parameters={**named, **self._address.parameters})
+        return PostgresBatchWriter(address, self._hold, self._stages[table.mapping])
+
+    def enter(self, table: TargetTable, line: StagedBatch, written: Mapping[str, Any]) -> None:
+        """Do nothing: the task's own transaction wrote the ledger's line."""
 
     def seal(self, table: TargetTable, batches: int) -> None:
         """Write down that batches 0 to `batches` - 1 are the whole table; raises CheckFailed if one is missing."""

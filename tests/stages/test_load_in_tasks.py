@@ -1,0 +1,141 @@
+"""Loads whose batches an engine's tasks write: the same as the process of the run would have written."""
+
+from contextlib import closing
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+
+from tests.stages import small_project, tasking
+from transhume import Project
+from transhume.errors import CheckFailed
+from transhume.journal import Journal
+from transhume.stages.context import Limits
+from transhume.systems.postgres.batch_writer import PostgresBatches
+from transhume.systems.system import Mismatch
+
+SMALL = Limits(segment_rows_max=small_project.SEGMENT_ROWS)
+BATCHES = 2 + 4
+"""Of places and plants."""
+_OF_TIME = {"transform_s", "stage_s", "compare_s"}
+
+
+def _left(project: Project) -> dict[str, object]:
+    """Return what a run left beside the target: told events without their times, rejects, fates, links, manifest."""
+    (folder,) = [path for path in (project.folder / ".transhume" / "runs").iterdir() if path.is_dir()]
+    with closing(Journal(folder / "journal.jsonl")) as journal:
+        told = sorted(
+            str({name: value for name, value in each.event.fields.items() if name not in _OF_TIME})
+            for each in journal.entries
+            if each.event.kind in {"batch_staged", "batch_compared"}
+        )
+    tables = {
+        str(path.relative_to(folder)): pq.read_table(path).to_pylist()
+        for part in ("work/fates", "work/links", "rejects")
+        for path in sorted((folder / part).rglob("*.parquet"))
+    }
+    papers = {path.name: path.read_text() for path in sorted((folder / "artifacts").glob("*.csv"))}
+    return {"told": told, "tables": tables, "papers": papers}
+
+
+@pytest.fixture
+def twice(postgres_server):
+    """Two empty databases."""
+    with postgres_server.database() as one, postgres_server.database() as other:
+        yield postgres_server.url(one), postgres_server.url(other)
+
+
+def test_tasks_write_a_server_as_the_process_of_the_run_does(tmp_path, monkeypatch, twice) -> None:
+    """Every batch written by two tasks at once is there once: equal rows, files and papers; the rollback empties it."""
+    here, there = twice
+    small_project.write(tmp_path / "here", f"{here}&schema=ai")
+    Project(tmp_path / "here").run(limits=SMALL)
+    small_project.write(tmp_path / "there", f"{there}&schema=ai")
+    tasking.use(monkeypatch)
+    project = Project(tmp_path / "there")
+    result = project.run(limits=SMALL)
+    assert tasking.TaskingDuckDB.ranges == BATCHES
+    assert small_project.postgres_content(there, "ai") == small_project.postgres_content(here, "ai")
+    found, expected = _left(project), _left(Project(tmp_path / "here"))
+    assert found["tables"] == expected["tables"]
+    assert found["papers"] == expected["papers"]
+    assert found["told"] == expected["told"]
+    assert len(found["told"]) == 2 * BATCHES
+    assert [table.loaded for table in result.tables] == [
+        table["loaded"] for table in small_project.expected_buckets().values()
+    ]
+    project.rollback()
+    assert small_project.postgres_content(there, "ai") == {}
+
+
+def test_a_second_run_in_tasks_changes_no_row(tmp_path, monkeypatch, twice) -> None:
+    """Rows that a server has already are found by the tasks."""
+    small_project.write(tmp_path / "p", f"{twice[0]}&schema=ai")
+    tasking.use(monkeypatch)
+    Project(tmp_path / "p").run(limits=SMALL)
+    before = small_project.postgres_content(twice[0], "ai")
+    again = Project(tmp_path / "p").run(limits=SMALL)
+    assert tasking.TaskingDuckDB.ranges == 2 * BATCHES
+    assert [table.loaded for table in again.tables] == [0, 0]
+    assert [table.unchanged for table in again.tables] == [
+        table["loaded"] for table in small_project.expected_buckets().values()
+    ]
+    assert small_project.postgres_content(twice[0], "ai") == before
+
+
+def test_tasks_write_a_lake_as_the_process_of_the_run_does(tmp_path, monkeypatch) -> None:
+    """Only files that finished tasks named are in the lake; a second run, which must know its keys, changes none."""
+    small_project.write(tmp_path / "here", "iceberg:./lake?namespace=ai")
+    Project(tmp_path / "here").run(limits=SMALL)
+    small_project.write(tmp_path / "there", "iceberg:./lake?namespace=ai")
+    tasking.use(monkeypatch)
+    project = Project(tmp_path / "there")
+    project.run(limits=SMALL)
+    assert tasking.TaskingDuckDB.ranges == BATCHES
+    content = small_project.lake_content(tmp_path / "there", "ai")
+    assert content == small_project.lake_content(tmp_path / "here", "ai")
+    found, expected = _left(project), _left(Project(tmp_path / "here"))
+    assert found["tables"] == expected["tables"]
+    again = project.run(limits=SMALL)
+    assert [table.loaded for table in again.tables] == [0, 0]
+    assert tasking.TaskingDuckDB.ranges == BATCHES
+    assert small_project.lake_content(tmp_path / "there", "ai") == content
+
+
+def test_a_value_that_reads_back_otherwise_in_a_task_stops_the_run(tmp_path, monkeypatch, twice) -> None:
+    """The task's finding is the run's, and nothing is published."""
+    small_project.write(tmp_path / "p", f"{twice[0]}&schema=ai")
+    tasking.use(monkeypatch)
+    found = Mismatch("plants", 3, "kind", "Tree", "Bush")
+    monkeypatch.setattr(PostgresBatches, "compare", lambda *_: [found])
+    with pytest.raises(CheckFailed, match=r"reads back differently from table 'places'.*row 3 column 'kind'"):
+        Project(tmp_path / "p").run(limits=SMALL)
+    assert small_project.postgres_content(twice[0], "ai") == {}
+
+
+def test_what_tasks_staged_before_the_run_was_killed_is_taken(tmp_path, monkeypatch, twice) -> None:
+    """A batch that stands in the server and in no journal is not written again, and is compared again."""
+    small_project.write(tmp_path / "p", f"{twice[0]}&schema=ai")
+    tasking.use(monkeypatch)
+    project = Project(tmp_path / "p")
+
+    class Stop(Exception):
+        pass
+
+    def stop(event: object) -> None:
+        if getattr(event, "kind", "") == "batch_staged":
+            raise Stop
+
+    with pytest.raises(Stop):
+        project.run(limits=SMALL, listener=stop)
+    with psycopg.connect(twice[0]) as reader:
+        query = "SELECT mapping, batch, staged_at FROM transhume.batches ORDER BY 1, 2"
+        staged = reader.execute(query).fetchall()
+    assert len(staged) == 2
+    project.run(limits=SMALL)
+    with psycopg.connect(twice[0]) as reader:
+        assert [line for line in reader.execute(query).fetchall() if line[0] == "places"] == staged
+    content = small_project.postgres_content(twice[0], "ai")
+    assert {name: rows for name, (rows, _) in content.items()} == {
+        name: table["loaded"] for name, table in small_project.expected_buckets().items()
+    }
