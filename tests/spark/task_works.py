@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
+from transhume.engines.engine import TaskFiles
 from transhume.errors import CheckFailed
 
 
@@ -16,9 +17,9 @@ class Told:
 
     word: str
 
-    def __call__(self, place: int, rows: pa.Table, folder: Path) -> bytes:
+    def __call__(self, place: int, rows: pa.Table, files: TaskFiles) -> bytes:
         """Tell place, process, columns and rows."""
-        (folder / "left.txt").write_text(f"{self.word} {place}")
+        (files.folder / "left.txt").write_text(f"{self.word} {place}")
         told = {"place": place, "process": os.getpid(), "columns": rows.column_names, "rows": rows.to_pydict()}
         return json.dumps(told).encode()
 
@@ -29,13 +30,26 @@ class Doubled:
 
     numbers: tuple[int, ...]
 
-    def __call__(self, place: int, folder: Path) -> bytes:
+    def __call__(self, place: int, files: TaskFiles) -> bytes:
         """Tell twice the number at this place."""
-        assert not list(folder.iterdir())
+        assert not list(files.folder.iterdir())
         return str(2 * self.numbers[place]).encode()
 
 
-def finds_fault(place: int, rows: pa.Table, folder: Path) -> bytes:
+@dataclass(frozen=True)
+class Copied:
+    """Copies a file of the work folder and tells how many rows it got."""
+
+    path: str
+
+    def __call__(self, place: int, rows: pa.Table, files: TaskFiles) -> bytes:
+        """Leave the copy in a folder below its own."""
+        (files.folder / "deep").mkdir()
+        shutil.copyfile(files.read(self.path), files.folder / "deep" / "copy.parquet")
+        return str(rows.num_rows).encode()
+
+
+def finds_fault(place: int, rows: pa.Table, files: TaskFiles) -> bytes:
     """End with an error of the program."""
     message = f"range {place} has {rows.num_rows} rows"
     raise CheckFailed(message)

@@ -54,19 +54,18 @@ class TaskingDuckDB(DuckDBEngine):
         yield from self._twice(work, [None] * count, "")
 
     def _twice(self, work: Any, parts: Sequence[pa.Table | None], by: str) -> Generator[TaskDone]:
-        folder = self._work / f"attempts-{next(self._numbers)}"
-        folder.mkdir(mode=0o700)
+        root, folder = str(self._work), f"attempts-{next(self._numbers)}"
         sent = pickle.dumps(work)
         with ThreadPoolExecutor(4) as tasks:
             attempts = [
-                [tasks.submit(done, sent, place, str(folder), rows, by) for _ in range(2)]
+                [tasks.submit(done, sent, place, root, folder, rows, by) for _ in range(2)]
                 for place, rows in enumerate(parts)
             ]
             for place, (first, second) in enumerate(attempts):
                 first.result()
                 (row,) = second.result().to_pylist()
                 type(self).ranges += 1
-                yield TaskDone(place, taken(row["answer"]), folder / row["folder"])
+                yield TaskDone(place, taken(row["answer"]), self._work / folder / row["folder"])
 
 
 def use(monkeypatch: pytest.MonkeyPatch, batches: int = 3) -> None:

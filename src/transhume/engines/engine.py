@@ -50,11 +50,22 @@ class Engine(Protocol):
         ...
 
 
-RangeWork = Callable[[int, pa.Table, Path], bytes]
-"""What a task does with the rows of one range: their place among the ranges, the rows, a folder of its own to write to.
+class TaskFiles(Protocol):
+    """The files of a task."""
+
+    folder: Path
+    """A folder of its own to write to."""
+
+    def read(self, path: str) -> Path:
+        """Return a file of the work folder as one of this machine; it was in a statement, or is on a shared disk."""
+        ...
+
+
+RangeWork = Callable[[int, pa.Table, TaskFiles], bytes]
+"""What a task does with the rows of one range: their place among the ranges, the rows, the task's files.
 It is sent to the task by pickle, and what it returns comes back."""
-ItemWork = Callable[[int, Path], bytes]
-"""What a task does with one thing of several: its place among them, a folder of its own to write to."""
+ItemWork = Callable[[int, TaskFiles], bytes]
+"""What a task does with one thing of several: its place among them, the task's files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "HOME", "PYTHONPATH", "PYTHONHOME", "L
 class SailServer:
     """One Sail for one run; its end is a failed batch and nothing more."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, *, knows_s3: bool = False) -> None:
         self._work = work
+        self._own = ("SAIL_", "AWS_") if knows_s3 else ("SAIL_",)
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> str:
@@ -35,7 +36,9 @@ class SailServer:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "transhume.engines.sail_child"],
             cwd=self._work,
-            env={name: value for name, value in os.environ.items() if name in _ENVIRONMENT or name.startswith("SAIL_")},
+            env={
+                name: value for name, value in os.environ.items() if name in _ENVIRONMENT or name.startswith(self._own)
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

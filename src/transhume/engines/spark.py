@@ -3,7 +3,6 @@
 import os
 import pickle
 import re
-import shutil
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -18,10 +17,13 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transhume import object_store
 from transhume.engines import spark_functions, spark_tasks, task_work
 from transhume.engines.engine import ItemWork, RangeWork, TaskDone
+from transhume.engines.exchange import Exchange, ObjectStore, SharedFolder
 from transhume.engines.sail import SAIL, SailServer
 from transhume.errors import EngineCrashed, EngineFailed, Interrupted, TranshumeError, UsageError
+from transhume.object_store import S3
 from transhume.version import __version__
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ _QUIET = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", 
 _FILES = re.compile(r"'(?:[^'\\]|\\.)*'|`parquet`\.`((?:[^`]|``)*)`", re.DOTALL)
 """A text literal, or a file that a statement reads; names in text literals are no files."""
 _GLOB = re.compile(r"([\\*?\[\]{}])")
+_ESCAPED = re.compile(r"\\(.)")
 _PARTS = ".spark"
 _ASKED_TASKS = 16
 """Tasks that are asked which version they have: of most clusters every worker gets one."""
@@ -53,25 +56,32 @@ def dialect_of(master: str) -> str:
 class SparkEngine:
     """Runs SELECTs in a Spark session: of a cluster, a Spark Connect server, Sail, or this machine.
 
-    The work folder must be one that every worker reads and writes. Each task writes its rows to files of its own; only
-    files of finished tasks are taken, and made into what was asked for. One statement at a time; calls from several
-    threads wait for one another, `cancel` does not. Results are written under a temporary name and renamed when
-    complete.
+    The work folder must be one that every worker reads and writes, or an object store stands between. Each task writes
+    its rows to files of its own; only files of finished tasks are taken, and made into what was asked for. One
+    statement at a time; calls from several threads wait for one another, `cancel` does not. Results are written under a
+    temporary name and renamed when complete.
     """
 
     def __init__(
-        self, work: Path, master: str, settings: Mapping[str, str], variables: Mapping[str, bytes] | None = None
+        self,
+        work: Path,
+        master: str,
+        settings: Mapping[str, str],
+        variables: Mapping[str, bytes] | None = None,
+        store: tuple[str, str] | None = None,
     ) -> None:
         """Prepare the engine; its session begins with the first statement.
 
         `master` is `local[N]`, `spark://host:port`, `sc://host:port` or `sail`. `settings` are what the dialect counts
-        on; they are read back. `variables` are known to every statement as variables of the session.
+        on; they are read back. `variables` are known to every statement as variables of the session. `store`: files go
+        to the workers and back by S3, below this `s3://bucket/prefix` and name; None: by the work folder itself.
         """
         self._work, self._master = work.resolve(), master
+        self._exchange: Exchange = SharedFolder(self._work) if store is None else ObjectStore(self._work, *store)
         self._settings, self._variables = settings, dict(variables or {})
         self._one_call = threading.Lock()
         self._session: SparkSession | None = None
-        self._sail = SailServer(self._work) if master == SAIL else None
+        self._sail = SailServer(self._work, knows_s3=store is not None) if master == SAIL else None
         self._reaches_tasks: bool | None = None
         self.dialect = dialect_of(master)
 
@@ -156,7 +166,7 @@ class SparkEngine:
             place = functions.when(*pairs[0])
             for pair in pairs[1:]:
                 place = place.when(*pair)
-            task = spark_tasks.works_on_range(pickle.dumps(work), folder, by)
+            task = spark_tasks.works_on_range(pickle.dumps(work), self._exchange.root, folder, by)
             frame = self._frame(select).withColumn(spark_tasks.PLACE, place)
             return frame.groupBy(spark_tasks.PLACE).applyInArrow(task, spark_tasks.DONE)
 
@@ -166,7 +176,7 @@ class SparkEngine:
         """Do a work for every place from 0 to `count` - 1, each in a task; see `engine.WorksInTasks`."""
 
         def result(folder: str) -> "DataFrame":
-            task = spark_tasks.works_on_place(pickle.dumps(work), folder)
+            task = spark_tasks.works_on_place(pickle.dumps(work), self._exchange.root, folder)
             return self._started().range(0, count, 1, count).mapInArrow(task, spark_tasks.DONE)
 
         yield from self._done(result, count)
@@ -186,6 +196,7 @@ class SparkEngine:
         session, self._session = self._session, None
         if session is not None:
             session.stop()
+        self._exchange.close()
         if self._sail is not None:
             self._sail.close()
 
@@ -210,32 +221,33 @@ class SparkEngine:
             with self._one_call:
                 frame = self._asked(lambda: self._frame(select))
                 schema = self._asked(lambda: _arrow_schema(frame))
-                task = spark_tasks.writes(str(folder), by, starts)
+                task = spark_tasks.writes(self._exchange.root, folder, by, starts)
                 found = self._asked(lambda: frame.mapInArrow(task, spark_tasks.WRITTEN).toArrow())
             files = sorted(found.to_pylist(), key=lambda file: (file["part"], file["place"]))
-            yield _Rows(spark_tasks.plain_schema(schema), files)
+            self._exchange.take(folder)
+            yield _Rows(self._work, spark_tasks.plain_schema(schema), files)
 
     def _done(self, result: "Callable[[str], DataFrame]", count: int) -> Generator[TaskDone]:
         """Yield what each task of a statement gave. Raises: as `engine.WorksInTasks.each_range`."""
         with self._parts() as folder:
             with self._one_call:
-                found = self._asked(lambda: result(str(folder)).toArrow()).to_pylist()
+                found = self._asked(lambda: result(folder).toArrow()).to_pylist()
             if sorted(each["place"] for each in found) != list(range(count)):
                 message = f"the engine's tasks told of other work ({len(found)}) than the {count} that they were given"
                 raise EngineFailed(message)
             for each in found:
-                yield TaskDone(each["place"], task_work.taken(each["answer"]), folder / each["folder"])
-                shutil.rmtree(folder / each["folder"], ignore_errors=True)
+                own = f"{folder}/{each['folder']}"
+                yield TaskDone(each["place"], task_work.taken(each["answer"]), self._exchange.take(own))
+                self._exchange.drop(own)
 
     @contextmanager
-    def _parts(self) -> Iterator[Path]:
-        """Give a folder of the work folder for what tasks write; it is gone afterwards."""
-        folder = self._work / _PARTS / uuid4().hex
-        folder.mkdir(parents=True, mode=0o700)
+    def _parts(self) -> Iterator[str]:
+        """Give a folder, relative to the work folder, for what tasks write; it is gone afterwards."""
+        folder = f"{_PARTS}/{uuid4().hex}"
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._exchange.drop(folder)
 
     def _frame(self, select: str) -> "DataFrame":
         return self._started().sql(_FILES.sub(self._absolute, select))
@@ -244,14 +256,20 @@ class SparkEngine:
         """Files of a statement are relative to the work folder, which the workers do not stand in."""
         if found[1] is None:
             return found[0]
-        if self._sail is None:
-            folder = _GLOB.sub(r"\\\1", str(self._work)).replace("`", "``")
+        path = unquote(found[1]) if self._sail is not None else _ESCAPED.sub(r"\1", found[1].replace("``", "`"))
+        try:
+            self._exchange.give(path)
+        except FileNotFoundError:
+            # Sail takes a name without a file for a table without columns
+            message = f"the engine was asked to read '{path}', which is not there"
+            raise EngineFailed(message) from None
+        root = self._exchange.root
+        if root.startswith(S3):
+            folder = root if self._sail is not None else f"s3a://{root.removeprefix(S3)}"
+        elif self._sail is None:
+            folder = _GLOB.sub(r"\\\1", root).replace("`", "``")
         else:
-            folder = self._work.as_uri()
-            if not (self._work / unquote(found[1])).exists():
-                # Sail takes a name without a file for a table without columns
-                message = f"the engine was asked to read '{unquote(found[1])}', which is not there"
-                raise EngineFailed(message)
+            folder = Path(root).as_uri()
         return f"`parquet`.`{folder}/{found[1]}`"
 
     def _inside(self, output: Path) -> Path:
@@ -285,7 +303,7 @@ class SparkEngine:
         from pyspark import cloudpickle
         from pyspark.sql import SparkSession
 
-        for module in (spark_functions, spark_tasks):
+        for module in (spark_functions, spark_tasks, object_store):
             cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call,unused-ignore]
         builder = SparkSession.builder.appName("transhume")
         if self._is_remote:
@@ -298,7 +316,8 @@ class SparkEngine:
                 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         for name, value in self._settings.items():
             builder = builder.config(name, value)
-        session = self._asked(builder.getOrCreate)
+        # A session that this process has already may be one of a server that is gone.
+        session = self._asked(builder.create if self._is_remote else builder.getOrCreate)
         self._prepare(session)
         return session
 
@@ -367,12 +386,13 @@ class SparkEngine:
 class _Rows:
     """What the tasks of one statement wrote."""
 
+    work: Path
     schema: pa.Schema
     files: Sequence[Mapping[str, Any]]
 
     def batches(self, files: Sequence[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
         for file in files:
-            with pa.memory_map(file["path"]) as mapped, pa.ipc.open_file(mapped) as reader:
+            with pa.memory_map(str(self.work / file["path"])) as mapped, pa.ipc.open_file(mapped) as reader:
                 for number in range(reader.num_record_batches):
                     yield reader.get_batch(number)
 

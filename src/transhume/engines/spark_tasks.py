@@ -6,14 +6,17 @@ back, so no row is lost or there twice.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import fs
+
+from transhume.object_store import opened
 
 WRITTEN = "part bigint, place int, rows bigint, path string"
-"""Columns of what a task gives back: its place in the order of the rows, the file's place among the outputs."""
+"""Columns of what a task gives back: its place in the order of the rows, the file's place among the outputs, and the
+file's path below the root."""
 DONE = "place int, answer binary, folder string"
 """Columns of what a task gives back of a work; the folder by its name."""
 DONE_SCHEMA = pa.schema([("place", pa.int32()), ("answer", pa.binary()), ("folder", pa.string())])
@@ -24,9 +27,9 @@ _WHOLE = 0
 
 
 def writes(
-    folder: str, by: str, starts: Sequence[int]
+    root: str, folder: str, by: str, starts: Sequence[int]
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Return the task that writes its rows as Arrow IPC files into `folder`, one for each range that it has rows of.
+    """Return the task that writes its rows as Arrow IPC files into a folder below `root`, one for each range it has.
 
     A row belongs to the last of `starts` (ascending) that is not above its value of the column `by`; without `starts`
     all rows stand in one file.
@@ -38,16 +41,20 @@ def writes(
         context = TaskContext.get()
         # Sail tells its tasks neither, and tries none twice
         part, attempt = (context.partitionId(), str(context.taskAttemptId())) if context else (0, uuid4().hex)
-        opened: dict[int, _File] = {}
+        files: dict[int, _File] = {}
+        system, path = opened(root)
+        if isinstance(system, fs.LocalFileSystem):
+            system.create_dir(f"{path}/{folder}")
         for batch in batches:
             plain = _plain(batch)
             for place, rows in _split(plain, by, starts):
-                if place not in opened:
-                    opened[place] = _File(Path(folder) / f"{part:06d}-{place:06d}-{attempt}.arrow", plain.schema)
-                opened[place].write(rows)
-        if not opened and not starts:
+                if place not in files:
+                    name = f"{folder}/{part:06d}-{place:06d}-{attempt}.arrow"
+                    files[place] = _File(system, path, name, plain.schema)
+                files[place].write(rows)
+        if not files and not starts:
             return
-        found = [(part, place, file.close(), str(file.path)) for place, file in opened.items()]
+        found = [(part, place, file.close(), file.name) for place, file in files.items()]
         yield pa.RecordBatch.from_pydict(
             {
                 "part": pa.array([each[0] for each in found], pa.int64()),
@@ -60,7 +67,7 @@ def writes(
     return task
 
 
-def works_on_range(work: bytes, folder: str, by: str) -> Callable[[pa.Table], pa.Table]:
+def works_on_range(work: bytes, root: str, folder: str, by: str) -> Callable[[pa.Table], pa.Table]:
     """Return the task that does a work on all rows of one range."""
 
     def task(rows: pa.Table) -> pa.Table:
@@ -68,12 +75,14 @@ def works_on_range(work: bytes, folder: str, by: str) -> Callable[[pa.Table], pa
 
         place = rows.column(PLACE)[0].as_py()
         plain = rows.drop_columns([PLACE]).cast(plain_schema(rows.drop_columns([PLACE]).schema))
-        return done(work, place, folder, plain, by)
+        return done(work, place, root, folder, plain, by)
 
     return task
 
 
-def works_on_place(work: bytes, folder: str) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def works_on_place(
+    work: bytes, root: str, folder: str
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Return the task that does a work for each number that it is given."""
 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -81,7 +90,7 @@ def works_on_place(work: bytes, folder: str) -> Callable[[Iterator[pa.RecordBatc
 
         for batch in batches:
             for place in batch.column(0).to_pylist():
-                yield from done(work, place, folder).to_batches()
+                yield from done(work, place, root, folder).to_batches()
 
     return task
 
@@ -129,9 +138,9 @@ def _split(batch: pa.RecordBatch, by: str, starts: Sequence[int]) -> Iterator[tu
 
 
 class _File:
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.path, self._rows = path, 0
-        self._sink = pa.OSFile(str(path), "wb")
+    def __init__(self, system: fs.FileSystem, root: str, name: str, schema: pa.Schema) -> None:
+        self.name, self._rows = name, 0
+        self._sink = system.open_output_stream(f"{root}/{name}")
         self._writer = pa.ipc.new_file(self._sink, schema)
 
     def write(self, batch: pa.RecordBatch) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -16,7 +15,7 @@ from pydantic import (
 
 from transhume.batches import OnConflict
 from transhume.errors import Position
-from transhume.plan.engine import DUCKDB_ENGINE, known_engine
+from transhume.plan.engine import Engine, engine_fields
 from transhume.plan.environment import Environment
 from transhume.plan.fields import (
     column_spec,
@@ -306,7 +305,7 @@ class Plan(BaseModel):
     """Where notices about runs and rollbacks go."""
     phases: dict[str, Phase] = {}
     """In order: a wave comes after those above it."""
-    engine: Annotated[str, AfterValidator(known_engine)] = DUCKDB_ENGINE
+    engine: Annotated[Engine, BeforeValidator(engine_fields)] = Engine()
     """What computes: `duckdb`, or Spark by its address."""
     consistency: Literal["none"] | None = None
     """`none`: the source's tables need not be of one instant (files have none)."""

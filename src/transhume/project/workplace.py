@@ -25,6 +25,7 @@ from transhume.facts import Catalog
 from transhume.journal import Journal
 from transhume.plan.credentials import SecretUrl
 from transhume.plan.engine import DUCKDB_ENGINE
+from transhume.plan.engine import Engine as EnginePlace
 from transhume.plan.load import FILE_NAME, load, load_for_review, plan_urls
 from transhume.plan.lock import plan_hash
 from transhume.plan.mask_keys import mask_keys
@@ -233,7 +234,7 @@ class Workplace:
         with TemporaryDirectory(prefix="look-", dir=state) as temporary, ExitStack() as stack:
             folder = RunFolder(Path(temporary))
             folder.make()
-            engine = open_engine(folder, self.capacity, systems.plan, DUCKDB_ENGINE)
+            engine = open_engine(folder, self.capacity, systems.plan)
             stack.callback(engine.close)
             journal = Journal(folder.journal)
             stack.callback(journal.close)
@@ -340,16 +341,21 @@ class Workplace:
             raise LockHeld(message) from None
 
 
-def open_engine(folder: RunFolder, capacity: Capacity, plan: Plan | None = None, name: str = DUCKDB_ENGINE) -> Engine:
+def open_engine(
+    folder: RunFolder, capacity: Capacity, plan: Plan | None = None, place: EnginePlace | None = None
+) -> Engine:
     """Prepare an engine in the work folder of a run that knows the keys of the plan's rules.
 
     What only looks at rows takes DuckDB, which starts at once and gives the same; a run takes the plan's engine.
     Raises: PlanError for a key that is not set or too short.
     """
-    dialect = DIALECTS[DuckDBEngine.dialect if name == DUCKDB_ENGINE else dialect_of(name)]
+    place = place or EnginePlace()
+    is_duckdb = place.at == DUCKDB_ENGINE
+    dialect = DIALECTS[DuckDBEngine.dialect if is_duckdb else dialect_of(place.at)]
     variables: dict[str, bytes] = {}
     for key_name, key in (mask_keys(plan) if plan is not None else {}).items():
         variables |= dialect.secret_variables(key_name, key)
-    if name == DUCKDB_ENGINE:
+    if is_duckdb:
         return DuckDBEngine(folder.work, capacity.engine_memory_bytes, capacity.jobs, variables)
-    return SparkEngine(folder.work, name, SPARK_SESSION, variables)
+    store = None if place.files is None else (place.files, folder.root.name)
+    return SparkEngine(folder.work, place.at, SPARK_SESSION, variables, store)

@@ -9,7 +9,6 @@ import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -18,7 +17,7 @@ import pyarrow as pa
 from transhume.batches import BatchId, Event, Segment, StagedBatch
 from transhume.compiler import compile_transform
 from transhume.dialects import DIALECTS
-from transhume.engines.engine import TaskDone, WorksInTasks
+from transhume.engines.engine import TaskDone, TaskFiles, WorksInTasks
 from transhume.plan.model import TableMapping
 from transhume.schema import ROW
 from transhume.stages.batch import batch_of, compared, keep
@@ -109,7 +108,7 @@ def _take(done: TaskDone, folder: RunFolder) -> None:
 class _BatchWork:
     """What a task does with the rows of one segment; sent to it by pickle, so nothing in it is open, or secret to it.
 
-    `context.folder` is the run's own, from which a task reads; what it writes stands in its own folder at first.
+    What it writes stands in its own folder at first, not in the run's.
     """
 
     context: BatchContext
@@ -117,14 +116,14 @@ class _BatchWork:
     segments: tuple[Segment, ...]
     writer: BatchWriter
 
-    def __call__(self, place: int, rows: pa.Table, folder: Path) -> bytes:
-        context = replace(self.context, folder=RunFolder(folder))
+    def __call__(self, place: int, rows: pa.Table, files: TaskFiles) -> bytes:
+        context = replace(self.context, folder=RunFolder(files.folder))
         context.folder.make()
         mapping, target = context.plan.tables[self.mapping], context.tables[self.mapping]
         segment = self.segments[place]
         result = rows_of_segment(rows, self.mapping, segment, uuid_columns(target))
         # An absolute path stays what it is, below whatever folder.
-        segment = replace(segment, path=str(self.context.folder.work / segment.path))
+        segment = replace(segment, path=str(files.read(segment.path)))
         batch = batch_of(target, mapping, segment, result, 0.0)
         with closing(self.writer.open()) as writing:
             started = monotonic()

@@ -1,6 +1,5 @@
 """Whether files and objects are there: local paths, and S3 by its standard environment variables. Nothing is read."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -8,11 +7,11 @@ from threading import Lock
 
 from pyarrow import fs
 
+from transhume.object_store import open_s3
+
 ASKED_AT_ONCE = 16
 """Objects that are asked for at the same time."""
 _CHUNK = 2_000
-_TIMEOUT_S = 20.0
-_ATTEMPTS = 3
 
 
 class Artefacts:
@@ -60,16 +59,4 @@ class Artefacts:
             return self._s3
 
 
-def _open_s3() -> fs.FileSystem:
-    # Credentials and region are the SDK's to find; the variable of the endpoint is not known to it here.
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    attempts = fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS)
-    return fs.S3FileSystem(
-        endpoint_override=endpoint,
-        connect_timeout=_TIMEOUT_S,
-        request_timeout=_TIMEOUT_S,
-        retry_strategy=attempts,
-    )
-
-
-_OPENED: dict[str, Callable[[], fs.FileSystem]] = {"s3": _open_s3, "file": fs.LocalFileSystem}
+_OPENED: dict[str, Callable[[], fs.FileSystem]] = {"s3": open_s3, "file": fs.LocalFileSystem}
