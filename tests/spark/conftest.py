@@ -14,7 +14,7 @@ from tests.rules.conftest import bench  # noqa: F401 - the same DuckDB as for th
 from tests.rules.twins import SECRETS, Bench
 
 _SAIL = find_spec("pysail") is not None
-_JVM = ["test_cluster.py", "test_connect.py"]
+_JVM = ["test_cluster.py", "test_connect.py", "test_postgres.py"]
 """Tests that need Spark itself, which Sail's client does not bring."""
 collect_ignore_glob = (_JVM if _SAIL else ["test_sail.py"]) if find_spec("pyspark") else ["test_*.py"]
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")

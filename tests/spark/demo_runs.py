@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -65,6 +66,12 @@ def values(folder: Path) -> dict[str, list[str]]:
             rows: list[dict[str, Any]] = StaticTable.from_metadata(location).scan().to_arrow().to_pylist()
             found[name] = sorted(repr({key: row[key] for key in sorted(row) if key != _OF_THE_RUN}) for row in rows)
     return found
+
+
+def written_by_tasks(folder: Path) -> bool:
+    """Say whether every data file of a lake has the name that a task gave it."""
+    files = [path.name for path in (folder / "lake").rglob("*.parquet")]
+    return bool(files) and all(re.search(r"-t[0-9a-f]{8}\.parquet$", name) for name in files)
 
 
 def main(folder: Path, engine: str) -> None:

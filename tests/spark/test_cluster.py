@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.spark.cluster import Cluster, cluster
-from tests.spark.demo_runs import command, make_project, values
+from tests.spark.demo_runs import command, make_project, values, written_by_tasks
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def test_a_cluster_that_loses_a_worker_gives_what_one_machine_gives(
     assert run.wait() == 0, "".join(told)
     assert spark_cluster.workers[0].returncode == -signal.SIGKILL
     assert values(many) == published_by_duckdb
+    assert written_by_tasks(many)
     output, _ = command(many, "validate", "--all").communicate()
     assert re.search(
         r"recomputed (\d+) of \1 rows by all \d+ rules of the plan and compared \d+ values: 0 differences",
@@ -64,3 +65,4 @@ def test_a_run_that_is_killed_on_a_cluster_goes_on_by_the_same_command(
     assert again.returncode == 0, output
     assert "goes on" in output, output
     assert values(many) == published_by_duckdb
+    assert written_by_tasks(many)

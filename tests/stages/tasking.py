@@ -24,8 +24,9 @@ from transhume.stages import load_in_tasks
 class TaskingDuckDB(DuckDBEngine):
     """Does every work of a task twice, and takes what the second gave."""
 
+    shares_folder = True
     ranges = 0
-    """Ranges that were done in tasks."""
+    """Works that were done in tasks."""
     _numbers = itertools.count()
 
     def reaches_tasks(self) -> bool:

@@ -139,3 +139,20 @@ def test_what_tasks_staged_before_the_run_was_killed_is_taken(tmp_path, monkeypa
     assert {name: rows for name, (rows, _) in content.items()} == {
         name: table["loaded"] for name, table in small_project.expected_buckets().items()
     }
+
+
+def test_every_row_is_recomputed_in_tasks(tmp_path, monkeypatch, twice) -> None:
+    """The oracle's tasks cover all rows of tables with several batches, and find what somebody changed since."""
+    small_project.write(tmp_path / "p", f"{twice[0]}&schema=ai")
+    tasking.use(monkeypatch)
+    project = Project(tmp_path / "p")
+    project.run(limits=SMALL)
+    tasking.TaskingDuckDB.ranges = 0
+    sound = project.validate(whole=True)
+    assert tasking.TaskingDuckDB.ranges == BATCHES
+    assert sound.failed == ()
+    with psycopg.connect(twice[0]) as other:
+        other.execute("UPDATE ai.plants SET height_m = height_m + 1 WHERE original_source_id = 3")
+    found = project.validate(whole=True)
+    assert {name: proof.difference_count for name, proof in found.proofs.items()} == {"places": 0, "plants": 1}
+    assert [each.column for each in found.proofs["plants"].differences] == ["height_m"]

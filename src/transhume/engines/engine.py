@@ -85,6 +85,9 @@ class TaskDone:
 class WorksInTasks(Protocol):
     """An engine whose tasks can run this program's own code, beside one another and on other machines."""
 
+    shares_folder: bool
+    """Whether tasks see the work folder itself, at the same path, and not copies of what a statement reads."""
+
     def reaches_tasks(self) -> bool:
         """Say whether the tasks have this very version of the program; asked of them once."""
         ...

@@ -77,6 +77,7 @@ class SparkEngine:
         to the workers and back by S3, below this `s3://bucket/prefix` and name; None: by the work folder itself.
         """
         self._work, self._master = work.resolve(), master
+        self.shares_folder = store is None
         self._exchange: Exchange = SharedFolder(self._work) if store is None else ObjectStore(self._work, *store)
         self._settings, self._variables = settings, dict(variables or {})
         self._one_call = threading.Lock()

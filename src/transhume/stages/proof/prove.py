@@ -26,6 +26,7 @@ from transhume.stages.proof.lookups import FrozenEntries
 from transhume.stages.proof.recompute import DIFFERENCES_MAX, Batch, Difference, Recomputed, Recomputer
 from transhume.stages.proof.sample import Sample, choose
 from transhume.stages.proof.surroundings import duplicate_keys, key_column_texts
+from transhume.stages.proof.tasks import recompute_in_tasks, tasks_can_recompute
 from transhume.stages.proof.worker import recompute_there
 from transhume.stages.proof.worksheet import SheetRow, sheet_rows
 from transhume.stages.transform import fates_path, whole_fates_path
@@ -192,6 +193,10 @@ class Prover:
         return batches
 
     def _recomputed(self, batches: list[Batch], duplicates: frozenset[Key], processes: int) -> Iterator[Recomputed]:
+        is_whole = len(batches) > 1 and not batches[0].counts_ways
+        if is_whole and tasks_can_recompute(self._context.engine, self._evidence):
+            yield from recompute_in_tasks(self._context.engine, self._evidence, batches, duplicates)
+            return
         if processes == 1:
             recomputer = Recomputer(self._evidence, duplicates)
             for batch in batches:

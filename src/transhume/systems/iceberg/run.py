@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Any
 
 import pyarrow as pa
+from pyiceberg.table import FileScanTask
 from pyiceberg.table import Table as IcebergTable
 
 from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable
@@ -30,6 +31,8 @@ from transhume.systems.iceberg.snapshots import (
     is_sealed,
     live_files,
     scan,
+    scan_file,
+    tasks,
 )
 from transhume.systems.iceberg.types import file_schema
 from transhume.systems.permission import Permission
@@ -196,7 +199,7 @@ class IcebergRun:
             missing = sum(line.staged.row_count for line in lines)
             return [row_count(table, missing, 0)] if missing else []
         mismatches: list[Mismatch] = []
-        live = live_files(found, head)
+        live = {task.file.file_path: task for task in tasks(found, head)}
         for line in lines:
             batch = str(line.staged.batch)
             if not line.path:
@@ -208,7 +211,7 @@ class IcebergRun:
                     Mismatch(name, -1, "(data file)", f"the staged bytes of batch {batch}", "other bytes")
                 )
             else:
-                mismatches += self._verify_file(table, found, head, line)
+                mismatches += self._verify_file(table, found, live[line.path], line)
             if len(mismatches) >= MISMATCHES_MAX:
                 break
         updating = [line for line in lines if line.updates_path]
@@ -267,11 +270,12 @@ class IcebergRun:
             self._close_index(mapping)
         self._lock.release()
 
-    def _verify_file(self, table: TargetTable, found: IcebergTable, head: int, line: Line) -> list[Mismatch]:
+    def _verify_file(self, table: TargetTable, found: IcebergTable, task: FileScanTask, line: Line) -> list[Mismatch]:
         columns = [column.name for column in table.table.columns]
         staged = in_own_types(table, self._lake.files.table(line.path))
         with storage_errors(f"reading table '{table.table.name}'"):
-            shown = [canonical(batch, table, columns) for batch in scan(found, head, columns, {line.path})]
+            scanned = scan_file(found, task, found.schema().select(*columns))
+            shown = [canonical(batch, table, columns) for batch in scanned]
         return compare_rows(table, None, staged, pa.Table.from_batches(shown, staged.schema))
 
     def _verify_updates(
