@@ -8,18 +8,18 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from transhume.batches import Event, FrozenLookup, Segment, extract_schema
-from transhume.errors import SystemRefused, SystemUnavailable
+from transhume.errors import SystemRefused
 from transhume.journal import Entry
 from transhume.schema import LINE, LINE_CLASS, ODD, Table
 from transhume.stages.context import WorkContext
-from transhume.stages.files import sha256_of, write_private_parquet
+from transhume.stages.extract_in_tasks import extract_in_tasks, ranges_for_tasks
+from transhume.stages.files import sha256_of
 from transhume.stages.lookups import freeze_lookups, is_lookup_sound, journalled_lookup
+from transhume.stages.segments import segment_of, write_segment, written
 from transhume.stages.source_queries import ask_source, unsound_answers
 
 _WRITES_AHEAD_MAX = 2
@@ -89,6 +89,12 @@ def _extract_anew(context: WorkContext) -> Iterator[Event]:
             table = context.source_catalog.tables[name]
             (folder / f"t{ordinal:03d}").mkdir(mode=0o700)
             context.segments[name] = []
+            ranges = ranges_for_tasks(context, snapshot, table)
+            for segment in extract_in_tasks(context, table, Path("extract") / f"t{ordinal:03d}", ranges):
+                context.segments[name].append(segment)
+                yield written(segment)
+            if context.segments[name]:
+                continue
             pending: list[Future[Segment]] = []
             batches = snapshot.read(table, context.limits.segment_rows_max, context.limits.segment_bytes_max)
             first_row = 0
@@ -97,7 +103,7 @@ def _extract_anew(context: WorkContext) -> Iterator[Event]:
                 if only_feeds:
                     _require_lines(batch, table)
                 path = Path("extract") / f"t{ordinal:03d}" / f"{index:06d}.parquet"
-                pending.append(disk.submit(_write, context.folder.work, path, table, index, first_row, batch))
+                pending.append(disk.submit(write_segment, context.folder.work, path, table, index, first_row, batch))
                 first_row += batch.num_rows
                 if len(pending) > _WRITES_AHEAD_MAX:
                     yield _taken(context, pending.pop(0))
@@ -141,52 +147,6 @@ def _taken(context: WorkContext, pending: Future[Segment]) -> Event:
     return written(segment)
 
 
-def written(segment: Segment) -> Event:
-    """Return what the journal is told of a segment."""
-    fields = {
-        "table": segment.table,
-        "index": segment.index,
-        "path": segment.path,
-        "first_row": segment.first_row,
-        "row_count": segment.row_count,
-        "size_bytes": segment.size_bytes,
-        "sha256": segment.sha256,
-        "odd_columns": list(segment.odd_columns),
-    }
-    return Event("segment_written", fields)
-
-
-def _write(work: Path, path: Path, table: Table, index: int, first_row: int, batch: pa.RecordBatch) -> Segment:
-    final = work / path
-    try:
-        digest = write_private_parquet(final, pa.Table.from_batches([batch], extract_schema(table)), durable=True)
-    except OSError as error:
-        message = (
-            f"segment {index} of table '{table.name}' not written to '{final}' ({error.strerror}); "
-            "the source and the target are untouched. Make room, then run the same command again."
-        )
-        raise SystemUnavailable(message) from error
-    return Segment(
-        table=table.name,
-        index=index,
-        path=str(path),
-        first_row=first_row,
-        row_count=batch.num_rows,
-        size_bytes=final.stat().st_size,
-        sha256=digest,
-        odd_columns=odd_columns(batch),
-    )
-
-
-def odd_columns(batch: pa.RecordBatch) -> tuple[str, ...]:
-    """Return the names of the columns in which a batch of an extract has odd values."""
-    odd = batch.column(ODD)
-    if odd.null_count == len(odd):
-        return ()
-    names = pc.unique(pc.struct_field(pc.list_flatten(odd), "name"))
-    return tuple(sorted(names.to_pylist()))
-
-
 def journalled_extract(
     entries: Iterable[Entry], tables: Iterable[str]
 ) -> tuple[str | None, dict[str, list[Segment]], dict[str, FrozenLookup]]:
@@ -206,17 +166,12 @@ def journalled_extract(
             for table in segments.values():
                 table.clear()
         elif entry.event.kind == "segment_written":
-            segments[str(fields["table"])].append(_segment(fields))
+            segments[str(fields["table"])].append(segment_of(fields))
         elif entry.event.kind == "lookup_frozen":
             lookups[str(fields["lookup"])] = journalled_lookup(fields)
         elif entry.event.kind == "extract_finished":
             finished = str(fields["instant"])
     return finished, segments, lookups
-
-
-def _segment(fields: Any) -> Segment:
-    values = dict(fields)
-    return Segment(**{**values, "odd_columns": tuple(values["odd_columns"])})
 
 
 def _is_sound(path: Path, segment: Segment) -> bool:

@@ -25,10 +25,11 @@ from transhume.plan.model import Plan, TableMapping
 from transhume.schema import LINE_CLASS, ODD, ROW, Column, Table, physical_names
 from transhume.stages.cells import is_same, value_of
 from transhume.stages.context import RunContext, RunFolder
-from transhume.stages.extract import journalled_extract, odd_columns, reused, written
+from transhume.stages.extract import journalled_extract, reused
 from transhume.stages.files import sha256_of, write_private_parquet
 from transhume.stages.rejects import MARK, carried, cells_of, header_of, mark_of, rejects_place
 from transhume.stages.repaired_files import RepairedFile, read_repaired
+from transhume.stages.segments import odd_columns, written
 
 _PROBLEMS_MAX = 50
 _NAMED_MAX = 5

@@ -53,6 +53,30 @@ class Snapshot(Protocol):
         ...
 
 
+class TableRange(Protocol):
+    """A part of a table, to be read by any process while the snapshot that it is of is open.
+
+    It can be pickled, and may hold the source's credentials.
+    """
+
+    def count(self) -> int:
+        """Return how many rows it has. Raises: SystemUnavailable."""
+        ...
+
+    def read(self, first_row: int, rows_max: int, bytes_max: int) -> Iterator[pa.RecordBatch]:
+        """Yield its rows as `Snapshot.read` does, `_row` counting from `first_row`. Raises: as that."""
+        ...
+
+
+@runtime_checkable
+class ReadsInRanges(Protocol):
+    """A snapshot whose large tables several processes can read, each a part, all at its instant."""
+
+    def ranges(self, table: Table) -> Sequence[TableRange]:
+        """Return the parts of a table in the order of `Snapshot.read`; none where one reader reads it as well."""
+        ...
+
+
 class Source(Protocol):
     """A system that is only read."""
 

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import psycopg
@@ -281,6 +282,14 @@ def watched(address: Address, **options: Any) -> WatchedConnection:
     connection = WatchedConnection.connect(**address.parameters, **options)  # type: ignore[arg-type]
     connection.watch = _watcher(address)
     return connection
+
+
+def known_elsewhere(connection: WatchedConnection, address: Address) -> Address:
+    """Return the address with what this machine's environment or password file told of it, the password among it."""
+    driver = connection.pgconn
+    found = {"host": driver.host, "port": driver.port, "user": driver.user, "password": driver.password}
+    named = {name: value.decode() for name, value in found.items() if value}
+    return replace(address, parameters={**named, **address.parameters})
 
 
 def require_writable(connection: WatchedConnection, identity: str) -> None:

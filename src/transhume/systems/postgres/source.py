@@ -3,7 +3,7 @@
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,14 @@ from transhume.systems.postgres.address import Address, parse_url
 from transhume.systems.postgres.arrays import to_lists
 from transhume.systems.postgres.asking import asked
 from transhume.systems.postgres.changes import changed
-from transhume.systems.postgres.connection import WatchedConnection, connect
+from transhume.systems.postgres.connection import WatchedConnection, connect, known_elsewhere
 from transhume.systems.postgres.types import NativeType, source_type
 
 _PURPOSE = "transhume source"
+Pages = tuple[int, int | None]
+"""The first page of a range, and the one behind its last; None: all that come."""
+_RANGE_BYTES = 64 * 2**20
+"""Size of a range of pages: some seconds of one reader. A table of fewer than two of them is read by one."""
 _BEGIN = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
     # Our own loop decides how long a segment may take; an idle timeout would throw the instant away.
@@ -130,6 +134,7 @@ class PostgresSnapshot:
     def __init__(self, connection: WatchedConnection, address: Address) -> None:
         self._connection = connection
         self._address = address
+        self._exported = ""
         self._seen = _seen(connection, address.schema)
         self._natives = _natives(connection, address.schema)
         row = connection.execute("SELECT clock_timestamp()::text, pg_current_snapshot()::text").fetchone()
@@ -143,12 +148,51 @@ class PostgresSnapshot:
         A sort by key would cost the server a sort of the whole table. Rows of tables that inherit from this one
         are theirs, and are not read here; rows of partitions are.
         """
+        return self.read_pages(table, None, 0, rows_max, bytes_max)
+
+    def ranges(self, table: Table) -> Sequence["PageRange"]:
+        """Return ranges of pages of a large table; none of one whose rows stand elsewhere (partitions, servers)."""
+        if self._require(table).kind != "r":
+            return ()
+        name = sql.Identifier(self._address.schema, table.name).as_string(self._connection)
+        row = self._connection.execute(
+            "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::bigint,"
+            " current_setting('block_size')::bigint",
+            [name],
+        ).fetchone()
+        assert row is not None
+        pages, step = row[0], max(1, _RANGE_BYTES // row[1])
+        if pages < 2 * step:
+            return ()
+        if not self._exported:
+            exported = self._connection.execute("SELECT pg_export_snapshot()").fetchone()
+            assert exported is not None
+            self._exported = exported[0]
+        address = known_elsewhere(self._connection, self._address)
+        starts = range(0, pages, step)
+        # The last has no end: it costs nothing, and no page can be beyond it.
+        ends = [*starts[1:], None]
+        return [PageRange(address, self._exported, table, *pair) for pair in zip(starts, ends, strict=True)]
+
+    def count_pages(self, table: Table, pages: Pages) -> int:
+        """Return how many rows these pages have."""
+        query = sql.SQL("SELECT count(*) FROM ONLY {} AS t{}").format(
+            sql.Identifier(self._address.schema, table.name), _within(pages)
+        )
+        row = self._connection.execute(query).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def read_pages(
+        self, table: Table, pages: Pages | None, first_row: int, rows_max: int, bytes_max: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of these pages, None: of all, in physical order, `_row` counting from `first_row`."""
         seen = self._require(table)
         schema = extract_schema(table)
         columns = [column for column in table.columns if column.type is not None]
-        first_row = 0
+        query = self._query(table, columns, seen, _within(pages))
         try:
-            for text, row_count in self._copied(self._query(table, columns, seen), rows_max, bytes_max):
+            for text, row_count in self._copied(query, rows_max, bytes_max):
                 yield _batch(schema, columns, text, first_row, row_count)
                 first_row += row_count
         except psycopg.Error as problem:
@@ -189,7 +233,7 @@ class PostgresSnapshot:
             raise SystemRefused(message)
         return seen
 
-    def _query(self, table: Table, columns: Sequence[Column], seen: _Seen) -> sql.Composed:
+    def _query(self, table: Table, columns: Sequence[Column], seen: _Seen, condition: sql.Composable) -> sql.Composed:
         expressions = []
         for column in columns:
             expression: sql.Composable = sql.Identifier("t", column.name)
@@ -204,8 +248,8 @@ class PostgresSnapshot:
         listed = sql.SQL(", ").join(expressions or [sql.SQL("1")])
         # Without ONLY, rows of tables that inherit from this one would come too; they are tables themselves.
         only = sql.SQL("" if seen.kind == "p" else "ONLY ")
-        return sql.SQL("COPY (SELECT {} FROM {}{} AS t) TO STDOUT (FORMAT csv, FORCE_QUOTE *)").format(
-            listed, only, sql.Identifier(self._address.schema, table.name)
+        return sql.SQL("COPY (SELECT {} FROM {}{} AS t{}) TO STDOUT (FORMAT csv, FORCE_QUOTE *)").format(
+            listed, only, sql.Identifier(self._address.schema, table.name), condition
         )
 
     def _copied(self, query: sql.Composed, rows_max: int, bytes_max: int) -> Iterator[tuple[bytearray, int]]:
@@ -220,6 +264,51 @@ class PostgresSnapshot:
                     text, row_count = bytearray(), 0
         if row_count:
             yield text, row_count
+
+
+@dataclass(frozen=True, slots=True)
+class PageRange:
+    """Some pages of a table at the instant of an exported snapshot; see `systems.system.TableRange`.
+
+    Source: https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION
+    """
+
+    address: Address = field(repr=False)
+    snapshot: str
+    table: Table
+    first: int
+    end: int | None
+
+    def count(self) -> int:
+        """Return how many rows the pages have."""
+        with self._opened() as snapshot:
+            return snapshot.count_pages(self.table, (self.first, self.end))
+
+    def read(self, first_row: int, rows_max: int, bytes_max: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the pages in physical order."""
+        with self._opened() as snapshot:
+            yield from snapshot.read_pages(self.table, (self.first, self.end), first_row, rows_max, bytes_max)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[PostgresSnapshot]:
+        connection = connect(self.address, _PURPOSE)
+        try:
+            connection.execute(_BEGIN)
+            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(self.snapshot)))
+            yield PostgresSnapshot(connection, self.address)
+        except psycopg.Error as problem:
+            faults.reraise(problem, f"table '{self.table.name}' of {self.address.identity}")
+        finally:
+            connection.close()
+
+
+def _within(pages: Pages | None) -> sql.Composable:
+    """Return the condition for the rows of these pages, which the server finds without looking at others."""
+    if pages is None:
+        return sql.SQL("")
+    first, end = pages
+    until = sql.SQL("") if end is None else sql.SQL(" AND t.ctid < {}::tid").format(sql.Literal(f"({end},0)"))
+    return sql.SQL(" WHERE t.ctid >= {}::tid").format(sql.Literal(f"({first},0)")) + until
 
 
 def _batch(

@@ -1,7 +1,6 @@
 """PostgreSQL as a target: the protocol's two objects. How rows are staged and published stands in their modules."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,12 @@ from transhume.systems.postgres import (
 from transhume.systems.postgres.address import Address, parse_url
 from transhume.systems.postgres.asking import asked
 from transhume.systems.postgres.batch_writer import PostgresBatchWriter
-from transhume.systems.postgres.connection import Session, WatchedConnection, require_writable
+from transhume.systems.postgres.connection import (
+    Session,
+    WatchedConnection,
+    known_elsewhere,
+    require_writable,
+)
 from transhume.systems.postgres.ledger import Hold
 from transhume.systems.postgres.scratch import PostgresScratch, scratch_numbers
 from transhume.systems.postgres.stage import Stage, stage_of
@@ -192,11 +196,7 @@ class PostgresRun:
 
     def writer(self, table: TargetTable, batches: Sequence[int]) -> PostgresBatchWriter:  # noqa: ARG002 - any
         """Return what tasks of an engine need to stage batches of this table, the password among it."""
-        driver = self._writer.connection().pgconn
-        # What came from the environment or a password file of this machine is not known elsewhere.
-        found = {"host": driver.host, "port": driver.port, "user": driver.user, "password": driver.password}
-        named = {name: value.decode() for name, value in found.items() if value}
-        address = replace(self._address, parameters={**named, **self._address.parameters})
+        address = known_elsewhere(self._writer.connection(), self._address)
         return PostgresBatchWriter(address, self._hold, self._stages[table.mapping])
 
     def enter(self, table: TargetTable, line: StagedBatch, written: Mapping[str, Any]) -> None:
