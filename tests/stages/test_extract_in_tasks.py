@@ -132,7 +132,7 @@ def _run(folder: Path, url: str) -> Project:
 
 
 def _extract(project: Project) -> list[pa.Table]:
-    return [pq.read_table(path) for path in sorted(project.runs.glob("*/work/extract/t000/*"))]
+    return [pq.read_table(path) for path in sorted(project.runs.rglob("extract/t000/*"))]
 
 
 def test_a_run_whose_tasks_read_the_source_is_that_of_one_reader(tmp_path, monkeypatch, opened, url) -> None:

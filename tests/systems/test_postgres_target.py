@@ -362,3 +362,13 @@ def test_not_a_number_keeps_its_bits(place: PostgresPlace) -> None:
     assert place.execute("SELECT encode(float8send(x), 'hex') FROM transhume_stage_run_1.t_000000") == [
         ("7ff8000000000001",)
     ]
+
+
+def test_what_the_environment_says_of_a_server_goes_to_tasks(place: PostgresPlace, monkeypatch) -> None:
+    """A task on another machine knows user and password that stand in this one's environment, and none are printed."""
+    monkeypatch.setenv("PGPASSWORD", "of-this-machine")
+    with place.run([people()]) as run:
+        writer = run.writer(people(), [0])
+    assert writer.address.parameters["password"] == "of-this-machine"
+    assert writer.address.parameters["user"]
+    assert "of-this-machine" not in repr(writer)

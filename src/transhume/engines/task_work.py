@@ -49,9 +49,10 @@ def done(work: bytes, place: int, root: str, folder: str, rows: pa.Table | None 
     An error that the program raises on purpose goes back as such; any other is the engine's, which tries again.
     """
     name = f"{place:06d}-{uuid4().hex}"
-    doing = pickle.loads(work)  # noqa: S301 - from the process that drives the engine
     with _files(root, f"{folder}/{name}") as files:
         try:
+            # A driver that is missing here is found out by this.
+            doing = pickle.loads(work)  # noqa: S301 - from the process that drives the engine
             answer = doing(place, files) if rows is None else doing(place, rows.take(pc.sort_indices(rows[by])), files)
         except errors.TranshumeError as problem:
             told = {"kind": type(problem).__name__, "message": str(problem)}
