@@ -1,6 +1,7 @@
 """Loads whose batches an engine's tasks write: the same as the process of the run would have written."""
 
 from contextlib import closing
+from pathlib import Path
 
 import psycopg
 import pyarrow.parquet as pq
@@ -8,6 +9,7 @@ import pytest
 
 from tests.stages import small_project, tasking
 from transhume import Project
+from transhume.batches import Event
 from transhume.errors import CheckFailed
 from transhume.journal import Journal
 from transhume.stages.context import Limits
@@ -91,15 +93,31 @@ def test_tasks_write_a_lake_as_the_process_of_the_run_does(tmp_path, monkeypatch
     tasking.use(monkeypatch)
     project = Project(tmp_path / "there")
     project.run(limits=SMALL)
-    assert tasking.TaskingDuckDB.ranges == BATCHES
+    # And one part for each table, of the rows that readers get.
+    assert tasking.TaskingDuckDB.ranges == BATCHES + 2
     content = small_project.lake_content(tmp_path / "there", "ai")
     assert content == small_project.lake_content(tmp_path / "here", "ai")
     found, expected = _left(project), _left(Project(tmp_path / "here"))
     assert found["tables"] == expected["tables"]
     again = project.run(limits=SMALL)
     assert [table.loaded for table in again.tables] == [0, 0]
-    assert tasking.TaskingDuckDB.ranges == BATCHES
+    assert tasking.TaskingDuckDB.ranges == BATCHES + 2
     assert small_project.lake_content(tmp_path / "there", "ai") == content
+
+
+def test_tasks_verify_what_readers_of_a_lake_get(tmp_path, monkeypatch) -> None:
+    """A file that is another since it was staged and compared is found by the task that reads it as readers do."""
+    small_project.write(tmp_path / "p", "iceberg:./lake?namespace=ai")
+    tasking.use(monkeypatch)
+
+    def swap(event: Event) -> None:
+        if event.kind == "published":
+            planned = small_project.catalog(tmp_path / "p").load_table("ai.plants").scan().plan_files()
+            one, other, *_ = sorted(task.file.file_path.removeprefix("file://") for task in planned)
+            Path(one).write_bytes(Path(other).read_bytes())
+
+    with pytest.raises(CheckFailed, match=r"table 'plants' does not show what was staged .*data file"):
+        Project(tmp_path / "p").run(limits=SMALL, listener=swap)
 
 
 def test_a_value_that_reads_back_otherwise_in_a_task_stops_the_run(tmp_path, monkeypatch, twice) -> None:

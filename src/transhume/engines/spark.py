@@ -175,6 +175,8 @@ class SparkEngine:
 
     def each(self, count: int, work: ItemWork) -> Generator[TaskDone]:
         """Do a work for every place from 0 to `count` - 1, each in a task; see `engine.WorksInTasks`."""
+        if not count:
+            return
 
         def result(folder: str) -> "DataFrame":
             task = spark_tasks.works_on_place(pickle.dumps(work), self._exchange.root, folder)

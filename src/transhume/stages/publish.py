@@ -1,16 +1,19 @@
 """Publish: all staged rows of all tables become visible at one instant; then what is visible is compared again."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Self
 
 from transhume.batches import Event, TargetTable
+from transhume.engines.engine import TaskFiles, WorksInTasks
 from transhume.errors import CheckFailed
 from transhume.stages.context import RunContext
 from transhume.systems.permission import Permission
-from transhume.systems.system import PublishedTable
+from transhume.systems.system import Mismatch, PublishedTable, Verification, VerifiesInTasks
 
 _AHEAD_ROWS_MAX = 2_000_000
 """How many of a run's rows may be to come yet when the target begins to prepare the publishing.
@@ -104,7 +107,7 @@ def verify(context: RunContext, order: list[TargetTable]) -> Iterator[Event]:
     """
     for table in order:
         started = monotonic()
-        mismatches = context.target.verify(table)
+        mismatches = _verified(context, table)
         if mismatches:
             shown = "; ".join(f"row {m.row} column '{m.column}'" for m in mismatches[:5])
             message = (
@@ -113,3 +116,27 @@ def verify(context: RunContext, order: list[TargetTable]) -> Iterator[Event]:
             )
             raise CheckFailed(message)
         yield Event("table_verified", {"mapping": table.mapping, "duration_s": round(monotonic() - started, 3)})
+
+
+def _verified(context: RunContext, table: TargetTable) -> Sequence[Mismatch]:
+    """Verify a table: by the target, or by an engine's tasks where the rows must come out of it to be compared."""
+    engine, target = context.engine, context.target
+    if not isinstance(engine, WorksInTasks) or not isinstance(target, VerifiesInTasks) or not engine.reaches_tasks():
+        return target.verify(table)
+    mismatches, parts = target.divided(table)
+    found = [
+        Mismatch(**each)
+        for done in engine.each(len(parts), _Verifying(tuple(parts)))
+        for each in json.loads(done.answer)
+    ]
+    return [*mismatches, *found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verifying:
+    """What a task does with a part of a table."""
+
+    parts: tuple[Verification, ...]
+
+    def __call__(self, place: int, files: TaskFiles) -> bytes:  # noqa: ARG002 - nothing is written
+        return json.dumps([asdict(each) for each in self.parts[place].run()]).encode()

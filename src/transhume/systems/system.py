@@ -299,6 +299,23 @@ class StagesInTasks(Protocol):
         ...
 
 
+class Verification(Protocol):
+    """A part of what `TargetRun.verify` compares, for any process; it can be pickled."""
+
+    def run(self) -> Sequence[Mismatch]:
+        """Compare. Raises: SystemUnavailable."""
+        ...
+
+
+@runtime_checkable
+class VerifiesInTasks(Protocol):
+    """A run's hold on a target whose rows are not compared by the target itself."""
+
+    def divided(self, table: TargetTable) -> tuple[Sequence[Mismatch], Sequence[Verification]]:
+        """Return what `verify` finds without reading rows, and the parts in which it compares them."""
+        ...
+
+
 class Target(Protocol):
     """A system that holds the migrated tables."""
 

@@ -6,7 +6,6 @@ from time import monotonic
 from typing import Any
 
 import pyarrow as pa
-from pyiceberg.table import FileScanTask
 from pyiceberg.table import Table as IcebergTable
 
 from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable
@@ -14,7 +13,7 @@ from transhume.errors import CheckFailed, Interrupted, Refused, SystemRefused
 from transhume.facts import Answer
 from transhume.systems.iceberg import journals
 from transhume.systems.iceberg.batch_files import BatchFiles, LakeBatchWriter, Written, in_columns, row_count
-from transhume.systems.iceberg.compare import MISMATCHES_MAX, compare_rows, in_own_types
+from transhume.systems.iceberg.compare import MISMATCHES_MAX, in_own_types
 from transhume.systems.iceberg.files import canonical
 from transhume.systems.iceberg.lake import Lake, path_word, storage_errors
 from transhume.systems.iceberg.ledger import Ledger, Line, Pointer, PointerMoved, TableState
@@ -31,14 +30,16 @@ from transhume.systems.iceberg.snapshots import (
     is_sealed,
     live_files,
     scan,
-    scan_file,
     tasks,
 )
 from transhume.systems.iceberg.types import file_schema
+from transhume.systems.iceberg.verification import FileVerification, StagedFile
 from transhume.systems.permission import Permission
 from transhume.systems.system import Mismatch, PublishedTable, TimedQuery, Timing
 
 _SEAL_ATTEMPTS_MAX = 20
+_FILES_A_PART = 8
+"""Files that one task verifies: some seconds, and the table's metadata sent once for them."""
 
 
 class IcebergRun:
@@ -191,34 +192,41 @@ class IcebergRun:
 
         The catalog, the metadata and the files are read anew from storage; each file's hash must be the ledger's.
         """
+        mismatches, parts = self.divided(table)
+        for part in parts:
+            if len(mismatches) < MISMATCHES_MAX:
+                mismatches = [*mismatches, *part.run()]
+        return mismatches[:MISMATCHES_MAX]
+
+    def divided(self, table: TargetTable) -> tuple[Sequence[Mismatch], Sequence[FileVerification]]:
+        """Return what is wrong without reading a new row, and the parts in which any process can compare the rest."""
         name = table.table.name
         found = self._lake.table(name)
         head = None if found is None else head_of(found, MAIN)
         lines = [line for line in self._ledger.lines(table.mapping).values() if line.paths]
         if found is None or head is None:
             missing = sum(line.staged.row_count for line in lines)
-            return [row_count(table, missing, 0)] if missing else []
-        mismatches: list[Mismatch] = []
+            return [row_count(table, missing, 0)] if missing else [], ()
         live = {task.file.file_path: task for task in tasks(found, head)}
-        for line in lines:
-            batch = str(line.staged.batch)
-            if not line.path:
-                continue
-            if line.path not in live:
-                mismatches.append(Mismatch(name, -1, "(data file)", f"the file of batch {batch}", "not in the table"))
-            elif self._lake.files.sha256(line.path) != line.staged.sha256:
-                mismatches.append(
-                    Mismatch(name, -1, "(data file)", f"the staged bytes of batch {batch}", "other bytes")
-                )
-            else:
-                mismatches += self._verify_file(table, found, live[line.path], line)
-            if len(mismatches) >= MISMATCHES_MAX:
-                break
+        mismatches = [
+            Mismatch(name, -1, "(data file)", f"the file of batch {line.staged.batch}", "not in the table")
+            for line in lines
+            if line.path and line.path not in live
+        ]
         updating = [line for line in lines if line.updates_path]
         if updating and len(mismatches) < MISMATCHES_MAX:
             new_files = {new for each in self._states[name].replaced.values() for new, _ in each["rewritten"].values()}
             mismatches += self._verify_updates(table, found, head, updating, new_files & live.keys())
-        return mismatches[:MISMATCHES_MAX]
+        staged = [
+            StagedFile(live[line.path], line.staged.sha256, str(line.staged.batch))
+            for line in lines
+            if line.path in live
+        ]
+        parts = [
+            FileVerification(self._lake.files, table, found.metadata, tuple(staged[first : first + _FILES_A_PART]))
+            for first in range(0, len(staged), _FILES_A_PART)
+        ]
+        return mismatches[:MISMATCHES_MAX], parts
 
     def timed(self, query: TimedQuery) -> Timing:
         """Plan the scan and read the files as a reader without an engine does; values are looked for afterwards."""
@@ -269,14 +277,6 @@ class IcebergRun:
         for mapping in list(self._present):
             self._close_index(mapping)
         self._lock.release()
-
-    def _verify_file(self, table: TargetTable, found: IcebergTable, task: FileScanTask, line: Line) -> list[Mismatch]:
-        columns = [column.name for column in table.table.columns]
-        staged = in_own_types(table, self._lake.files.table(line.path))
-        with storage_errors(f"reading table '{table.table.name}'"):
-            scanned = scan_file(found, task, found.schema().select(*columns))
-            shown = [canonical(batch, table, columns) for batch in scanned]
-        return compare_rows(table, None, staged, pa.Table.from_batches(shown, staged.schema))
 
     def _verify_updates(
         self, table: TargetTable, found: IcebergTable, head: int, lines: Sequence[Line], new_files: AbstractSet[str]
