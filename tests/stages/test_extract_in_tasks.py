@@ -1,6 +1,9 @@
 """Large tables of a PostgreSQL source, read in parts by an engine's tasks at the instant of one exported snapshot."""
 
 import pickle
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -8,12 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests import servers
+from tests.fidelity import torture
 from tests.stages import small_project, tasking
 from transhume import Project
 from transhume.errors import SystemUnavailable
+from transhume.schema import Table
 from transhume.stages.context import Limits
 from transhume.systems.postgres import source
-from transhume.systems.postgres.source import PageRange, PostgresSource, open_source
+from transhume.systems.postgres.address import parse_url
+from transhume.systems.postgres.source import PageRange, PostgresSnapshot, PostgresSource, open_source
 
 ROWS = 3_000
 PAGE_RANGE = 4 * 8_192
@@ -96,6 +103,112 @@ def test_parts_are_the_table_of_one_reader(url: str, opened: PostgresSource) -> 
     assert whole["_odd"].null_count < whole.num_rows
 
 
+def test_nasty_values_are_the_same_in_parts(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every value of the torture table, one row in a page or two, is carried by parts as by one reader."""
+    torture.write_postgres(postgres_url, "nasty", torture.read_groups("postgres.yaml"))
+    with psycopg.connect(postgres_url, autocommit=True) as owner:
+        owner.execute("ALTER TABLE nasty.t SET (fillfactor = 10)")
+        owner.execute("VACUUM FULL nasty.t")
+    monkeypatch.setattr(source, "_RANGE_BYTES", 8_192)
+    made = open_source(f"{postgres_url}&schema=nasty", Path())
+    table = made.catalog().tables["t"]
+    with made.snapshot() as snapshot:
+        ranges = snapshot.ranges(table)
+        parts = _in_parts(ranges, rows_max=1_000)
+        whole = list(snapshot.read(table, 1_000, 2**25))
+    made.close()
+    assert len(ranges) > 3
+    assert _texts(pa.Table.from_batches(parts)) == _texts(pa.Table.from_batches(whole))
+
+
+def test_wide_rows_are_many_parts_and_small_batches(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands beside a table's pages counts for its parts, and no batch is larger than one reader's would be."""
+    monkeypatch.setattr(source, "_RANGE_BYTES", 2**20)
+    with psycopg.connect(postgres_url) as owner:
+        owner.execute("CREATE TABLE wide (id int, text text)")
+        owner.execute("ALTER TABLE wide ALTER text SET STORAGE EXTERNAL")
+        owner.execute(
+            "INSERT INTO wide SELECT n, repeat(chr(97 + n %% 26), 20000) FROM generate_series(1, %s) n", [400]
+        )
+    made = open_source(postgres_url, Path())
+    table = made.catalog().tables["wide"]
+    with made.snapshot() as snapshot:
+        ranges = snapshot.ranges(table)
+        parts = _in_parts(ranges, bytes_max=100_000)
+        whole = pa.Table.from_batches(snapshot.read(table, 1_000, 100_000))
+    made.close()
+    assert len(ranges) > 2
+    assert max(batch.num_rows for batch in parts) == 5
+    assert pa.Table.from_batches(parts).equals(whole)
+
+
+def test_nobody_moves_rows_from_part_to_part(url: str, opened: PostgresSource) -> None:
+    """Who would write a table anew, with its rows in other pages, waits until all parts are read."""
+    table = opened.catalog().tables["note"]
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute("CREATE INDEX by_size ON legacy.note (size)")
+        owner.execute("SET lock_timeout = '200ms'")
+        with opened.snapshot() as snapshot:
+            ranges = snapshot.ranges(table)
+            begun = list(ranges[0].read(0, 1_000, 2**20))
+            for rewriting in ("CLUSTER legacy.note USING by_size", "VACUUM FULL legacy.note", "TRUNCATE legacy.note"):
+                with pytest.raises(psycopg.errors.LockNotAvailable):
+                    owner.execute(rewriting)
+            rest = _in_parts(ranges[1:])
+        owner.execute("CLUSTER legacy.note USING by_size")
+    ids = pa.Table.from_batches(begun + rest)[table.columns[0].name].to_pylist()
+    assert len(ids) == len(set(ids)) == ROWS - 1201
+
+
+def test_a_part_whose_instant_is_gone_is_not_read(opened: PostgresSource) -> None:
+    """When the connection that holds the snapshot is lost, no part is read as of another instant."""
+    table = opened.catalog().tables["note"]
+    with opened.snapshot() as snapshot:
+        ranges = snapshot.ranges(table)
+    for ask in (ranges[0].count, lambda: list(ranges[0].read(0, 1_000, 2**20))):
+        with pytest.raises(SystemUnavailable, match=r"the instant at which table 'note' .* was being read is gone"):
+            ask()
+
+
+def test_a_role_with_rights_to_columns_reads_by_one(
+    url: str, postgres_server: servers.PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A role that may read every column, and so not ask where rows stand, reads the table as before."""
+    monkeypatch.setattr(source, "_RANGE_BYTES", PAGE_RANGE)
+    database = parse_url(url).parameters["dbname"]
+    role = f"{database}_reader"
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE {role} LOGIN")
+        owner.execute(f"GRANT USAGE ON SCHEMA legacy TO {role}")
+        owner.execute(f"GRANT SELECT (id, text, size, at, data, words, price) ON legacy.note TO {role}")
+        try:
+            made = open_source(postgres_server.url(database, user=role, schema="legacy"), Path())
+            table = made.catalog().tables["note"]
+            with made.snapshot() as snapshot:
+                assert snapshot.ranges(table) == ()
+                assert sum(batch.num_rows for batch in snapshot.read(table, 1_000, 2**20)) == ROWS - 1201
+            made.close()
+        finally:
+            owner.execute(f"DROP OWNED BY {role}")
+            owner.execute(f"DROP ROLE {role}")
+
+
+def test_parts_go_to_the_server_that_has_their_instant(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several hosts a task knows the one that was reached, with the password that this machine's environment has."""
+    monkeypatch.setattr(source, "_RANGE_BYTES", PAGE_RANGE)
+    monkeypatch.setenv("PGPASSWORD", "of-this-machine")
+    address = parse_url(f"{url}&schema=legacy")
+    reached = address.parameters["host"]
+    several = replace(address, parameters={**address.parameters, "host": f"/nowhere,{reached}"})
+    made = PostgresSource(several)
+    with made.snapshot() as snapshot:
+        first = snapshot.ranges(made.catalog().tables["note"])[0]
+    made.close()
+    assert first.address.parameters["host"] == reached
+    assert first.address.parameters["password"] == "of-this-machine"
+    assert "of-this-machine" not in repr(first)
+
+
 def test_a_part_has_no_password_to_show(opened: PostgresSource) -> None:
     """What is sent to tasks may hold credentials; what is printed of it does not."""
     table = opened.catalog().tables["note"]
@@ -117,6 +230,14 @@ def test_small_tables_and_partitions_are_read_by_one(url: str, monkeypatch: pyte
         assert len(snapshot.ranges(tables["note"])) > 20
         assert snapshot.ranges(tables["many"]) == ()
     made.close()
+
+
+def _in_parts(ranges: Sequence[PageRange], rows_max: int = 100, bytes_max: int = 2**25) -> list[pa.RecordBatch]:
+    """Return the batches of all parts, as tasks would number them."""
+    found: list[pa.RecordBatch] = []
+    for each in pickle.loads(pickle.dumps(ranges)):
+        found += each.read(sum(batch.num_rows for batch in found), rows_max, bytes_max)
+    return found
 
 
 def _texts(table: pa.Table) -> list[str]:
@@ -163,3 +284,83 @@ def test_a_part_that_has_other_rows_than_were_counted_stops_the_run(tmp_path, mo
     with pytest.raises(SystemUnavailable, match=r"a part of table 'note' gave .* rows and was counted to have"):
         project.run(limits=Limits(segment_rows_max=150))
     assert small_project.lake_content(tmp_path / "p", "ai") == {}
+
+
+def test_tasks_do_not_see_what_is_committed_beside_them(tmp_path, monkeypatch, opened, url) -> None:
+    """Rows that come, go and change after the extract began are in no segment, whichever task reads them."""
+    limits = Limits(segment_rows_max=150)
+    alone = _run(tmp_path / "alone", url)
+    alone.run(limits=limits)
+    tasking.use(monkeypatch)
+    read, one_call, writes = PageRange.read, threading.Lock(), iter(range(10_000))
+
+    def beside_a_writer(self: PageRange, *bounds: int) -> Iterator[pa.RecordBatch]:
+        with one_call, psycopg.connect(url) as writer:
+            number = next(writes)
+            writer.execute(
+                "INSERT INTO legacy.note SELECT %s + n FROM generate_series(1, 50) n", [10_000 + 50 * number]
+            )
+            writer.execute("UPDATE legacy.note SET text = 'changed' WHERE id %% 10 = %s", [number % 10])
+            writer.execute("DELETE FROM legacy.note WHERE id %% 100 = %s", [number % 100])
+        yield from read(self, *bounds)
+
+    monkeypatch.setattr(PageRange, "read", beside_a_writer)
+    project = _run(tmp_path / "many", url)
+    project.run(limits=limits)
+    assert next(writes) > 20
+    assert _texts(pa.concat_tables(_extract(project))) == _texts(pa.concat_tables(_extract(alone)))
+    assert small_project.lake_content(tmp_path / "many", "ai") == small_project.lake_content(tmp_path / "alone", "ai")
+
+
+def test_nothing_is_taken_of_a_part_that_was_not_read_to_its_end(tmp_path, monkeypatch, opened, url) -> None:
+    """A task that fails half way ends the extract; the same command makes it anew, with every row once."""
+    limits = Limits(segment_rows_max=60)
+    tasking.use(monkeypatch)
+    read = PageRange.read
+
+    def breaking(self: PageRange, *bounds: int) -> Iterator[pa.RecordBatch]:
+        batches = read(self, *bounds)
+        yield next(batches)
+        if self.first == 8:
+            message = "the connection is lost"
+            raise SystemUnavailable(message)
+        yield from batches
+
+    project = _run(tmp_path / "p", url)
+    told = []
+    with monkeypatch.context() as broken:
+        broken.setattr(PageRange, "read", breaking)
+        with pytest.raises(SystemUnavailable, match="the connection is lost"):
+            project.run(limits=limits, listener=told.append)
+    assert "segment_written" not in [event.kind for event in told]
+    project.run(limits=limits)
+    rows = pa.concat_tables(_extract(project))
+    assert rows["_row"].to_pylist() == list(range(ROWS - 1201))
+    assert not list(project.runs.rglob("*.part"))
+
+
+def test_a_large_table_without_a_row_has_one_empty_segment(tmp_path, monkeypatch, opened, url) -> None:
+    """Pages that hold deleted rows only are read, and give the file with the table's columns."""
+    with psycopg.connect(url) as owner:
+        owner.execute("DELETE FROM legacy.note")
+    tasking.use(monkeypatch)
+    project = _run(tmp_path / "p", url)
+    project.run()
+    (only,) = _extract(project)
+    assert only.num_rows == 0
+    assert tasking.TaskingDuckDB.ranges > 3
+
+
+def test_tasks_read_no_table_that_one_reader_must_read(tmp_path, monkeypatch, url) -> None:
+    """A small table is read by the process of the run, though the engine has tasks."""
+    tasking.use(monkeypatch)
+    read: list[str] = []
+    one = PostgresSnapshot.read
+
+    def noted(self: PostgresSnapshot, table: Table, *bounds: int) -> Iterator[pa.RecordBatch]:
+        read.append(table.name)
+        return one(self, table, *bounds)
+
+    monkeypatch.setattr(PostgresSnapshot, "read", noted)
+    _run(tmp_path / "p", url).run()
+    assert read == ["note"]

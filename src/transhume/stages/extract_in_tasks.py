@@ -14,6 +14,7 @@ from transhume.engines.engine import TaskFiles, WorksInTasks
 from transhume.errors import SystemUnavailable
 from transhume.schema import Table
 from transhume.stages.context import Limits, WorkContext
+from transhume.stages.files import make_durable
 from transhume.stages.segments import segment_of, write_segment
 from transhume.systems.system import ReadsInRanges, Snapshot, TableRange
 
@@ -53,6 +54,8 @@ def extract_in_tasks(
             for segment in taken[done.place]:
                 place = _aside(context.folder.work / folder, done.place, segment)
                 (done.folder / segment.path).rename(place)
+                # The task's disk had it; what came by an object store is on this one only now.
+                make_durable(place)
         for part in range(len(parts)):
             for segment in taken[part]:
                 path = folder / f"{index:06d}.parquet"

@@ -74,6 +74,12 @@ def _write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
     partial.replace(path)
 
 
+def make_durable(path: Path) -> None:
+    """Wait until the disk holds the content of a file that came from elsewhere."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def private_folder(folder: Path) -> None:
     """Make a folder, and those above it that are missing, for the owner alone: `mkdir` gives its mode to the last."""
     for missing in reversed([folder, *folder.parents]):

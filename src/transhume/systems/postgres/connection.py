@@ -284,12 +284,18 @@ def watched(address: Address, **options: Any) -> WatchedConnection:
     return connection
 
 
-def known_elsewhere(connection: WatchedConnection, address: Address) -> Address:
-    """Return the address with what this machine's environment or password file told of it, the password among it."""
+def known_elsewhere(connection: WatchedConnection, address: Address, *, same_server: bool = False) -> Address:
+    """Return the address with what this machine's environment or password file told of it, the password among it.
+
+    `same_server`: where the address names several hosts, the one that this connection reached takes their place.
+    """
     driver = connection.pgconn
     found = {"host": driver.host, "port": driver.port, "user": driver.user, "password": driver.password}
+    if same_server and "hostaddr" in address.parameters:
+        found["hostaddr"] = driver.hostaddr
     named = {name: value.decode() for name, value in found.items() if value}
-    return replace(address, parameters={**named, **address.parameters})
+    stronger, weaker = (named, address.parameters) if same_server else (address.parameters, named)
+    return replace(address, parameters={**weaker, **stronger})
 
 
 def require_writable(connection: WatchedConnection, identity: str) -> None:

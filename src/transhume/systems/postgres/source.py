@@ -28,7 +28,16 @@ _PURPOSE = "transhume source"
 Pages = tuple[int, int | None]
 """The first page of a range, and the one behind its last; None: all that come."""
 _RANGE_BYTES = 64 * 2**20
-"""Size of a range of pages: some seconds of one reader. A table of fewer than two of them is read by one."""
+"""Size of a range of pages with what is stored beside them (TOAST): some seconds of one reader.
+
+A table of fewer than two of them is read by one."""
+_SIZE = """
+SELECT pg_relation_size(c.oid) / current_setting('block_size')::bigint,
+       pg_relation_size(c.oid) + coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am a ON a.oid = c.relam
+WHERE n.nspname = %s AND c.relname = %s AND c.relkind = 'r' AND a.amname = 'heap'
+      AND has_table_privilege(c.oid, 'SELECT')
+"""
 _BEGIN = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
     # Our own loop decides how long a segment may take; an idle timeout would throw the instant away.
@@ -151,28 +160,40 @@ class PostgresSnapshot:
         return self.read_pages(table, None, 0, rows_max, bytes_max)
 
     def ranges(self, table: Table) -> Sequence["PageRange"]:
-        """Return ranges of pages of a large table; none of one whose rows stand elsewhere (partitions, servers)."""
-        if self._require(table).kind != "r":
+        """Return ranges of pages of a large table; none where one reader must do, or does as well.
+
+        Rows of partitions and foreign tables stand elsewhere; other access methods than heap have no pages to name; a
+        role with rights to columns alone may not ask for a row's place.
+        Effects: until the snapshot ends nobody can rewrite the table (CLUSTER, VACUUM FULL, TRUNCATE). A row that
+        changed its page between two ranges would be read twice, or not at all, and no count would tell.
+        """
+        self._require(table)
+        found = self._connection.execute(_SIZE, [self._address.schema, table.name]).fetchone()
+        if found is None:
             return ()
-        name = sql.Identifier(self._address.schema, table.name).as_string(self._connection)
-        row = self._connection.execute(
-            "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::bigint,"
-            " current_setting('block_size')::bigint",
-            [name],
-        ).fetchone()
-        assert row is not None
-        pages, step = row[0], max(1, _RANGE_BYTES // row[1])
-        if pages < 2 * step:
+        pages, size_bytes = found
+        if not pages or size_bytes < 2 * _RANGE_BYTES:
             return ()
-        if not self._exported:
-            exported = self._connection.execute("SELECT pg_export_snapshot()").fetchone()
-            assert exported is not None
-            self._exported = exported[0]
-        address = known_elsewhere(self._connection, self._address)
-        starts = range(0, pages, step)
+        self._hold(table)
+        # No other server knows the exported snapshot.
+        address = known_elsewhere(self._connection, self._address, same_server=True)
+        starts = range(0, pages, max(1, pages * _RANGE_BYTES // size_bytes))
         # The last has no end: it costs nothing, and no page can be beyond it.
         ends = [*starts[1:], None]
         return [PageRange(address, self._exported, table, *pair) for pair in zip(starts, ends, strict=True)]
+
+    def _hold(self, table: Table) -> None:
+        """Keep a table's rows in their pages until the snapshot ends, and let other connections have its instant."""
+        try:
+            # A query that reads nothing takes the lock of one that reads, and the transaction keeps it.
+            place = sql.Identifier(self._address.schema, table.name)
+            self._connection.execute(sql.SQL("SELECT FROM ONLY {} LIMIT 0").format(place))
+            if not self._exported:
+                exported = self._connection.execute("SELECT pg_export_snapshot()").fetchone()
+                assert exported is not None
+                self._exported = exported[0]
+        except psycopg.Error as problem:
+            faults.reraise(problem, f"table '{table.name}' of {self._address.identity}")
 
     def count_pages(self, table: Table, pages: Pages) -> int:
         """Return how many rows these pages have."""
@@ -294,12 +315,26 @@ class PageRange:
         connection = connect(self.address, _PURPOSE)
         try:
             connection.execute(_BEGIN)
-            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(self.snapshot)))
+            self._import_snapshot(connection)
             yield PostgresSnapshot(connection, self.address)
         except psycopg.Error as problem:
             faults.reraise(problem, f"table '{self.table.name}' of {self.address.identity}")
         finally:
             connection.close()
+
+    def _import_snapshot(self, connection: WatchedConnection) -> None:
+        try:
+            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(self.snapshot)))
+        except psycopg.Error as problem:
+            if faults.is_lost(problem):
+                raise
+            # The server's versions have three codes for it.
+            message = (
+                f"the instant at which table '{self.table.name}' of {self.address.identity} was being read is gone: "
+                "the connection that held it was lost, or this is another server; nothing of the table is used. "
+                "Run the same command again"
+            )
+            raise SystemUnavailable(message) from None
 
 
 def _within(pages: Pages | None) -> sql.Composable:
