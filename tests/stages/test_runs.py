@@ -16,8 +16,9 @@ import pytest
 
 from tests.stages import forked, small_project
 from transhume import Project
+from transhume.dialects.dialect import Dialect
 from transhume.errors import CheckFailed, JournalDamaged, LockHeld, PlanError, Refused, SystemRefused
-from transhume.stages import keys
+from transhume.stages import keys, transform
 from transhume.stages.binding import Binding, open_run, run_folders
 from transhume.stages.context import Limits
 
@@ -342,3 +343,22 @@ def _begun(runs: Path, wanted: Binding) -> Path:
     folder, journal, _ = open_run(runs, wanted, {}, fresh=True)
     journal.close()
     return folder
+
+
+@pytest.mark.parametrize("shared_bytes", [1, 2**30], ids=["several segments a statement", "one segment a statement"])
+def test_what_statements_share_changes_no_row(project, tmp_path, monkeypatch, shared_bytes):
+    """Where much is joined a statement has one or several segments; each row is that of one statement for all."""
+    small_project.write(tmp_path / "whole", "iceberg:./lake?namespace=ai")
+    Project(tmp_path / "whole").run(limits=SMALL)
+    monkeypatch.setattr(transform, "_JOINED_BYTES_MAX", 0)
+    monkeypatch.setattr(transform, "_SHARED_BYTES", shared_bytes)
+    monkeypatch.setattr(transform, "_SEGMENTS_MAX", 3)
+    statements = []
+    rendered = Dialect.render
+    monkeypatch.setattr(
+        Dialect, "render", lambda dialect, tree: statements.append(text := rendered(dialect, tree)) or text
+    )
+    project.run(limits=SMALL)
+    assert small_project.lake_content(project.folder, "ai") == small_project.lake_content(tmp_path / "whole", "ai")
+    most = max(text.count("segment-") for text in statements)
+    assert most == (3 if shared_bytes == 1 else 1)

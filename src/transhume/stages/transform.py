@@ -30,6 +30,10 @@ OUTSIDE = "outside"
 """Bucket and fate of rows that are outside of the run's part of the source."""
 _AHEAD = 2
 """Batches that the engine's threads make side by side while one is being taken; so many more are on disk."""
+_SHARED_BYTES = 64 * 2**20
+_SEGMENTS_MAX = 8
+"""Where more is joined, each statement looks through all of it: so many segments share one as it has times so many
+bytes. Each further one costs memory for the joined rows that it needs: eight 190 MB, at four million rows."""
 _JOINED_BYTES_MAX = 8 * 2**20
 """Size of the joined files up to which their rows may be in memory for a whole table."""
 
@@ -86,8 +90,8 @@ def _statements(
     """Yield the SQL that transforms these segments, with the segments that each statement gives.
 
     One statement for all of them where what is joined is small: a statement costs 0.2 s of CPU before its first row,
-    and its segments then run side by side. Else one for each segment, which holds only the joined rows that it needs,
-    so that memory does not grow with the tables.
+    and its segments then run side by side. Else one for every few segments, which holds only the joined rows that these
+    need, so that memory does not grow with the tables; it reads all that is joined to find them.
     """
     dialect = DIALECTS[context.engine.dialect]
     target, facts = context.tables[mapping.name], context.facts()
@@ -95,16 +99,26 @@ def _statements(
     if not paths:
         return
     tree = compile_transform(context.plan, mapping, facts, target, paths)
-    if _joined_bytes(context, tree, paths) <= _JOINED_BYTES_MAX:
+    joined_bytes = _joined_bytes(context, tree, paths)
+    if joined_bytes <= _JOINED_BYTES_MAX:
         yield dialect.render(tree), segments
         return
-    # Compiled once, since segments differ in their path only; a path that nothing else in the SQL can be equal to.
-    placeholder = f"segment-{uuid4().hex}.parquet"
-    sql = dialect.render(compile_transform(context.plan, mapping, facts, target, [placeholder]))
-    for segment in segments:
-        # Segment paths are made by the extract and hold no quote.
-        assert "'" not in segment.path
-        yield sql.replace(placeholder, segment.path), [segment]
+    # Compiled once for each number of segments, as they differ in their paths only; placeholders are paths that nothing
+    # else in the SQL can be equal to.
+    compiled: dict[int, str] = {}
+    together = min(_SEGMENTS_MAX, max(1, joined_bytes // _SHARED_BYTES))
+    names = [f"segment-{uuid4().hex}.parquet" for _ in range(together)]
+    for first in range(0, len(segments), together):
+        covered = segments[first : first + together]
+        count = len(covered)
+        if count not in compiled:
+            compiled[count] = dialect.render(compile_transform(context.plan, mapping, facts, target, names[:count]))
+        sql = compiled[count]
+        for name, segment in zip(names, covered, strict=False):
+            # Segment paths are made by the extract and hold no quote.
+            assert "'" not in segment.path
+            sql = sql.replace(name, segment.path)
+        yield sql, covered
 
 
 def _joined_bytes(context: WorkContext, tree: exp.Expression, own: Sequence[str]) -> int:
