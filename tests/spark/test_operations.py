@@ -192,6 +192,25 @@ def test_files_are_read_whatever_their_names(spark: Bench) -> None:
     assert sorted(found["n"].to_pylist()) == [0, 1, 2, 3]
 
 
+def test_many_files_are_read_at_once(spark: Bench) -> None:
+    """As many segments as a table of twenty million rows has make one statement, whose rows are those of all."""
+    count = 400
+    names = [f"many-{number}.parquet" for number in range(count)]
+    for number, name in enumerate(names):
+        pq.write_table(pa.table({"_row": pa.array([number], pa.int64())}), spark.work / name)
+    files = exp.Table(this=op.ParquetFiles(expressions=[exp.Literal.string(name) for name in names]))
+    tables = [exp.alias_(files.copy(), alias, table=True) for alias in ("v", "w")]
+    same = exp.EQ(
+        this=exp.column("_row", table="v", quoted=True), expression=exp.column("_row", table="w", quoted=True)
+    )
+    select = (
+        exp.select(exp.alias_(exp.column("_row", table="v", quoted=True), "n"))
+        .from_(tables[0])
+        .join(tables[1], on=same)
+    )
+    assert sorted(spark.engine.query(render(spark, select))["n"].to_pylist()) == list(range(count))
+
+
 def test_totals_are_exact_and_leave_nulls_out(spark: Bench) -> None:
     """The sum of decimals keeps every digit; without any value there is none."""
     kind = LogicalType(Kind.DECIMAL, precision=20, scale=4)

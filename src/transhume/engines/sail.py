@@ -51,6 +51,10 @@ class SailServer:
             raise EngineCrashed(message)
         return f"sc://{_LOOPBACK}:{port}"
 
+    def is_gone(self) -> bool:
+        """Say whether the server was started and has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
+
     def close(self) -> None:
         """End the server's process, if there is one."""
         process, self._process = self._process, None

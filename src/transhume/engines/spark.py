@@ -6,7 +6,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -40,6 +40,8 @@ _ESCAPED = re.compile(r"\\(.)")
 _PARTS = ".spark"
 _ASKED_TASKS = 16
 """Tasks that are asked which version they have: of most clusters every worker gets one."""
+_RETRIES = 4
+"""Of calls to a server on the loopback: some three seconds."""
 _FROM_JAVA = "Py4JJavaError"
 _WORKERS_LOST = ("ExecutorLostFailure", "Executor heartbeat timed out")
 _LOST = ("Py4JNetworkError", "ConnectionRefusedError", "ConnectionResetError", "SparkConnectGrpcException")
@@ -187,7 +189,7 @@ class SparkEngine:
     def cancel(self) -> None:
         """Stop the statement under way, which then raises Interrupted; the engine stays usable."""
         session = self._session
-        if session is None:
+        if session is None or (self._sail is not None and self._sail.is_gone()):
             return
         if self._is_remote:
             session.interruptAll()
@@ -321,6 +323,11 @@ class SparkEngine:
             builder = builder.config(name, value)
         # A session that this process has already may be one of a server that is gone.
         session = self._asked(builder.create if self._is_remote else builder.getOrCreate)
+        if self._sail is not None:
+            # A server on the loopback that does not answer at once is gone; a network may need the usual ten minutes.
+            from pyspark.sql.connect.client.retries import DefaultPolicy
+
+            session.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES)])
         self._prepare(session)
         return session
 
@@ -353,6 +360,8 @@ class SparkEngine:
             message = f"the engine refused a statement ({error.getCondition()}): {error}"
             raise EngineFailed(message) from error
         except PySparkException as error:
+            if self._sail is not None and self._sail.is_gone():
+                raise EngineCrashed(self._obituary(error)) from error
             raise self._failure(error.getCondition() or type(error).__name__, str(error)) from error
         except (OSError, EOFError) as error:
             raise EngineCrashed(self._obituary(error)) from error
@@ -380,7 +389,11 @@ class SparkEngine:
         return EngineFailed(f"the engine refused a value or a statement ({kind})")
 
     def _obituary(self, error: Exception) -> str:
-        self._session = None
+        session, self._session = self._session, None
+        if session is not None and self._sail is not None:
+            # Else it would stay the one that the client asks for the types of functions.
+            with suppress(Exception):
+                session.stop()
         manner = type(error).__name__
         return f"the engine '{self._master}' is gone ({manner}); its batch is not done. Run the same command again"
 

@@ -25,12 +25,22 @@ def parquet_files(escaped: Callable[[str], str]) -> Lowering:
             exp.select("*").from_(exp.table_(escaped(path.name), db="parquet", quoted=True))
             for path in node.expressions
         ]
-        joined: exp.Query = scans[0]
-        for scan in scans[1:]:
-            joined = exp.Union(this=joined, expression=scan, distinct=False)
-        return exp.Subquery(this=joined)
+        return exp.Subquery(this=_union(scans))
 
     return lowered
+
+
+def _union(scans: Sequence[exp.Query]) -> exp.Query:
+    """Return all rows of these scans, as a tree of few levels: an engine goes down a level for each of a chain.
+
+    Of some hundred files Sail ran out of its stack.
+    """
+    if len(scans) == 1:
+        return scans[0]
+    middle = len(scans) // 2
+    halves = [_union(scans[:middle]), _union(scans[middle:])]
+    one, other = (exp.Subquery(this=half) if isinstance(half, exp.Union) else half for half in halves)
+    return exp.Union(this=one, expression=other, distinct=False)
 
 
 def _for_hadoop(path: str) -> str:
