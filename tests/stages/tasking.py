@@ -77,4 +77,4 @@ def use(monkeypatch: pytest.MonkeyPatch, batches: int = 3) -> None:
 
     TaskingDuckDB.ranges = 0
     monkeypatch.setattr(workplace, "open_engine", opened)
-    monkeypatch.setattr(load_in_tasks, "_BATCHES", batches)
+    monkeypatch.setattr(load_in_tasks, "TASKS_SEGMENTS", batches)

@@ -23,11 +23,8 @@ from transhume.schema import ROW
 from transhume.stages.batch import batch_of, compared, keep
 from transhume.stages.context import BatchContext, RunContext, RunFolder
 from transhume.stages.files import private_folder
-from transhume.stages.transform import rows_of_segment, uuid_columns
+from transhume.stages.transform import TASKS_SEGMENTS, rows_of_segment, uuid_columns
 from transhume.systems.system import BatchWriter, StagesInTasks
-
-_BATCHES = 64
-"""Batches of one statement: what is done is told after each, and a statement costs a second or two."""
 
 
 def load_in_tasks(
@@ -55,8 +52,8 @@ def load_in_tasks(
 
 
 def _chunks(segments: Sequence[Segment]) -> Iterator[Sequence[Segment]]:
-    for first in range(0, len(segments), _BATCHES):
-        yield segments[first : first + _BATCHES]
+    for first in range(0, len(segments), TASKS_SEGMENTS):
+        yield segments[first : first + TASKS_SEGMENTS]
 
 
 def _load(

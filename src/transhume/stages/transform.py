@@ -17,6 +17,7 @@ from transhume import operations as op
 from transhume.batches import Segment, TargetTable, arrow_type, row_numbers
 from transhume.compiler import compile_transform
 from transhume.dialects import DIALECTS
+from transhume.engines.engine import WorksInTasks
 from transhume.errors import CheckFailed
 from transhume.plan.model import TableMapping
 from transhume.schema import BOOKKEEPING, ROW, UUID, Kind
@@ -30,6 +31,8 @@ OUTSIDE = "outside"
 """Bucket and fate of rows that are outside of the run's part of the source."""
 _AHEAD = 2
 """Batches that the engine's threads make side by side while one is being taken; so many more are on disk."""
+TASKS_SEGMENTS = 64
+"""Segments of one statement of an engine with tasks: what is done is told after each, and one costs a second or two."""
 _SHARED_BYTES = 64 * 2**20
 _SEGMENTS_MAX = 8
 """Where more is joined, each statement looks through all of it: so many segments share one as it has times so many
@@ -107,6 +110,9 @@ def _statements(
     # else in the SQL can be equal to.
     compiled: dict[int, str] = {}
     together = min(_SEGMENTS_MAX, max(1, joined_bytes // _SHARED_BYTES))
+    if isinstance(context.engine, WorksInTasks):
+        # What it joins it spreads over its tasks, and looks through all of it for each statement, too.
+        together = TASKS_SEGMENTS
     names = [f"segment-{uuid4().hex}.parquet" for _ in range(together)]
     for first in range(0, len(segments), together):
         covered = segments[first : first + together]
