@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +27,8 @@ class TaskingDuckDB(DuckDBEngine):
     shares_folder = True
     ranges = 0
     """Works that were done in tasks."""
+    sent: ClassVar[list[bytes]] = []
+    """What went to them."""
     _numbers = itertools.count()
 
     def reaches_tasks(self) -> bool:
@@ -57,6 +59,7 @@ class TaskingDuckDB(DuckDBEngine):
     def _twice(self, work: Any, parts: Sequence[pa.Table | None], by: str) -> Generator[TaskDone]:
         root, folder = str(self._work), f"attempts-{next(self._numbers)}"
         sent = pickle.dumps(work)
+        type(self).sent.append(sent)
         with ThreadPoolExecutor(4) as tasks:
             attempts = [
                 [tasks.submit(done, sent, place, root, folder, rows, by) for _ in range(2)]
@@ -76,5 +79,6 @@ def use(monkeypatch: pytest.MonkeyPatch, batches: int = 3) -> None:
         return TaskingDuckDB(folder.work, capacity.engine_memory_bytes, capacity.jobs)
 
     TaskingDuckDB.ranges = 0
+    TaskingDuckDB.sent.clear()
     monkeypatch.setattr(workplace, "open_engine", opened)
     monkeypatch.setattr(load_in_tasks, "TASKS_SEGMENTS", batches)

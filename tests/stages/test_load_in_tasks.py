@@ -174,3 +174,17 @@ def test_every_row_is_recomputed_in_tasks(tmp_path, monkeypatch, twice) -> None:
     found = project.validate(whole=True)
     assert {name: proof.difference_count for name, proof in found.proofs.items()} == {"places": 0, "plants": 1}
     assert [each.column for each in found.proofs["plants"].differences] == ["height_m"]
+
+
+def test_no_secret_of_the_environment_goes_to_tasks(tmp_path, monkeypatch) -> None:
+    """Of the variables that a plan may name nothing is sent, whatever the tasks do; the target's own address is."""
+    small_project.write(tmp_path / "p", "iceberg:./lake?namespace=ai")
+    canary = "canary-7f3a91"
+    environment = {"SOURCE_URL": "sqlite:///source.db", "TARGET_URL": "iceberg:./lake?namespace=ai", "TOKEN": canary}
+    tasking.use(monkeypatch)
+    project = Project(tmp_path / "p", environment=environment)
+    project.run(limits=SMALL)
+    project.validate(whole=True)
+    sent = tasking.TaskingDuckDB.sent
+    assert len(sent) == 2 + 2 + 2 + 1
+    assert all(canary.encode() not in each for each in sent)
