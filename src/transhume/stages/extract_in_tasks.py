@@ -49,7 +49,7 @@ def extract_in_tasks(
         chunk = slice(first, first + _RANGES)
         parts = tuple(zip(ranges[chunk], first_rows[chunk], counts[chunk], strict=False))
         taken: dict[int, list[Segment]] = {}
-        for done in engine.each(len(parts), _Reading(table, folder, parts, context.limits)):
+        for done in engine.each(len(parts), _Reading(table, parts, context.limits)):
             taken[done.place] = [segment_of(fields) for fields in json.loads(done.answer)]
             for segment in taken[done.place]:
                 place = _aside(context.folder.work / folder, done.place, segment)
@@ -84,7 +84,6 @@ class _Reading:
     """Reads a part - with its first row's number, and its rows' - into segments of the task's folder."""
 
     table: Table
-    folder: Path
     parts: tuple[tuple[TableRange, int, int], ...]
     limits: Limits
 

@@ -104,7 +104,9 @@ def _take(done: TaskDone, folder: RunFolder) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _BatchWork:
-    """What a task does with the rows of one segment; sent to it by pickle, so nothing in it is open, or secret to it.
+    """What a task does with the rows of one segment; sent to it by pickle, so nothing in it is open.
+
+    Of secrets it holds what its writer needs to reach the target, and no other.
 
     What it writes stands in its own folder at first, not in the run's.
     """

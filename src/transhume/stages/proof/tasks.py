@@ -12,6 +12,7 @@ from transhume.stages.proof.recompute import Batch, Recomputed, Recomputer
 
 _BATCHES = 64
 """Batches of one statement of the engine, after which is told how far it has come."""
+_EXPECTED = "expected.parquet"
 
 
 def tasks_can_recompute(engine: Engine, evidence: Evidence) -> bool:
@@ -34,9 +35,6 @@ def recompute_in_tasks(
             if found.expected:
                 (done.folder / _EXPECTED).rename(evidence.work / found.expected)
             yield found
-
-
-_EXPECTED = "expected.parquet"
 
 
 @dataclass(frozen=True, slots=True)
