@@ -24,7 +24,7 @@ os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """What runs rules and statements by Spark: one session of one core for all tests."""
+    """What runs rules and statements by Spark: one session of two cores for all tests."""
     from transhume.dialects.spark import SESSION, SPARK  # noqa: PLC0415 - of a test that is collected
     from transhume.engines.spark import SparkEngine  # noqa: PLC0415 - of a test that is collected
 
@@ -32,7 +32,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     variables: dict[str, bytes] = {}
     for name, secret in SECRETS.items():
         variables |= SPARK.secret_variables(name, secret.encode())
-    engine = SparkEngine(work, "sail" if _SAIL else "local[1]", SESSION, variables)
+    engine = SparkEngine(work, "sail" if _SAIL else "local[2]", SESSION, variables)
     yield Bench(engine, work)
     engine.close()
 

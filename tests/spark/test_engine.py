@@ -14,8 +14,9 @@ import pytest
 
 from tests.rules.twins import Bench
 from tests.spark.task_works import Doubled, Told, finds_fault
+from transhume.dialects.spark import SESSION
 from transhume.engines.spark import SparkEngine
-from transhume.errors import CheckFailed, EngineFailed, Interrupted
+from transhume.errors import CheckFailed, EngineFailed, Interrupted, UsageError
 
 NUMBERS = "SELECT `n`, CAST(`n` AS STRING) AS `t` FROM (SELECT * FROM `parquet`.`numbers.parquet`) AS `x`"
 
@@ -160,6 +161,30 @@ def test_a_file_that_is_not_there_is_an_error(numbers: Bench) -> None:
 def test_a_setting_that_does_not_hold_is_an_error(numbers: Bench, tmp_path: Path) -> None:
     """An engine whose session would compute otherwise is refused by the setting's name."""
     assert numbers.engine.query("SELECT 1 AS `x`").num_rows == 1
-    other = SparkEngine(tmp_path, "local[1]", {"spark.sql.event.truncate.length": "7"})
+    other = SparkEngine(tmp_path, "local[2]", {"spark.sql.event.truncate.length": "7"})
     with pytest.raises(EngineFailed, match="truncate"):
         other.start()
+
+
+@pytest.mark.skipif(find_spec("pysail") is not None, reason="a process may have as many sessions of Sail as it likes")
+def test_spark_that_runs_already_is_shared_and_left_running(numbers: Bench, tmp_path: Path) -> None:
+    """An engine in a process that has a session takes one of its own beside it, and ends none of them."""
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - of a test that is not skipped
+
+    assert numbers.engine.query("SELECT 1 AS `x`").num_rows == 1
+    theirs = SparkSession.builder.getOrCreate().newSession()
+    theirs.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+    guest = SparkEngine(tmp_path, "local[2]", SESSION)
+    assert guest.query("SELECT CAST(7 AS STRING) AS `x`").to_pydict() == {"x": ["7"]}
+    guest.close()
+    assert theirs.conf.get("spark.sql.session.timeZone") == "Asia/Tokyo"
+    assert theirs.sql("SELECT 8 AS `x`").toArrow().to_pydict() == {"x": [8]}
+    assert numbers.engine.query("SELECT 9 AS `x`").to_pydict() == {"x": [9]}
+
+
+@pytest.mark.skipif(find_spec("pysail") is not None, reason="a process may have as many sessions of Sail as it likes")
+def test_spark_that_runs_elsewhere_is_refused(numbers: Bench, tmp_path: Path) -> None:
+    """A process has one Spark: what the plan asks for is not quietly done by another."""
+    assert numbers.engine.query("SELECT 1 AS `x`").num_rows == 1
+    with pytest.raises(UsageError, match=r"at 'local\[2\]' already, and the plan says 'local\[1\]'"):
+        SparkEngine(tmp_path, "local[1]", SESSION).start()

@@ -27,6 +27,7 @@ from transhume.object_store import S3
 from transhume.version import __version__
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
     from pyspark.sql import DataFrame, SparkSession
 
 _Answer = TypeVar("_Answer")
@@ -43,6 +44,7 @@ _ASKED_TASKS = 16
 _RETRIES = 4
 """Of calls to a server on the loopback: some three seconds."""
 _FROM_JAVA = "Py4JJavaError"
+_JAVA_CLASS = re.compile(r"^: ([\w.$]+)", re.MULTILINE)
 _WORKERS_LOST = ("ExecutorLostFailure", "Executor heartbeat timed out")
 _LOST = ("Py4JNetworkError", "ConnectionRefusedError", "ConnectionResetError", "SparkConnectGrpcException")
 _OTHER_CLIENT = "unsupported PySpark version"
@@ -84,6 +86,7 @@ class SparkEngine:
         self._settings, self._variables = settings, dict(variables or {})
         self._one_call = threading.Lock()
         self._session: SparkSession | None = None
+        self._is_guest = False
         self._sail = SailServer(self._work, knows_s3=store is not None) if master == SAIL else None
         self._reaches_tasks: bool | None = None
         self.dialect = dialect_of(master)
@@ -191,15 +194,12 @@ class SparkEngine:
         session = self._session
         if session is None or (self._sail is not None and self._sail.is_gone()):
             return
-        if self._is_remote:
-            session.interruptAll()
-        else:
-            session.sparkContext.cancelAllJobs()
+        session.interruptAll()
 
     def close(self) -> None:
-        """End the session; another call would begin a new one."""
+        """End the session; another call would begin a new one. Spark itself stays where it ran before."""
         session, self._session = self._session, None
-        if session is not None:
+        if session is not None and not self._is_guest:
             session.stop()
         self._exchange.close()
         if self._sail is not None:
@@ -306,10 +306,47 @@ class SparkEngine:
     def _begin(self) -> "SparkSession":
         self._require_pyspark()
         from pyspark import cloudpickle
+        from pyspark.errors import AnalysisException
         from pyspark.sql import SparkSession
 
         for module in (spark_functions, spark_tasks, object_store):
             cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call,unused-ignore]
+        if (host := None if self._is_remote else self._host()) is not None:
+            session = self._asked(SparkSession(host).newSession)
+            for name, value in self._settings.items():
+                # One that is fixed when Spark starts stays as it is, which is looked at next.
+                with suppress(AnalysisException):
+                    session.conf.set(name, value)
+        else:
+            session = self._own()
+        if self._sail is not None:
+            # A server on the loopback that does not answer at once is gone; a network may need the usual ten minutes.
+            from pyspark.sql.connect.client.retries import DefaultPolicy
+
+            session.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES)])
+        self._prepare(session)
+        return session
+
+    def _host(self) -> "SparkContext | None":
+        """Return the Spark that this process runs already, a notebook's for one; there is never a second beside it.
+
+        Raises: UsageError where it is another than the plan asks for.
+        """
+        from pyspark import SparkContext
+
+        host = SparkContext._active_spark_context  # noqa: SLF001 - the public ways to ask for it begin one
+        self._is_guest = host is not None
+        if host is not None and host.master != self._master:
+            message = (
+                f"this process runs Spark at '{host.master}' already, and the plan says '{self._master}': a process "
+                f"has one. End it (`spark.stop()`), or say `engine: {host.master}`"
+            )
+            raise UsageError(message)
+        return host
+
+    def _own(self) -> "SparkSession":
+        from pyspark.sql import SparkSession
+
         builder = SparkSession.builder.appName("transhume")
         if self._is_remote:
             builder = builder.remote(self._master if self._sail is None else self._sail.start())
@@ -322,14 +359,7 @@ class SparkEngine:
         for name, value in self._settings.items():
             builder = builder.config(name, value)
         # A session that this process has already may be one of a server that is gone.
-        session = self._asked(builder.create if self._is_remote else builder.getOrCreate)
-        if self._sail is not None:
-            # A server on the loopback that does not answer at once is gone; a network may need the usual ten minutes.
-            from pyspark.sql.connect.client.retries import DefaultPolicy
-
-            session.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES)])
-        self._prepare(session)
-        return session
+        return self._asked(builder.create if self._is_remote else builder.getOrCreate)
 
     def _prepare(self, session: "SparkSession") -> None:
         """Hold the session to the settings that the dialect counts on, and tell it functions and variables."""
@@ -367,7 +397,8 @@ class SparkEngine:
             raise EngineCrashed(self._obituary(error)) from error
         except Exception as error:
             if type(error).__name__ == _FROM_JAVA:
-                raise self._failure("a Java exception", str(error)) from error
+                kind = _JAVA_CLASS.search(str(error))
+                raise self._failure(kind[1] if kind else _FROM_JAVA, str(error)) from error
             if type(error).__name__ in _LOST:
                 raise EngineCrashed(self._obituary(error)) from error
             raise
