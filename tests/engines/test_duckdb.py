@@ -518,3 +518,11 @@ def test_wide_rows_become_parquet_within_the_memory(tmp_path):
     assert engine.to_parquet(select, Path("x.parquet")) == 60000
     assert pq.read_table(engine._work / "x.parquet", columns=["i"]).column("i").to_pylist() == list(range(60000))
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "threads", "segments"), [(384, 2, 2), (384, 16, 3), (2_048, 16, 16), (96, 2, 1), (384, 1, 1)]
+)
+def test_each_thread_works_on_a_segment_where_memory_is_for_it(tmp_path, memory_mb, threads, segments):
+    """As many segments a statement as there are threads, and no more than 128 MB of the limit each."""
+    assert DuckDBEngine(tmp_path, memory_mb * 2**20, threads).segments_together == segments

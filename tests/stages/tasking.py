@@ -18,7 +18,6 @@ from transhume.engines.duckdb import DuckDBEngine
 from transhume.engines.engine import ItemWork, RangeWork, TaskDone
 from transhume.engines.task_work import done, taken
 from transhume.project import workplace
-from transhume.stages import load_in_tasks
 
 
 class TaskingDuckDB(DuckDBEngine):
@@ -76,9 +75,10 @@ def use(monkeypatch: pytest.MonkeyPatch, batches: int = 3) -> None:
     """Have runs compute by this engine, with so many batches a statement."""
 
     def opened(folder: Any, capacity: Any, *_: Any) -> TaskingDuckDB:
-        return TaskingDuckDB(folder.work, capacity.engine_memory_bytes, capacity.jobs)
+        engine = TaskingDuckDB(folder.work, capacity.engine_memory_bytes, capacity.jobs)
+        engine.segments_together = batches
+        return engine
 
     TaskingDuckDB.ranges = 0
     TaskingDuckDB.sent.clear()
     monkeypatch.setattr(workplace, "open_engine", opened)
-    monkeypatch.setattr(load_in_tasks, "TASKS_SEGMENTS", batches)

@@ -16,6 +16,7 @@ import pytest
 
 from tests.stages import forked, small_project
 from transhume import Project
+from transhume.capacity import Capacity
 from transhume.dialects.dialect import Dialect
 from transhume.errors import CheckFailed, JournalDamaged, LockHeld, PlanError, Refused, SystemRefused
 from transhume.stages import keys, transform
@@ -358,7 +359,7 @@ def test_what_statements_share_changes_no_row(project, tmp_path, monkeypatch, sh
     monkeypatch.setattr(
         Dialect, "render", lambda dialect, tree: statements.append(text := rendered(dialect, tree)) or text
     )
-    project.run(limits=SMALL)
+    Project(project.folder, capacity=Capacity(1, 2**29)).run(limits=SMALL)
     assert small_project.lake_content(project.folder, "ai") == small_project.lake_content(tmp_path / "whole", "ai")
     most = max(text.count("segment-") for text in statements)
     assert most == (3 if shared_bytes == 1 else 1)

@@ -97,6 +97,9 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line and end the process with the exit code that the outcome has."""
     # A run makes large trees and many rows and hardly a cycle: looking for them often took 8 % of an extract's CPU.
     gc.set_threshold(50_000, 20, 50)
+    if "CS_GNU_LIBC_VERSION" in getattr(os, "confstr_names", ()):
+        # Arrow's usual allocator keeps what it had: 100 MB of a run's peak. Not every build of other systems has this.
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     try:
         code = transhume.main(args=arguments, prog_name="transhume", standalone_mode=False)
     except BaseException as problem:  # noqa: BLE001 - the one place where every outcome becomes an exit code

@@ -19,6 +19,8 @@ from transhume.errors import EngineCrashed, EngineFailed, Interrupted
 CLOSE_WAIT_S = 5.0
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "TMPDIR")
 """What the child may know of the environment; it must not see credentials."""
+_SEGMENT_BYTES = 128 * 2**20
+"""Of the memory limit, for each segment that a statement is given."""
 _OUT_OF_MEMORY = frozenset({"OutOfMemoryException", "MemoryError", "ArrowMemoryError"})
 _BROKEN = frozenset({"FatalException", "InternalException", "StreamLost"})
 
@@ -45,6 +47,8 @@ class DuckDBEngine:
         self._work = work.resolve()
         self._memory_limit_bytes = memory_limit_bytes
         self._threads = threads
+        # A thread works on a segment, and holds the joined rows that it needs.
+        self.segments_together = max(1, min(threads, memory_limit_bytes // _SEGMENT_BYTES))
         self._variables = dict(variables or {})
         self._one_call = threading.Lock()
         self._one_send = threading.Lock()

@@ -41,6 +41,8 @@ _ESCAPED = re.compile(r"\\(.)")
 _PARTS = ".spark"
 _ASKED_TASKS = 16
 """Tasks that are asked which version they have: of most clusters every worker gets one."""
+_SEGMENTS_TOGETHER = 64
+"""Spread over all tasks: what is done is told of after each statement, and one costs a second or two."""
 _RETRIES = 4
 """Of calls to a server on the loopback: some three seconds."""
 _FROM_JAVA = "Py4JJavaError"
@@ -90,6 +92,7 @@ class SparkEngine:
         self._sail = SailServer(self._work, knows_s3=store is not None) if master == SAIL else None
         self._reaches_tasks: bool | None = None
         self.dialect = dialect_of(master)
+        self.segments_together = _SEGMENTS_TOGETHER
 
     def start(self) -> None:
         """Begin the session. Raises: UsageError where pyspark is missing, EngineCrashed where there is no Spark."""

@@ -23,7 +23,7 @@ from transhume.schema import ROW
 from transhume.stages.batch import batch_of, compared, keep
 from transhume.stages.context import BatchContext, RunContext, RunFolder
 from transhume.stages.files import private_folder
-from transhume.stages.transform import TASKS_SEGMENTS, rows_of_segment, uuid_columns
+from transhume.stages.transform import rows_of_segment, uuid_columns
 from transhume.systems.system import BatchWriter, StagesInTasks
 
 
@@ -42,18 +42,14 @@ def load_in_tasks(
     if not isinstance(context.target, StagesInTasks) or not engine.reaches_tasks():
         return segments
     left = [segment for segment in segments if not segment.row_count]
-    for chunk in _chunks(filled):
+    for first in range(0, len(filled), engine.segments_together):
+        chunk = filled[first : first + engine.segments_together]
         writer = context.target.writer(target, [segment.index for segment in chunk])
         if writer is None:
             left += chunk
         else:
             yield from _load(context, engine, context.target, mapping, chunk, writer)
     return left
-
-
-def _chunks(segments: Sequence[Segment]) -> Iterator[Sequence[Segment]]:
-    for first in range(0, len(segments), TASKS_SEGMENTS):
-        yield segments[first : first + TASKS_SEGMENTS]
 
 
 def _load(

@@ -17,7 +17,6 @@ from transhume import operations as op
 from transhume.batches import Segment, TargetTable, arrow_type, row_numbers
 from transhume.compiler import compile_transform
 from transhume.dialects import DIALECTS
-from transhume.engines.engine import WorksInTasks
 from transhume.errors import CheckFailed
 from transhume.plan.model import TableMapping
 from transhume.schema import BOOKKEEPING, ROW, UUID, Kind
@@ -31,12 +30,10 @@ OUTSIDE = "outside"
 """Bucket and fate of rows that are outside of the run's part of the source."""
 _AHEAD = 2
 """Batches that the engine's threads make side by side while one is being taken; so many more are on disk."""
-TASKS_SEGMENTS = 64
-"""Segments of one statement of an engine with tasks: what is done is told after each, and one costs a second or two."""
 _SHARED_BYTES = 64 * 2**20
 _SEGMENTS_MAX = 8
-"""Where more is joined, each statement looks through all of it: so many segments share one as it has times so many
-bytes. Each further one costs memory for the joined rows that it needs: eight 190 MB, at four million rows."""
+"""Where more is joined, each statement looks through all of it: at least so many segments share one as it has times so
+many bytes. Each further one costs memory for the joined rows that it needs: eight 190 MB, at four million rows."""
 _JOINED_BYTES_MAX = 8 * 2**20
 """Size of the joined files up to which their rows may be in memory for a whole table."""
 
@@ -109,10 +106,7 @@ def _statements(
     # Compiled once for each number of segments, as they differ in their paths only; placeholders are paths that nothing
     # else in the SQL can be equal to.
     compiled: dict[int, str] = {}
-    together = min(_SEGMENTS_MAX, max(1, joined_bytes // _SHARED_BYTES))
-    if isinstance(context.engine, WorksInTasks):
-        # What it joins it spreads over its tasks, and looks through all of it for each statement, too.
-        together = TASKS_SEGMENTS
+    together = max(context.engine.segments_together, min(_SEGMENTS_MAX, joined_bytes // _SHARED_BYTES))
     names = [f"segment-{uuid4().hex}.parquet" for _ in range(together)]
     for first in range(0, len(segments), together):
         covered = segments[first : first + together]
