@@ -10,7 +10,7 @@ SAIL_READY := $(SAIL)/.ready
 
 .PHONY: demo test test-sail test-spark lint bench bench-rehearsal sweep mutate programs lock lock-bench clean
 
-demo: $(READY)  ## the brief's migration, SQLite to an Iceberg lake, counts against the answer key
+demo: $(READY)  ## the example's migration, SQLite to an Iceberg lake, counts against the answer key
 	rm -rf demo
 	$(BIN)/transhume demo demo
 

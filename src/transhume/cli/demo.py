@@ -17,7 +17,7 @@ from transhume.cli.results import print_run
 @click.option("--rows", "models", default=2000, show_default=True, metavar="N", help="Models in the legacy database.")
 @click.pass_obj
 def command(output: Output, folder: str, target: str, url: str | None, models: int) -> int:
-    """Make the brief's legacy database with planted defects and an empty target in DIR, then migrate it.
+    """Make the example's legacy database with planted defects and an empty target in DIR, then migrate it.
 
     Every count is held against the answer key, which was made by planting, not by migrating.
     """

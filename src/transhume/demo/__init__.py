@@ -1,4 +1,4 @@
-"""The brief's legacy database, made at any size with planted defects, and the project that migrates it.
+"""The example's legacy database, made at any size with planted defects, and the project that migrates it.
 
 Nothing here knows how transhume works: what must come out is counted from what was planted.
 """
