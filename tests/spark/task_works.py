@@ -49,6 +49,20 @@ class Copied:
         return str(rows.num_rows).encode()
 
 
+@dataclass(frozen=True)
+class FailsAt:
+    """Ends with an error of the program at one place, and tells all others."""
+
+    failing: int
+
+    def __call__(self, place: int, files: TaskFiles) -> bytes:
+        """Tell the place."""
+        if place == self.failing:
+            message = f"place {place} failed"
+            raise CheckFailed(message)
+        return str(place).encode()
+
+
 def finds_fault(place: int, rows: pa.Table, files: TaskFiles) -> bytes:
     """End with an error of the program."""
     message = f"range {place} has {rows.num_rows} rows"

@@ -2,9 +2,13 @@
 
 import json
 import os
+import pickle
 import re
+import subprocess
+import sys
 import threading
 import time
+from importlib import import_module, invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,11 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.rules.twins import Bench
-from tests.spark.task_works import Doubled, Told, finds_fault
+from tests.spark.task_works import Doubled, FailsAt, Told, finds_fault
 from transhume.dialects.spark import SESSION
 from transhume.engines.spark import SparkEngine
-from transhume.errors import CheckFailed, EngineFailed, Interrupted, UsageError
+from transhume.engines.task_work import done, taken
+from transhume.errors import CheckFailed, DriverMissing, EngineFailed, Interrupted, UsageError
 
+ENGINE = "sail" if find_spec("pysail") is not None else "local[2]"
 NUMBERS = "SELECT `n`, CAST(`n` AS STRING) AS `t` FROM (SELECT * FROM `parquet`.`numbers.parquet`) AS `x`"
 
 
@@ -74,9 +80,9 @@ def test_a_task_gets_all_rows_of_its_range_sorted(numbers: Bench) -> None:
         "JOIN `parquet`.`numbers.parquet` AS `b` ON `a`.`n` = 9999 - `b`.`n`"
     )
     found = {}
-    for done in numbers.engine.each_range(select, "n", RANGES, Told("hello")):
-        assert (done.folder / "left.txt").read_text() == f"hello {done.place}"
-        found[done.place] = json.loads(done.answer)
+    for each in numbers.engine.each_range(select, "n", RANGES, Told("hello")):
+        assert (each.folder / "left.txt").read_text() == f"hello {each.place}"
+        found[each.place] = json.loads(each.answer)
     assert sorted(found) == [0, 1, 2]
     for place, (first, count) in enumerate(RANGES):
         wanted = list(range(first, first + count))
@@ -101,9 +107,30 @@ def test_an_error_in_a_task_arrives_as_such(numbers: Bench) -> None:
     assert list((numbers.work / ".spark").iterdir()) == []
 
 
+def test_what_other_tasks_did_comes_before_the_error_of_one(numbers: Bench) -> None:
+    """An error of the first is raised after everything that is done was given out."""
+    given: list[int] = []
+    with pytest.raises(CheckFailed, match="place 0 failed"):
+        given.extend(int(each.answer) for each in numbers.engine.each(4, FailsAt(0)))
+    assert sorted(given) == [1, 2, 3]
+
+
+def test_a_work_whose_driver_is_missing_there_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be loaded in a task is told by the name of the package, and tried no second time."""
+    (tmp_path / "lacking.py").write_text("class Work:\n    def __call__(self, place, files):\n        return b''\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    sent = pickle.dumps(import_module("lacking").Work())
+    (tmp_path / "lacking.py").write_text("import no_such_driver\n")
+    del sys.modules["lacking"]
+    invalidate_caches()
+    (row,) = done(sent, 0, str(tmp_path), "parts").to_pylist()
+    with pytest.raises(DriverMissing, match="'no_such_driver'"):
+        taken(row["answer"])
+
+
 def test_a_task_does_each_of_several_things(numbers: Bench) -> None:
     """Every place is done once."""
-    found = {done.place: int(done.answer) for done in numbers.engine.each(5, Doubled((3, 1, 4, 1, 5)))}
+    found = {each.place: int(each.answer) for each in numbers.engine.each(5, Doubled((3, 1, 4, 1, 5)))}
     assert found == {0: 6, 1: 2, 2: 8, 3: 2, 4: 10}
 
 
@@ -120,6 +147,58 @@ def test_files_are_written_inside_the_work_folder_only(numbers: Bench) -> None:
     """A path that leaves the work folder is refused before anything runs."""
     with pytest.raises(ValueError, match="inside"):
         numbers.engine.to_parquet(NUMBERS, Path("../x.parquet"))
+
+
+@pytest.mark.parametrize("kind", ["DATE", "TIMESTAMP", "BOOLEAN", "DECIMAL(10, 2)"])
+def test_no_refused_value_is_in_a_message(numbers: Bench, kind: str) -> None:
+    """Whatever a value cannot be read as, it is not shown; nor is a word in it taken for what Spark says."""
+    with pytest.raises(EngineFailed) as caught:
+        numbers.engine.query(f"SELECT CAST('cancelled-4711' AS {kind}) AS `x`")
+    assert "4711" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["it's", "a''b", "x`` y", "`` parquet``.``n"])
+def test_a_name_may_hold_what_begins_a_text(numbers: Bench, name: str) -> None:
+    """Names of columns are names: neither texts nor files are looked for in them."""
+    select = f"SELECT `n` AS `{name}` FROM (SELECT * FROM `parquet`.`numbers.parquet`) AS `x` WHERE 'a' = 'a'"
+    assert numbers.engine.query(select).column_names == [name.replace("``", "`")]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    """Files of tasks that nobody took are gone once the next engine of the run has begun."""
+    left = tmp_path / ".spark" / "abc" / "0.arrow"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    engine = SparkEngine(tmp_path, ENGINE, SESSION)
+    engine.start()
+    engine.close()
+    assert not left.exists()
+
+
+def test_ctrl_c_stays_what_the_program_made_of_it(tmp_path: Path) -> None:
+    """Neither does Spark put its own meaning in its place, nor does a server that hears it, too, end by it."""
+    program = f"""
+import os, signal
+from pathlib import Path
+from transhume.dialects.spark import SESSION
+from transhume.engines.spark import SparkEngine
+
+def own(number, frame):
+    print("heard")
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, own)
+    engine = SparkEngine(Path({str(tmp_path)!r}), {ENGINE!r}, SESSION)
+    engine.start()
+    assert signal.getsignal(signal.SIGINT) is own
+    os.killpg(0, signal.SIGINT)
+    print(engine.query("SELECT 1 AS `x`").to_pydict())
+    engine.close()
+"""
+    (tmp_path / "program.py").write_text(program)
+    line = [sys.executable, str(tmp_path / "program.py")]
+    ended = subprocess.run(line, capture_output=True, text=True, start_new_session=True, check=False, timeout=120)
+    assert ended.stdout.splitlines() == ["heard", "{'x': [1]}"], ended.stderr
 
 
 def test_a_refused_value_is_not_in_the_message(numbers: Bench) -> None:

@@ -96,8 +96,8 @@ def test_a_store_that_does_not_answer_is_told_of(tmp_path: Path, monkeypatch: py
     assert os.environ["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
     with pytest.raises(EngineFailed, match="not there"):
         engine.query(SELECT.replace("n.parquet", "m.parquet"))
-    with pytest.raises(SystemUnavailable):
-        engine.close()
+    # What is left there goes with the next process of the run; this one is not undone by it.
+    engine.close()
 
 
 @pytest.mark.parametrize("in_tasks", [False, True], ids=["by the process of the run", "in tasks"])

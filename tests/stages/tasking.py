@@ -18,6 +18,7 @@ from transhume.engines.duckdb import DuckDBEngine
 from transhume.engines.engine import ItemWork, RangeWork, TaskDone
 from transhume.engines.task_work import done, taken
 from transhume.project import workplace
+from transhume.stages import reach
 
 
 class TaskingDuckDB(DuckDBEngine):
@@ -25,7 +26,7 @@ class TaskingDuckDB(DuckDBEngine):
 
     shares_folder = True
     ranges = 0
-    """Works that were done in tasks."""
+    """Works that were done in tasks, but for those that only try whether tasks reach the target."""
     sent: ClassVar[list[bytes]] = []
     """What went to them."""
     _numbers = itertools.count()
@@ -57,7 +58,7 @@ class TaskingDuckDB(DuckDBEngine):
 
     def _twice(self, work: Any, parts: Sequence[pa.Table | None], by: str) -> Generator[TaskDone]:
         root, folder = str(self._work), f"attempts-{next(self._numbers)}"
-        sent = pickle.dumps(work)
+        sent, is_try = pickle.dumps(work), isinstance(work, reach._Trying)
         type(self).sent.append(sent)
         with ThreadPoolExecutor(4) as tasks:
             attempts = [
@@ -67,8 +68,8 @@ class TaskingDuckDB(DuckDBEngine):
             for place, (first, second) in enumerate(attempts):
                 first.result()
                 (row,) = second.result().to_pylist()
-                type(self).ranges += 1
-                yield TaskDone(place, taken(row["answer"]), self._work / folder / row["folder"])
+                type(self).ranges += not is_try
+                yield TaskDone(place, taken(row["answer"]), self._work / folder / (row["folder"] or "nothing"))
 
 
 def use(monkeypatch: pytest.MonkeyPatch, batches: int = 3) -> None:

@@ -57,3 +57,29 @@ def test_a_generator_is_closed_in_its_thread_when_nobody_takes_more() -> None:
     assert isinstance(taken, Generator)
     taken.close()
     assert [name.partition("_")[0] for name in threads] == ["numbers"]
+
+
+def test_nothing_more_is_begun_once_nobody_takes_more() -> None:
+    """Where the taker gives up, what is being made is finished, and what would have come after it is not begun."""
+    begun: list[int] = []
+    is_making, may_go_on = threading.Event(), threading.Event()
+
+    def numbers() -> Generator[int]:
+        for number in range(1, 9):
+            begun.append(number)
+            if number == 2:
+                is_making.set()
+                assert may_go_on.wait(10)
+            yield number
+
+    taken = ahead(numbers(), 3, "numbers")
+    assert isinstance(taken, Generator)
+    assert next(taken) == 1
+    assert is_making.wait(10)
+    closing = threading.Thread(target=taken.close)
+    closing.start()
+    closing.join(0.2)
+    assert closing.is_alive()
+    may_go_on.set()
+    closing.join(10)
+    assert begun == [1, 2]

@@ -15,7 +15,7 @@ from tests import servers
 from tests.fidelity import torture
 from tests.stages import small_project, tasking
 from transhume import Project
-from transhume.errors import SystemUnavailable
+from transhume.errors import DriverMissing, SystemUnavailable
 from transhume.schema import Table
 from transhume.stages.context import Limits
 from transhume.systems.postgres import source
@@ -364,3 +364,33 @@ def test_tasks_read_no_table_that_one_reader_must_read(tmp_path, monkeypatch, ur
     monkeypatch.setattr(PostgresSnapshot, "read", noted)
     _run(tmp_path / "p", url).run()
     assert read == ["note"]
+
+
+def test_a_source_that_tasks_do_not_reach_is_read_by_one(url: str, tmp_path: Path, monkeypatch) -> None:
+    """Workers that cannot count a part read none; the process of the run reads the table."""
+    monkeypatch.setattr(source, "_RANGE_BYTES", PAGE_RANGE)
+    tasking.use(monkeypatch)
+
+    def count(_: PageRange) -> int:
+        message = "a worker of the engine has no 'psycopg'"
+        raise DriverMissing(message)
+
+    monkeypatch.setattr(PageRange, "count", count)
+    (tmp_path / "transhume.yaml").write_text(PLAN)
+    project = Project(tmp_path, environment={"SOURCE_URL": f"{url}&schema=legacy"})
+    result = project.run(limits=Limits(segment_rows_max=500))
+    assert result.tables[0].read == ROWS - 1201
+
+
+def test_what_this_machine_tells_of_a_database_goes_along(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database that only the environment names is the one that a task asks, where the variable is not set."""
+    monkeypatch.setattr(source, "_RANGE_BYTES", PAGE_RANGE)
+    database = str(parse_url(url).parameters["dbname"])
+    monkeypatch.setenv("PGDATABASE", database)
+    made = open_source(f"{url.replace('/' + database, '/')}&schema=legacy", Path())
+    table = made.catalog().tables["note"]
+    with made.snapshot() as snapshot:
+        ranges = pickle.loads(pickle.dumps(snapshot.ranges(table)))
+        monkeypatch.delenv("PGDATABASE")
+        assert sum(each.count() for each in ranges) == ROWS - 1201
+    made.close()

@@ -10,9 +10,11 @@ import pytest
 from tests.stages import small_project, tasking
 from transhume import Project
 from transhume.batches import Event
-from transhume.errors import CheckFailed
+from transhume.errors import CheckFailed, DriverMissing, SystemUnavailable
 from transhume.journal import Journal
 from transhume.stages.context import Limits
+from transhume.systems.iceberg.batch_files import LakeBatches, LakeReach
+from transhume.systems.postgres.address import parse_url
 from transhume.systems.postgres.batch_writer import PostgresBatches
 from transhume.systems.system import Mismatch
 
@@ -186,5 +188,61 @@ def test_no_secret_of_the_environment_goes_to_tasks(tmp_path, monkeypatch) -> No
     project.run(limits=SMALL)
     project.validate(whole=True)
     sent = tasking.TaskingDuckDB.sent
-    assert len(sent) == 2 + 2 + 2 + 1
+    # Three statements load two tables; run and validation verify both and try before; the validation recomputes both.
+    assert len(sent) == 3 + 2 * 2 + 2 + 2
     assert all(canary.encode() not in each for each in sent)
+
+
+@pytest.mark.parametrize("answer", [False, DriverMissing("no driver"), SystemUnavailable("no way")], ids=str)
+def test_tasks_that_do_not_reach_a_lake_write_and_verify_nothing(tmp_path, monkeypatch, answer) -> None:
+    """Where any worker lacks the lake's folder or what it needs, the process of the run does everything, and alike."""
+    small_project.write(tmp_path / "here", "iceberg:./lake?namespace=ai")
+    Project(tmp_path / "here").run(limits=SMALL)
+    small_project.write(tmp_path / "there", "iceberg:./lake?namespace=ai")
+    tasking.use(monkeypatch)
+
+    def is_there(_: LakeReach) -> bool:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(LakeReach, "is_there", is_there)
+    project = Project(tmp_path / "there")
+    project.run(limits=SMALL)
+    project.run(limits=SMALL)
+    assert tasking.TaskingDuckDB.ranges == 0
+    assert small_project.lake_content(tmp_path / "there", "ai") == small_project.lake_content(tmp_path / "here", "ai")
+    assert not list((tmp_path / "there" / "lake").rglob("*reach*"))
+
+
+def test_a_server_that_tasks_do_not_reach_is_written_by_the_run(tmp_path, monkeypatch, twice) -> None:
+    """A worker that is not let in is found out before a batch is trusted to it."""
+    small_project.write(tmp_path / "p", f"{twice[0]}&schema=ai")
+    tasking.use(monkeypatch)
+    monkeypatch.setattr(
+        "transhume.systems.postgres.target.known_elsewhere",
+        lambda *_: parse_url("postgresql://nobody@127.0.0.1:1/none?connect_timeout=2"),
+    )
+    Project(tmp_path / "p").run(limits=SMALL)
+    assert tasking.TaskingDuckDB.ranges == 0
+    assert small_project.postgres_content(twice[0], "ai")
+
+
+def test_a_file_of_a_task_that_is_not_there_for_the_run_is_not_entered(tmp_path, monkeypatch) -> None:
+    """Nothing is published, the message says what to do, and the same command ends well once it is done."""
+    small_project.write(tmp_path / "p", "iceberg:./lake?namespace=ai")
+    tasking.use(monkeypatch)
+    project = Project(tmp_path / "p")
+    real = LakeBatches.compare
+
+    def compare(self, batch, rows, line, written):
+        found = real(self, batch, rows, line, written)
+        Path(written["path"].removeprefix("file://")).unlink()
+        return found
+
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(LakeBatches, "compare", compare)
+        with pytest.raises(SystemUnavailable, match="is not there for this machine"):
+            project.run(limits=SMALL)
+    project.run(limits=SMALL)
+    assert small_project.lake_content(tmp_path / "p", "ai")

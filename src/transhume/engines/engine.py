@@ -14,7 +14,8 @@ class Engine(Protocol):
     dialect: str
     """Name of the dialect in `transhume.dialects.DIALECTS` whose SQL it takes."""
     segments_together: int
-    """How many segments it works on at once: where much is joined, a statement is given as many."""
+    """How many segments it works on at once: as many has a statement that joins much, or whose rows
+    its tasks write."""
 
     def start(self) -> None:
         """Get ready, so that the first statement need not wait."""

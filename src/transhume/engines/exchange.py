@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -26,11 +26,11 @@ class Exchange(Protocol):
         ...
 
     def drop(self, path: str) -> None:
-        """Remove a folder that workers wrote, everywhere."""
+        """Remove a folder that workers wrote, everywhere where it can be reached."""
         ...
 
     def close(self) -> None:
-        """Remove what is not the run's own folder's."""
+        """Remove what is not the run's own folder's, if it can be reached."""
         ...
 
 
@@ -92,14 +92,17 @@ class ObjectStore:
     def drop(self, path: str) -> None:
         """Remove a folder here and there."""
         shutil.rmtree(self._work / path, ignore_errors=True)
-        with self._reached() as (system, root):
-            system.delete_dir_contents(f"{root}/{path}", missing_dir_ok=True)
+        self._remove(f"/{path}")
 
     def close(self) -> None:
         """Remove everything of the run that is there."""
         if self._open is not None:
-            with self._reached() as (system, root):
-                system.delete_dir_contents(root, missing_dir_ok=True)
+            self._remove("")
+
+    def _remove(self, below: str) -> None:
+        """Remove what stands there. A run is not less done where that fails; the next process of it does it."""
+        with suppress(SystemUnavailable), self._reached() as (system, root):
+            system.delete_dir_contents(f"{root}{below}", missing_dir_ok=True)
 
     @contextmanager
     def _reached(self) -> Iterator[tuple[fs.FileSystem, str]]:

@@ -43,6 +43,8 @@ class SailServer:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            # Ctrl-C goes to every process of the terminal's session, and Sail would end by it; it ends with its input.
+            start_new_session=True,
         )
         assert self._process.stdout is not None
         port = self._process.stdout.readline().strip()

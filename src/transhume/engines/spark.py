@@ -3,6 +3,8 @@
 import os
 import pickle
 import re
+import shutil
+import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -28,17 +30,20 @@ from transhume.version import __version__
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
+    from pyspark.errors import PySparkException
     from pyspark.sql import DataFrame, SparkSession
 
 _Answer = TypeVar("_Answer")
 REMOTE = "sc://"
 _HERE = "local"
 _QUIET = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.log.level": "ERROR"}
-_FILES = re.compile(r"'(?:[^'\\]|\\.)*'|`parquet`\.`((?:[^`]|``)*)`", re.DOTALL)
-"""A text literal, or a file that a statement reads; names in text literals are no files."""
+_FILES = re.compile(r"'(?:[^'\\]|\\.)*'|`parquet`\.`((?:[^`]|``)*)`|`(?:[^`]|``)*`", re.DOTALL)
+"""A text literal, a file that a statement reads, or a name: what looks like a file in a literal or a name is none."""
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 _ESCAPED = re.compile(r"\\(.)")
 _PARTS = ".spark"
+_NOTHING = "nothing"
+"""The folder of a task that left no file: it is not there."""
 _ASKED_TASKS = 16
 """Tasks that are asked which version they have: of most clusters every worker gets one."""
 _SEGMENTS_TOGETHER = 64
@@ -48,10 +53,14 @@ _RETRIES = 4
 _FROM_JAVA = "Py4JJavaError"
 _JAVA_CLASS = re.compile(r"^: ([\w.$]+)", re.MULTILINE)
 _WORKERS_LOST = ("ExecutorLostFailure", "Executor heartbeat timed out")
-_LOST = ("Py4JNetworkError", "ConnectionRefusedError", "ConnectionResetError", "SparkConnectGrpcException")
+_LOST = ("Py4JNetworkError", "ConnectionRefusedError", "ConnectionResetError")
+_LOST_STATES = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
+_LOST_SESSION = "INVALID_HANDLE"
+"""What a server says that was started again, and knows no session of before."""
 _OTHER_CLIENT = "unsupported PySpark version"
-_CANCELLED = ("OPERATION_CANCELED", "JOB_CANCELLED", "cancelled", "operation not found")
-"""The last is how Sail answers for a statement that was stopped."""
+_CANCELLED = re.compile(r"\[(?:OPERATION_CANCELED|SPARK_JOB_CANCELLED)\]|\bJob \d+ cancelled\b")
+_CANCELLED_KINDS = ("OPERATION_CANCELED", "JOB_CANCELLED")
+_CANCELLED_ON_SAIL = "operation not found"
 
 
 def dialect_of(master: str) -> str:
@@ -197,16 +206,20 @@ class SparkEngine:
         session = self._session
         if session is None or (self._sail is not None and self._sail.is_gone()):
             return
-        session.interruptAll()
+        # Where there is nobody to be asked, the statement ends by that, and says so.
+        with suppress(Exception):
+            session.interruptAll()
 
     def close(self) -> None:
         """End the session; another call would begin a new one. Spark itself stays where it ran before."""
         session, self._session = self._session, None
-        if session is not None and not self._is_guest:
-            session.stop()
-        self._exchange.close()
-        if self._sail is not None:
-            self._sail.close()
+        try:
+            if session is not None and not self._is_guest:
+                session.stop()
+            self._exchange.close()
+        finally:
+            if self._sail is not None:
+                self._sail.close()
 
     @property
     def _is_remote(self) -> bool:
@@ -243,9 +256,14 @@ class SparkEngine:
             if sorted(each["place"] for each in found) != list(range(count)):
                 message = f"the engine's tasks told of other work ({len(found)}) than the {count} that they were given"
                 raise EngineFailed(message)
-            for each in found:
+            # What was done is not thrown away for what was not.
+            for each in sorted(found, key=lambda each: task_work.has_failed(each["answer"])):
+                answer = task_work.taken(each["answer"])
                 own = f"{folder}/{each['folder']}"
-                yield TaskDone(each["place"], task_work.taken(each["answer"]), self._exchange.take(own))
+                if not each["folder"]:
+                    yield TaskDone(each["place"], answer, self._work / folder / _NOTHING)
+                    continue
+                yield TaskDone(each["place"], answer, self._exchange.take(own))
                 self._exchange.drop(own)
 
     @contextmanager
@@ -314,8 +332,10 @@ class SparkEngine:
 
         for module in (spark_functions, spark_tasks, object_store):
             cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call,unused-ignore]
+        # What a process that was killed left there, and tasks that ended after it.
+        shutil.rmtree(self._work / _PARTS, ignore_errors=True)
         if (host := None if self._is_remote else self._host()) is not None:
-            session = self._asked(SparkSession(host).newSession)
+            session = self._asked(lambda: SparkSession(host).newSession())
             for name, value in self._settings.items():
                 # One that is fixed when Spark starts stays as it is, which is looked at next.
                 with suppress(AnalysisException):
@@ -324,10 +344,13 @@ class SparkEngine:
             session = self._own()
         if self._sail is not None:
             # A server on the loopback that does not answer at once is gone; a network may need the usual ten minutes.
-            from pyspark.sql.connect.client.retries import DefaultPolicy
-
-            session.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES)])
-        self._prepare(session)
+            _try_so_often(session, _RETRIES)
+        try:
+            self._prepare(session)
+        except BaseException:
+            if not self._is_guest:
+                session.stop()
+            raise
         return session
 
     def _host(self) -> "SparkContext | None":
@@ -362,7 +385,8 @@ class SparkEngine:
         for name, value in self._settings.items():
             builder = builder.config(name, value)
         # A session that this process has already may be one of a server that is gone.
-        return self._asked(builder.create if self._is_remote else builder.getOrCreate)
+        with _own_ctrl_c():
+            return self._asked(builder.create if self._is_remote else builder.getOrCreate)
 
     def _prepare(self, session: "SparkSession") -> None:
         """Hold the session to the settings that the dialect counts on, and tell it functions and variables."""
@@ -389,13 +413,15 @@ class SparkEngine:
 
         try:
             return call()
-        except (AnalysisException, ParseException) as error:
-            message = f"the engine refused a statement ({error.getCondition()}): {error}"
-            raise EngineFailed(message) from error
         except PySparkException as error:
-            if self._sail is not None and self._sail.is_gone():
+            if self._is_lost(error):
                 raise EngineCrashed(self._obituary(error)) from error
-            raise self._failure(error.getCondition() or type(error).__name__, str(error)) from error
+            kind = error.getCondition() or type(error).__name__
+            if isinstance(error, AnalysisException | ParseException) and self._sail is None:
+                # Of the statement alone. Sail calls a value that it cannot take so, too, and shows it.
+                message = f"the engine refused a statement ({kind}): {error}"
+                raise EngineFailed(message) from error
+            raise self._failure(kind, str(error)) from error
         except (OSError, EOFError) as error:
             raise EngineCrashed(self._obituary(error)) from error
         except Exception as error:
@@ -406,8 +432,17 @@ class SparkEngine:
                 raise EngineCrashed(self._obituary(error)) from error
             raise
 
+    def _is_lost(self, error: "PySparkException") -> bool:
+        """Say whether this error means that the server, or the session there, is gone."""
+        if self._sail is not None and self._sail.is_gone():
+            return True
+        state = getattr(error, "getGrpcStatusCode", lambda: None)()
+        is_away = state is not None and state.name in _LOST_STATES
+        return self._is_remote and (is_away or (error.getCondition() or "").startswith(_LOST_SESSION))
+
     def _failure(self, kind: str, told: str) -> TranshumeError:
-        if any(sign in f"{kind} {told}" for sign in _CANCELLED):
+        is_cancelled = any(sign in kind for sign in _CANCELLED_KINDS) or _CANCELLED.search(told)
+        if is_cancelled or (self._sail is not None and _CANCELLED_ON_SAIL in told):
             return Interrupted(
                 "the engine's statement was cancelled; its result was not written. Run the same command again"
             )
@@ -424,9 +459,11 @@ class SparkEngine:
 
     def _obituary(self, error: Exception) -> str:
         session, self._session = self._session, None
-        if session is not None and self._sail is not None:
-            # Else it would stay the one that the client asks for the types of functions.
+        if session is not None and not self._is_guest:
+            # Else it would stay the one that the client asks for the types of functions; nobody is there to wait for.
             with suppress(Exception):
+                if self._is_remote:
+                    _try_so_often(session, 0)
                 session.stop()
         manner = type(error).__name__
         return f"the engine '{self._master}' is gone ({manner}); its batch is not done. Run the same command again"
@@ -457,11 +494,29 @@ def _place(file: Mapping[str, Any]) -> int:
     return int(file["place"])
 
 
+def _try_so_often(session: "SparkSession", retries: int) -> None:
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    session.client.set_retry_policies([DefaultPolicy(max_retries=retries)])
+
+
+@contextmanager
+def _own_ctrl_c() -> Iterator[None]:
+    """Keep what Ctrl-C means in this process: a SparkContext that begins puts its own meaning in its place."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
+
+
 @contextmanager
 def _renamed(target: Path) -> Iterator[Path]:
     """Give a name to write under; the file gets its own when it is complete."""
     part = target.with_name(f".{target.name}.part")
     try:
+        part.touch(mode=0o600)
         yield part
         part.rename(target)
     finally:

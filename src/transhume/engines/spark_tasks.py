@@ -18,11 +18,11 @@ WRITTEN = "part bigint, place int, rows bigint, path string"
 """Columns of what a task gives back: its place in the order of the rows, the file's place among the outputs, and the
 file's path below the root."""
 DONE = "place int, answer binary, folder string"
-"""Columns of what a task gives back of a work; the folder by its name."""
+"""Columns of what a task gives back of a work; the folder by its name, "" where nothing was written."""
 DONE_SCHEMA = pa.schema([("place", pa.int32()), ("answer", pa.binary()), ("folder", pa.string())])
 VERSION = "version string"
-PLACE = "_place"
-"""Column of rows for a work: the range that they are in."""
+PLACE = "_k_place"
+"""Column of rows for a work: the range that they are in. No column of a plan gets a name that begins so."""
 _WHOLE = 0
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -51,13 +52,27 @@ def done(work: bytes, place: int, root: str, folder: str, rows: pa.Table | None 
     name = f"{place:06d}-{uuid4().hex}"
     with _files(root, f"{folder}/{name}") as files:
         try:
-            # A driver that is missing here is found out by this.
-            doing = pickle.loads(work)  # noqa: S301 - from the process that drives the engine
+            doing = _loaded(work)
             answer = doing(place, files) if rows is None else doing(place, rows.take(pc.sort_indices(rows[by])), files)
         except errors.TranshumeError as problem:
             told = {"kind": type(problem).__name__, "message": str(problem)}
             return _row(place, _ERROR + json.dumps(told).encode(), name)
-    return _row(place, _ANSWER + answer, name)
+        has_left = any(files.folder.iterdir())
+    return _row(place, _ANSWER + answer, name if has_left else "")
+
+
+def _loaded(work: bytes) -> Any:
+    """Return the work. Raises: DriverMissing where a package that it needs is not here."""
+    try:
+        return pickle.loads(work)  # noqa: S301 - from the process that drives the engine
+    except ImportError as problem:
+        message = f"a worker of the engine has no '{problem.name}'; install there what the process of the run has"
+        raise errors.DriverMissing(message) from problem
+
+
+def has_failed(answer: bytes) -> bool:
+    """Say whether this is the error of a work, which `taken` raises."""
+    return answer.startswith(_ERROR)
 
 
 def taken(answer: bytes) -> bytes:

@@ -21,5 +21,7 @@ def ahead(made: Generator[_Made], depth: int, thread: str) -> Iterator[_Made]:
                 waiting.append(worker.submit(next, made, None))
                 yield one
         finally:
-            # The generator belongs to the thread; what it was doing there ends first.
+            # The generator belongs to the thread; what it was doing there ends first, and nothing more begins.
+            for each in waiting:
+                each.cancel()
             worker.submit(made.close)

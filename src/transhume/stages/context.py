@@ -139,6 +139,8 @@ class RunContext(WorkContext):
     """The part of the source that the run brings; None: all of it."""
     replay: "Replay | None" = None
     """The earlier run whose extract, with repaired rejects, this run goes on from; None: the source is read."""
+    tasks_reach_target: bool | None = None
+    """Whether the engine's tasks do; None: not tried yet."""
     chosen: dict[str, pa.Array] = field(default_factory=dict)
     """By mapping: `_row` of the rows of the part."""
 

@@ -19,7 +19,7 @@ from transhume.stages.context import WorkContext
 from transhume.stages.extract_in_tasks import extract_in_tasks, ranges_for_tasks
 from transhume.stages.files import sha256_of
 from transhume.stages.lookups import freeze_lookups, is_lookup_sound, journalled_lookup
-from transhume.stages.segments import segment_of, write_segment, written
+from transhume.stages.segments import segment_event, segment_of, write_segment
 from transhume.stages.source_queries import ask_source, unsound_answers
 
 _WRITES_AHEAD_MAX = 2
@@ -89,10 +89,10 @@ def _extract_anew(context: WorkContext) -> Iterator[Event]:
             table = context.source_catalog.tables[name]
             (folder / f"t{ordinal:03d}").mkdir(mode=0o700)
             context.segments[name] = []
-            ranges = ranges_for_tasks(context, snapshot, table)
-            for segment in extract_in_tasks(context, table, Path("extract") / f"t{ordinal:03d}", ranges):
+            ranges, counts = ranges_for_tasks(context, snapshot, table)
+            for segment in extract_in_tasks(context, table, Path("extract") / f"t{ordinal:03d}", ranges, counts):
                 context.segments[name].append(segment)
-                yield written(segment)
+                yield segment_event(segment)
             if context.segments[name]:
                 continue
             pending: list[Future[Segment]] = []
@@ -144,7 +144,7 @@ def _require_lines(batch: pa.RecordBatch, table: Table) -> None:
 def _taken(context: WorkContext, pending: Future[Segment]) -> Event:
     segment = pending.result()
     context.segments[segment.table].append(segment)
-    return written(segment)
+    return segment_event(segment)
 
 
 def journalled_extract(

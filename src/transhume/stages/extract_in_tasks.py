@@ -11,7 +11,7 @@ from pathlib import Path
 
 from transhume.batches import Segment
 from transhume.engines.engine import TaskFiles, WorksInTasks
-from transhume.errors import SystemUnavailable
+from transhume.errors import SystemProblem, SystemUnavailable
 from transhume.schema import Table
 from transhume.stages.context import Limits, WorkContext
 from transhume.stages.files import make_durable
@@ -22,15 +22,29 @@ _RANGES = 64
 """Ranges of one statement, after which their segments are told."""
 
 
-def ranges_for_tasks(context: WorkContext, snapshot: Snapshot, table: Table) -> Sequence[TableRange]:
-    """Return the parts in which tasks can read a table; none where the process of the run reads it."""
-    if not isinstance(context.engine, WorksInTasks) or not isinstance(snapshot, ReadsInRanges):
-        return ()
-    return snapshot.ranges(table) if context.engine.reaches_tasks() else ()
+def ranges_for_tasks(
+    context: WorkContext, snapshot: Snapshot, table: Table
+) -> tuple[Sequence[TableRange], Sequence[int]]:
+    """Return the parts in which tasks can read a table, and how many rows each has.
+
+    None where the process of the run reads it: it is small, or tasks do not get to the source.
+    """
+    engine = context.engine
+    if not isinstance(engine, WorksInTasks) or not isinstance(snapshot, ReadsInRanges) or not engine.reaches_tasks():
+        return (), ()
+    ranges = snapshot.ranges(table)
+    counts = [0] * len(ranges)
+    try:
+        for done in engine.each(len(ranges), _Counting(tuple(ranges))):
+            counts[done.place] = int(done.answer)
+    except SystemProblem:
+        # Whatever else is wrong there meets the process of the run, too.
+        return (), ()
+    return ranges, counts
 
 
 def extract_in_tasks(
-    context: WorkContext, table: Table, folder: Path, ranges: Sequence[TableRange]
+    context: WorkContext, table: Table, folder: Path, ranges: Sequence[TableRange], counts: Sequence[int]
 ) -> Iterator[Segment]:
     """Read these parts of a table into segments of a folder, and yield them in their order; none for no row.
 
@@ -40,9 +54,6 @@ def extract_in_tasks(
     if not ranges:
         return
     assert isinstance(engine, WorksInTasks)
-    counts = [0] * len(ranges)
-    for done in engine.each(len(ranges), _Counting(tuple(ranges))):
-        counts[done.place] = int(done.answer)
     first_rows = list(accumulate(counts, initial=0))
     index = 0
     for first in range(0, len(ranges), _RANGES):

@@ -26,8 +26,9 @@ from transhume.stages.transform import fates_path, transform
 def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
     """Stage all rows of one table mapping, batch by batch; batches that an earlier process finished are kept.
 
-    Effects: staged rows and ledger lines in the target; files under work/fates and rejects.
-    Yields: mapping_started, batch_staged and batch_compared (one each a segment), vanished_listed, table_staged.
+    Effects: staged rows and ledger lines in the target; files of fates, links and keys under work, and of rejects.
+    Yields: mapping_started, batch_staged and batch_compared (one each a segment that is open), vanished_listed,
+    table_staged.
     Raises: CheckFailed if a staged row reads back differently; EngineCrashed; SystemUnavailable.
     """
     target = context.tables[mapping.name]
@@ -68,9 +69,11 @@ def _load_here(context: RunContext, mapping: TableMapping, segments: Sequence[Se
 
 def _is_done(context: RunContext, mapping: TableMapping, segment: Segment, ledger: dict[int, StagedBatch]) -> bool:
     """Say whether an earlier process staged and compared this batch, and its files are what it wrote."""
+    if segment.index not in ledger:
+        return False
     compared = happened(context.journal, "batch_compared", mapping=mapping.name, batch=segment.index)
     staged = happened(context.journal, "batch_staged", mapping=mapping.name, batch=segment.index)
-    if segment.index not in ledger or compared is None or staged is None:
+    if compared is None or staged is None:
         return False
     files = {
         "fates_sha256": context.folder.work / fates_path(context, mapping, segment.index),

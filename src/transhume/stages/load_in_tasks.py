@@ -23,6 +23,7 @@ from transhume.schema import ROW
 from transhume.stages.batch import batch_of, compared, keep
 from transhume.stages.context import BatchContext, RunContext, RunFolder
 from transhume.stages.files import private_folder
+from transhume.stages.reach import engine_at_target
 from transhume.stages.transform import rows_of_segment, uuid_columns
 from transhume.systems.system import BatchWriter, StagesInTasks
 
@@ -35,15 +36,16 @@ def load_in_tasks(
     Yields: batch_staged and batch_compared, one each a segment.
     Raises: CheckFailed if a staged row reads back differently; EngineCrashed; SystemUnavailable.
     """
-    engine, target = context.engine, context.tables[mapping.name]
+    target = context.tables[mapping.name]
     filled = [segment for segment in segments if segment.row_count]
-    if context.subset is not None or not filled or not isinstance(engine, WorksInTasks):
+    if context.subset is not None or not filled or not isinstance(context.target, StagesInTasks):
         return segments
-    if not isinstance(context.target, StagesInTasks) or not engine.reaches_tasks():
+    engine = engine_at_target(context)
+    if engine is None:
         return segments
     left = [segment for segment in segments if not segment.row_count]
-    for first in range(0, len(filled), engine.segments_together):
-        chunk = filled[first : first + engine.segments_together]
+    for first in range(0, len(filled), context.engine.segments_together):
+        chunk = filled[first : first + context.engine.segments_together]
         writer = context.target.writer(target, [segment.index for segment in chunk])
         if writer is None:
             left += chunk
@@ -95,6 +97,7 @@ def _take(done: TaskDone, folder: RunFolder) -> None:
     for path in [file for file in left.root.rglob("*") if file.is_file()]:
         place = folder.root / path.relative_to(left.root)
         private_folder(place.parent)
+        path.chmod(0o600)
         path.replace(place)
 
 

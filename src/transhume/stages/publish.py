@@ -9,9 +9,10 @@ from time import monotonic
 from typing import Self
 
 from transhume.batches import Event, TargetTable
-from transhume.engines.engine import TaskFiles, WorksInTasks
+from transhume.engines.engine import TaskFiles
 from transhume.errors import CheckFailed
 from transhume.stages.context import RunContext
+from transhume.stages.reach import engine_at_target
 from transhume.systems.permission import Permission
 from transhume.systems.system import Mismatch, PublishedTable, Verification, VerifiesInTasks
 
@@ -107,7 +108,7 @@ def verify(context: RunContext, order: list[TargetTable]) -> Iterator[Event]:
     """
     for table in order:
         started = monotonic()
-        mismatches = _verified(context, table)
+        mismatches = verified(context, table)
         if mismatches:
             shown = "; ".join(f"row {m.row} column '{m.column}'" for m in mismatches[:5])
             message = (
@@ -118,10 +119,11 @@ def verify(context: RunContext, order: list[TargetTable]) -> Iterator[Event]:
         yield Event("table_verified", {"mapping": table.mapping, "duration_s": round(monotonic() - started, 3)})
 
 
-def _verified(context: RunContext, table: TargetTable) -> Sequence[Mismatch]:
+def verified(context: RunContext, table: TargetTable) -> Sequence[Mismatch]:
     """Verify a table: by the target, or by an engine's tasks where the rows must come out of it to be compared."""
-    engine, target = context.engine, context.target
-    if not isinstance(engine, WorksInTasks) or not isinstance(target, VerifiesInTasks) or not engine.reaches_tasks():
+    target = context.target
+    engine = engine_at_target(context) if isinstance(target, VerifiesInTasks) else None
+    if engine is None or not isinstance(target, VerifiesInTasks):
         return target.verify(table)
     mismatches, parts = target.divided(table)
     found = [

@@ -34,6 +34,7 @@ from transhume.stages.proof.prove import Proof, Prover
 from transhume.stages.proof.recompute import Difference
 from transhume.stages.proof.sample import Sample
 from transhume.stages.proof.worksheet import SheetRow
+from transhume.stages.publish import verified
 from transhume.stages.source_queries import unsound_answers
 from transhume.stages.table_checks import table_checks
 from transhume.stages.target_rows import TargetRows, write_rows
@@ -197,7 +198,7 @@ class PublishedValidation:
 
     def _prove(self, prover: Prover, mapping: TableMapping, table: TargetTable) -> Iterator[Event | CheckResult]:
         started = monotonic()
-        mismatches = self.context.target.verify(table)
+        mismatches = verified(self.context, table)
         verify_s = round(monotonic() - started, 3)
         sample = prover.sample(mapping, self.depth.sample, self.depth.seed)
         self.samples[mapping.name] = sample

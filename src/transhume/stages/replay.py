@@ -29,7 +29,7 @@ from transhume.stages.extract import journalled_extract, reused
 from transhume.stages.files import sha256_of, write_private_parquet
 from transhume.stages.rejects import MARK, carried, cells_of, header_of, mark_of, rejects_place
 from transhume.stages.repaired_files import RepairedFile, read_repaired
-from transhume.stages.segments import odd_columns, written
+from transhume.stages.segments import odd_columns, segment_event
 
 _PROBLEMS_MAX = 50
 _NAMED_MAX = 5
@@ -273,7 +273,7 @@ def replayed_extract(context: RunContext, replay: Replay) -> Iterator[Event]:
         for segment in segments:
             made = _repaired(context, replay, segment)
             context.segments[name].append(made)
-            yield written(made)
+            yield segment_event(made)
     yield Event("rejects_replayed", {"run": replay.base.root.name, "rows": replay.row_count, "sha256": replay.sha256})
     rows = {name: sum(segment.row_count for segment in segments) for name, segments in context.segments.items()}
     took = round(time.monotonic() - started, 3)

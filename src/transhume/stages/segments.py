@@ -1,6 +1,7 @@
 """Segments: files of an extract, written and told of."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +46,9 @@ def odd_columns(batch: pa.RecordBatch) -> tuple[str, ...]:
     return tuple(sorted(names.to_pylist()))
 
 
-def written(segment: Segment) -> Event:
-    """Return what the journal is told of a segment."""
-    fields = {
-        "table": segment.table,
-        "index": segment.index,
-        "path": segment.path,
-        "first_row": segment.first_row,
-        "row_count": segment.row_count,
-        "size_bytes": segment.size_bytes,
-        "sha256": segment.sha256,
-        "odd_columns": list(segment.odd_columns),
-    }
-    return Event("segment_written", fields)
+def segment_event(segment: Segment) -> Event:
+    """Return what the journal is told of a segment; `segment_of` reads it."""
+    return Event("segment_written", {**asdict(segment), "odd_columns": list(segment.odd_columns)})
 
 
 def segment_of(fields: Mapping[str, Any]) -> Segment:

@@ -290,12 +290,27 @@ class BatchWriter(Protocol):
 class StagesInTasks(Protocol):
     """A run's hold on a target that tasks of an engine can write beside the process of the run."""
 
+    def reach(self) -> AbstractContextManager["Reach"]:
+        """Give what a task tries before any is trusted with a batch; what it needs in the target is gone afterwards."""
+        ...
+
     def writer(self, table: TargetTable, batches: Sequence[int]) -> BatchWriter | None:
         """Return what tasks need to write these batches; None where only the process of the run can."""
         ...
 
     def enter(self, table: TargetTable, line: StagedBatch, written: Mapping[str, Any]) -> None:
-        """Take a batch that a task wrote into the ledger, unless it is there; `written` is what `stage` told."""
+        """Take a batch that a task wrote into the ledger; `written` is what `stage` told.
+
+        Raises: SystemUnavailable where what the task wrote is not to be seen from here.
+        """
+        ...
+
+
+class Reach(Protocol):
+    """Tells whether a process sees the very target of a run; pickled, it may hold the target's credentials."""
+
+    def is_there(self) -> bool:
+        """Look. Raises: SystemProblem where the target does not answer."""
         ...
 
 

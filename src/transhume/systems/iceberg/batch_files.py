@@ -4,7 +4,7 @@ What stands in this room can be sent to a task on another machine.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -50,6 +50,19 @@ class BatchFiles:
             return mismatches
         mismatches = compare_rows(self.table, positions, expected, in_own_types(self.table, found))
         return mismatches + compare_batch_column(self.table, f"{self.run}/{batch}", found)
+
+
+@dataclass(frozen=True, slots=True)
+class LakeReach:
+    """A file that the process of the run has just written: who reads it sees the lake's own files."""
+
+    files: LakeFiles = field(repr=False)
+    location: str
+    sha256: str
+
+    def is_there(self) -> bool:
+        """Read the file."""
+        return self.files.sha256(self.location) == self.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +120,12 @@ def in_columns(table: TargetTable, batch: BatchId, rows: pa.Table) -> pa.Table:
     """Return rows in the order of the table's columns. Raises: SystemRefused if they are not of the table's types."""
     schema = table.arrow_schema
     rows = rows.select(schema.names)
-    for field, column in zip(schema, rows.schema, strict=True):
-        if field.type != column.type:
-            message = f"batch {batch}: column '{field.name}' comes as {column.type}, the table needs {field.type}"
+    for wanted, column in zip(schema, rows.schema, strict=True):
+        if wanted.type != column.type:
+            message = f"batch {batch}: column '{wanted.name}' comes as {column.type}, the table needs {wanted.type}"
             raise SystemRefused(message)
-        if not field.nullable and rows.column(field.name).null_count:
-            message = f"batch {batch}: column '{field.name}' holds NULL, table '{table.table.name}' requires a value"
+        if not wanted.nullable and rows.column(wanted.name).null_count:
+            message = f"batch {batch}: column '{wanted.name}' holds NULL, table '{table.table.name}' requires a value"
             raise SystemRefused(message)
     return rows
 

@@ -2,17 +2,26 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 from pyiceberg.table import Table as IcebergTable
 
 from transhume.batches import BatchId, JournalAnchor, StagedBatch, TargetTable
-from transhume.errors import CheckFailed, Interrupted, Refused, SystemRefused
+from transhume.errors import CheckFailed, Interrupted, Refused, SystemRefused, SystemUnavailable
 from transhume.facts import Answer
 from transhume.systems.iceberg import journals
-from transhume.systems.iceberg.batch_files import BatchFiles, LakeBatchWriter, Written, in_columns, row_count
+from transhume.systems.iceberg.batch_files import (
+    BatchFiles,
+    LakeBatchWriter,
+    LakeReach,
+    Written,
+    in_columns,
+    row_count,
+)
 from transhume.systems.iceberg.compare import MISMATCHES_MAX, in_own_types
 from transhume.systems.iceberg.files import canonical
 from transhume.systems.iceberg.lake import Lake, path_word, storage_errors
@@ -103,6 +112,19 @@ class IcebergRun:
         mismatches += files.compare(line.updates_path, batch, rows, line.staged.updated)
         return mismatches[:MISMATCHES_MAX]
 
+    @contextmanager
+    def reach(self) -> Iterator[LakeReach]:
+        """Give a file beside the tables, for tasks to find; it is removed afterwards."""
+        files, word = self._lake.files, uuid4().hex
+        location = f"{self._lake.address.warehouse}/.transhume-reach-{word}.parquet"
+        try:
+            digest, _ = files.write_durably(location, pa.table({"word": [word]}))
+            yield LakeReach(files, location, digest)
+        finally:
+            with suppress(OSError):
+                system, path = files.place(location)
+                system.delete_file(path)
+
     def writer(self, table: TargetTable, batches: Sequence[int]) -> LakeBatchWriter | None:
         """Return what tasks of an engine need to write these batches, the storage's credentials among it.
 
@@ -119,6 +141,13 @@ class IcebergRun:
     def enter(self, table: TargetTable, line: StagedBatch, written: Mapping[str, Any]) -> None:
         """Enter a file that a task wrote into the ledger; until then nothing points to it."""
         file = Written(**written)
+        if file.path and not self._lake.files.exists(file.path):
+            message = (
+                f"a worker of the engine wrote '{file.path}', which is not there for this machine; nothing is "
+                "published. The lake's folder must be the same for every worker: put it on a shared disk or S3, or run "
+                "without workers that have transhume. Then run the same command again."
+            )
+            raise SystemUnavailable(message)
         self._ledger.put_line(table.table.name, Line(line, file.path, file.size_bytes))
 
     def seal(self, table: TargetTable, batches: int) -> None:

@@ -41,10 +41,9 @@ class FileVerification:
         mismatches: list[Mismatch] = []
         for one in self.staged:
             path = one.task.file.file_path
-            if self.files.sha256(path) != one.sha256:
-                mismatches.append(
-                    Mismatch(name, -1, "(data file)", f"the staged bytes of batch {one.batch}", "other bytes")
-                )
+            if (found := self.files.sha256(path)) != one.sha256:
+                there = "no such file" if found is None else "other bytes"
+                mismatches.append(Mismatch(name, -1, "(data file)", f"the staged bytes of batch {one.batch}", there))
             else:
                 mismatches += self._differences(one.task, path)
             if len(mismatches) >= MISMATCHES_MAX:

@@ -16,6 +16,23 @@ from transhume.systems.system import Mismatch
 
 
 @dataclass(frozen=True, slots=True)
+class PostgresReach:
+    """The way to the database whose ledger knows the run."""
+
+    address: Address = field(repr=False)
+    hold: Hold
+
+    def is_there(self) -> bool:
+        """Connect, and find the run's hold. Raises: SystemProblem; Refused for another database; LockHeld."""
+        session = Session(self.address, f"transhume task {self.hold.run.run}")
+        try:
+            session.transact(lambda connection: ledger.check_hold(connection, self.hold), where=self.address.identity)
+        finally:
+            session.close()
+        return True
+
+
+@dataclass(frozen=True, slots=True)
 class PostgresBatchWriter:
     """What a task needs to stage batches of one table; see `systems.system.BatchWriter`."""
 

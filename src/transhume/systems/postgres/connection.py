@@ -29,6 +29,8 @@ VERSION_MIN = 140000
 RETRIES_MAX = 5
 RECONNECT_S = 60.0
 _WAKE_MS = 200
+_OF_THIS_MACHINE = {"service", "passfile"}
+"""What libpq looks up in this machine's files; what it found there is told instead."""
 _SESSION = (
     "SET jit = off; SET timezone = 'UTC'; SET datestyle = 'ISO'; SET bytea_output = 'hex'; "
     "SET extra_float_digits = 3; SET synchronize_seqscans = off; SET standard_conforming_strings = on; "
@@ -291,6 +293,10 @@ def known_elsewhere(connection: WatchedConnection, address: Address, *, same_ser
     """
     driver = connection.pgconn
     found = {"host": driver.host, "port": driver.port, "user": driver.user, "password": driver.password}
+    # Of all else that libpq found here: the database, and how the connection is kept.
+    for name, value in connection.info.get_parameters().items():
+        if name not in _OF_THIS_MACHINE:
+            found.setdefault(name, value.encode())
     if same_server and "hostaddr" in address.parameters:
         found["hostaddr"] = driver.hostaddr
     named = {name: value.decode() for name, value in found.items() if value}

@@ -1,6 +1,7 @@
 """PostgreSQL as a target: the protocol's two objects. How rows are staged and published stands in their modules."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from transhume.systems.postgres import (
 )
 from transhume.systems.postgres.address import Address, parse_url
 from transhume.systems.postgres.asking import asked
-from transhume.systems.postgres.batch_writer import PostgresBatchWriter
+from transhume.systems.postgres.batch_writer import PostgresBatchWriter, PostgresReach
 from transhume.systems.postgres.connection import (
     Session,
     WatchedConnection,
@@ -193,6 +194,11 @@ class PostgresRun:
                 message = f"batch {batch} is not staged, so it cannot be compared; run the same command again"
                 raise CheckFailed(message)
             return self._stages[table.mapping].compare(connection, line, rows)
+
+    @contextmanager
+    def reach(self) -> Iterator[PostgresReach]:
+        """Give the way to this database, the password among it."""
+        yield PostgresReach(known_elsewhere(self._writer.connection(), self._address), self._hold)
 
     def writer(self, table: TargetTable, batches: Sequence[int]) -> PostgresBatchWriter:  # noqa: ARG002 - any
         """Return what tasks of an engine need to stage batches of this table, the password among it."""
