@@ -37,7 +37,7 @@ def _document(results: Results) -> str:
     lines = [
         "# Beside limits and peers",
         "",
-        "Made by `make bench`; `benchmarks/README.md` says how to read and extend it. Quote ratios, not seconds:",
+        "Made by `benchmarks/run.py`; `benchmarks/README.md` says how to read and extend it. Quote ratios, not seconds:",
         "those of such a machine differ by a third from hour to hour.",
         "",
         *_circumstances(results),
@@ -109,11 +109,13 @@ def _size(size: str) -> str:
 
 
 def _rows(results: Results, comparison: Comparison, size: str, jobs: Sequence[Job]) -> Iterator[tuple[str, ...]]:
+    is_measured = any(results.of(comparison.name, size, job.name) for job in jobs)
     for job in jobs:
         runs = results.of(comparison.name, size, job.name)
         if not runs:
-            if reason := results.why_not(comparison.name, size, job.name):
-                yield (job.title, f"no result: {reason}", "", "", "", "", "", "")
+            reason = results.why_not(comparison.name, size, job.name)
+            if reason or is_measured:
+                yield (job.title, f"no result: {reason}" if reason else "not measured", "", "", "", "", "", "")
             continue
         ratio = results.ratio(comparison.name, size, (job.name, "wall"), (comparison.base, "wall"))
         figures = [run.figures for run in runs if run.figures]

@@ -88,6 +88,7 @@ def test_what_cannot_be_had_is_said_in_the_report(bench, tmp_path):
     bench["report"].write(found, tmp_path)
     document = (tmp_path / "RESULTS.md").read_text()
     assert "| sling, raw | no result: cannot be installed: no such file |" in document
+    assert "| dlt, raw, by Arrow and CSV | not measured |" in document
     assert (tmp_path / "growth.svg").read_text().startswith("<svg")
 
 

@@ -160,7 +160,7 @@ class SparkEngine:
         """Say whether the tasks have this very version of the program; see `engine.WorksInTasks`.
 
         Never of Sail: its tasks are threads of one process beside that of the run, which shares the work with it
-        better: 53 s against 66 for a million rows.
+        better.
         """
         if self._sail is not None:
             return False
