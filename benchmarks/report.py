@@ -37,8 +37,8 @@ def _document(results: Results) -> str:
     lines = [
         "# Beside limits and peers",
         "",
-        "Made by `benchmarks/run.py`; `benchmarks/README.md` says how to read and extend it. Quote ratios, not seconds:",
-        "those of such a machine differ by a third from hour to hour.",
+        "Made by `benchmarks/run.py`; `benchmarks/README.md` says how to read and extend it. Quote ratios, not",
+        "seconds: those of such a machine differ by a third from hour to hour.",
         "",
         *_circumstances(results),
         "",
