@@ -42,7 +42,7 @@ from transhume.systems.iceberg.snapshots import (
     tasks,
 )
 from transhume.systems.iceberg.types import file_schema
-from transhume.systems.iceberg.verification import FileVerification, StagedFile
+from transhume.systems.iceberg.verification import FileVerification, ShownFile
 from transhume.systems.permission import Permission
 from transhume.systems.system import Mismatch, PublishedTable, TimedQuery, Timing
 
@@ -247,7 +247,7 @@ class IcebergRun:
             new_files = {new for each in self._states[name].replaced.values() for new, _ in each["rewritten"].values()}
             mismatches += self._verify_updates(table, found, head, updating, new_files & live.keys())
         staged = [
-            StagedFile(live[line.path], line.staged.sha256, str(line.staged.batch))
+            ShownFile(live[line.path], line.staged.sha256, str(line.staged.batch))
             for line in lines
             if line.path in live
         ]

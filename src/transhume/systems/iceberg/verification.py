@@ -18,7 +18,7 @@ from transhume.systems.system import Mismatch
 
 
 @dataclass(frozen=True, slots=True)
-class StagedFile:
+class ShownFile:
     """A staged file as readers come to it: the task of their scan, the hash in the ledger, the batch's name."""
 
     task: FileScanTask
@@ -33,7 +33,7 @@ class FileVerification:
     files: LakeFiles = field(repr=False)
     table: TargetTable
     metadata: TableMetadata
-    staged: tuple[StagedFile, ...]
+    staged: tuple[ShownFile, ...]
 
     def run(self) -> Sequence[Mismatch]:
         """Compare the files' bytes with the ledger's hashes, then every value that a scan gives with the file's own."""
