@@ -99,3 +99,28 @@ def test_file_is_private_and_readable_by_tools(written: Path) -> None:
     assert written.stat().st_mode & 0o777 == 0o600
     for line in written.read_text().splitlines():
         assert set(json.loads(line)) == {"n", "at", "kind", "fields", "hash"}
+
+
+@pytest.mark.parametrize("call", ["fsync", "write"])
+def test_nothing_follows_a_line_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """A disk that refuses once, the line written or half written: none is put behind it, and the journal opens."""
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append(Event("extract_started"))
+    real = getattr(os, call)
+
+    def refuse_once(file: int, *data: bytes) -> int:
+        monkeypatch.setattr(os, call, real)
+        if data:
+            real(file, data[0][:20])
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, call, refuse_once)
+    for kind in ("published", "run_stopped"):
+        with pytest.raises(Interrupted, match="run the same command again"):
+            journal.append(Event(kind))
+    journal.close()
+    again = Journal(tmp_path / "journal.jsonl")
+    assert [each.event.kind for each in again.entries] == ["extract_started"]
+    again.append(Event("run_resumed"))
+    again.close()
+    assert len(read_journal(tmp_path / "journal.jsonl")) == 2

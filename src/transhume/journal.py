@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,8 +64,11 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         entries, sound_bytes = _read(path)
         self.entries: list[Entry] = entries
+        self._failed = ""
+        """Why a line may stand in the file that is in no entry: nothing may follow it before it is cut off."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         os.ftruncate(self._file, sound_bytes)
+        self._sound_bytes = sound_bytes
 
     @property
     def head(self) -> str:
@@ -92,8 +96,11 @@ class Journal:
     def append(self, event: Event) -> Entry:
         """Write one event and, unless it is TOLD_ONLY, force it and all before it to disk.
 
-        Raises: Interrupted if the disk does not take it; the run stops there and the same command resumes.
+        Raises: Interrupted if the disk does not take it, or has not taken the one before; the run stops there and the
+        same command resumes.
         """
+        if self._failed:
+            raise Interrupted(self._failed)
         number = len(self.entries)
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         body = {"n": number, "at": at, "kind": event.kind, "fields": dict(event.fields)}
@@ -105,15 +112,25 @@ class Journal:
                 data = data[os.write(self._file, data) :]
             if event.kind not in TOLD_ONLY:
                 os.fsync(self._file)
-        except OSError as error:
-            message = (
-                f"journal '{self.path}' not written ({error.strerror}); the target holds only finished batches. "
+        except BaseException as error:
+            reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+            self._failed = (
+                f"journal '{self.path}' not written ({reason}); the target holds only finished batches. "
                 "Make room or mend the disk, then run the same command again."
             )
-            raise Interrupted(message) from error
+            self._cut_off()
+            if isinstance(error, OSError):
+                raise Interrupted(self._failed) from error
+            raise
         entry = Entry(number, at, event, digest)
         self.entries.append(entry)
+        self._sound_bytes += len(line.encode())
         return entry
+
+    def _cut_off(self) -> None:
+        """Take a line that was not finished out of the file, if the disk lets us; opening it again does it else."""
+        with suppress(OSError):
+            os.ftruncate(self._file, self._sound_bytes)
 
     def events(self, kind: str) -> Iterator[Event]:
         """Yield the journalled events of one kind, oldest first."""

@@ -290,3 +290,57 @@ def test_changed_rows_come_back_beside_work_of_others(changed, is_rewritten):
     now = _rows(project)
     assert len(now) == len(before) + 7
     assert len(set(before) - set(now)) == 1, "the one that others changed again"
+
+
+@pytest.mark.parametrize("is_rewritten", [False, True])
+def test_a_row_of_others_without_a_key_hides_none_of_ours(beside_others, is_rewritten):
+    """Others have a row whose key is NULL: a later run finds all rows unchanged, a rollback finds and removes them."""
+    nobody = _others(90, 1).set_column(0, FIELDS[0], pa.array([None], FIELDS[0].type))
+    _table(beside_others).append(nobody)
+    first = beside_others.run(limits=SMALL).run
+    if is_rewritten:
+        _rewrite(beside_others)
+    again = beside_others.run(limits=SMALL)
+    assert [table.loaded for table in again.tables] == [0, 0]
+    beside_others.rollback(again.run)
+    places = _by_name(beside_others.rollback(first), "places")
+    assert (places.removed, places.vanished) == (small_project.PLACES, 0)
+    assert len(_rows(beside_others)) == 6
+
+
+def test_finalizing_leaves_the_files_of_a_table_that_has_another_name(project):
+    """A table that others renamed is read from the run's files: they stay."""
+    project.run(limits=SMALL)
+    small_project.catalog(project.folder).rename_table(("ai", "plants"), ("ai", "plants_v1"))
+    project.finalize()
+    assert small_project.catalog(project.folder).load_table("ai.plants_v1").scan().to_arrow().num_rows == LOADED
+
+
+def test_a_run_whose_changes_a_later_one_changed_again_is_not_taken_back(project):
+    """Three runs one after the other change the same rows: the second is refused by the third's name."""
+    plan = project.folder / "transhume.yaml"
+    plan.write_text(plan.read_text().replace("    from: place\n", "    from: place\n    on_conflict: update\n"))
+    project.run(limits=SMALL)
+    small_project.source(project.folder, "UPDATE place SET name = 'second ' || id WHERE id < 5")
+    second = project.run(limits=SMALL).run
+    small_project.source(project.folder, "UPDATE place SET name = 'third ' || id WHERE id < 5")
+    third = project.run(limits=SMALL).run
+    with pytest.raises(Refused, match=rf"run '{third}' builds on this one: it changed 5 rows"):
+        project.rollback(second)
+
+
+def test_a_table_without_keys_that_others_wrote_anew_is_not_guessed_at(tmp_path):
+    """Which rows are the run's nothing tells: the rollback says so, and changes none."""
+    small_project.write(tmp_path / "p", "iceberg:./lake?namespace=ai")
+    plan = tmp_path / "p" / "transhume.yaml"
+    head, _, _ = plan.read_text().partition("tables:\n")
+    plan.write_text(
+        f"{head.replace('lookups:', 'ignored_tables: [plant]' + chr(10) + 'lookups:')}tables:\n  places:\n"
+        "    {from: place, key: [], create: true, columns: {original_source_id: id, name: name}}\n"
+    )
+    project = Project(tmp_path / "p")
+    project.run(limits=SMALL)
+    _rewrite(project)
+    with pytest.raises(RollbackStopped, match="nothing identifies its rows"):
+        project.rollback()
+    assert len(_rows(project)) == small_project.PLACES

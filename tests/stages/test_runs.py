@@ -363,3 +363,53 @@ def test_what_statements_share_changes_no_row(project, tmp_path, monkeypatch, sh
     assert small_project.lake_content(project.folder, "ai") == small_project.lake_content(tmp_path / "whole", "ai")
     most = max(text.count("segment-") for text in statements)
     assert most == (3 if shared_bytes == 1 else 1)
+
+
+def test_an_extract_that_is_damaged_once_rows_are_staged_is_not_made_anew(project):
+    """Rows of two instants never come together: the run is refused, and a fresh one brings those of one instant."""
+    _interrupted(project, "after:batch_compared:1")
+    (folder,) = project.runs.iterdir()
+    segment = max((folder / "work" / "extract").rglob("*.parquet"))
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 1
+    segment.write_bytes(content)
+    small_project.source(project.folder, "UPDATE place SET name = 'late' WHERE id IN (6, 45)")
+    with pytest.raises(Refused, match="would be of another instant"):
+        project.run(limits=SMALL)
+    assert small_project.lake_content(project.folder, "ai") == {}
+    assert project.run(limits=SMALL, fresh=True).state == "finished"
+
+
+@pytest.mark.parametrize("target", ["lake", "server"])
+def test_a_run_that_counts_on_one_that_was_taken_back_is_refused(tmp_path, postgres_url, target):
+    """What it found unchanged is gone since: resuming it would end well over an empty table."""
+    url = "iceberg:./lake?namespace=ai" if target == "lake" else f"{postgres_url}&schema=ai"
+    small_project.write(tmp_path / "p", url)
+    project = Project(tmp_path / "p")
+    first = project.run(limits=SMALL).run
+    _interrupted(project, "before:publish_started:1")
+    project.rollback(first)
+    with pytest.raises(Refused, match=rf"run '{first}' was taken back since"):
+        project.run(limits=SMALL)
+    again = project.run(limits=SMALL, fresh=True)
+    assert [table.loaded for table in again.tables] == [
+        each["loaded"] for each in small_project.expected_buckets().values()
+    ]
+
+
+def test_a_run_whose_rows_a_later_one_brought_again_is_not_taken_back(tmp_path, postgres_url):
+    """A row that the application deleted and a second run loaded is the second run's."""
+    small_project.write(tmp_path / "p", f"{postgres_url}&schema=ai")
+    project = Project(tmp_path / "p")
+    first = project.run(limits=SMALL).run
+    with psycopg.connect(postgres_url) as owner:
+        owner.execute(
+            "DELETE FROM ai.plants WHERE original_source_id = (SELECT max(original_source_id) FROM ai.plants)"
+        )
+    second = project.run(limits=SMALL)
+    assert [table.loaded for table in second.tables] == [0, 1]
+    with pytest.raises(Refused, match=rf"run '{second.run}' builds on this one: it wrote 1 of these rows"):
+        project.rollback(first)
+    project.rollback(second.run)
+    project.rollback(first)
+    assert small_project.postgres_content(postgres_url, "ai") == {}

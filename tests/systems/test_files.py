@@ -260,6 +260,9 @@ def test_packed_texts_are_read_and_damaged_ones_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv.gz").write_bytes(content[:-20])
     with pytest.raises(SystemRefused, match=r"t\.csv\.gz"):
         _rows(tmp_path, "files:.")
+    (tmp_path / "t.csv.gz").write_bytes(content[:40] + b"\xff" * 20 + content[60:])
+    with pytest.raises(SystemRefused, match=r"t\.csv\.gz"):
+        _rows(tmp_path, "files:.")
     (tmp_path / "t.csv.gz").write_bytes(b"a,b\n1,2\n")
     with pytest.raises(SystemRefused, match=r"t\.csv\.gz"):
         _rows(tmp_path, "files:.")

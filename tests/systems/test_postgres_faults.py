@@ -19,6 +19,7 @@ from transhume.errors import LockHeld, Refused, SystemRefused, SystemUnavailable
 from transhume.systems.postgres import connection as connections
 from transhume.systems.postgres import stage as staging
 from transhume.systems.postgres.address import parse_url
+from transhume.systems.postgres.asking import asked
 from transhume.systems.postgres.connection import Session, WatchedConnection, connect
 from transhume.systems.postgres.target import PostgresRun, open_target
 from transhume.testing.targets import identity, people, person_rows, pets
@@ -440,3 +441,26 @@ class _BlackHole:
         for one in pairs:
             with contextlib.suppress(OSError):
                 one.close()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT word::int FROM canary",
+        "SELECT CAST(word AS date) FROM canary",
+        "SELECT shout(word) FROM canary",
+    ],
+)
+def test_no_value_is_in_what_is_told_of_a_query(postgres_url: str, query: str) -> None:
+    """A value that the server cannot take, or that a function of others raises, is not shown; the kind of error is."""
+    with psycopg.connect(postgres_url) as owner:
+        owner.execute("CREATE TABLE canary AS SELECT 'canary-4711' AS word")
+        owner.execute(
+            "CREATE FUNCTION shout(text) RETURNS int LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'bad word %', $1; END $$"
+        )
+        owner.commit()
+        with pytest.raises(SystemRefused, match=r"invalid|raise") as caught:
+            asked(owner, "public", query, counts=False)  # type: ignore[arg-type]  # an ordinary connection will do
+        assert "4711" not in str(caught.value)
+        assert owner.execute("SELECT 1").fetchone() == (1,)

@@ -8,7 +8,7 @@ from transhume.cli.output import Output
 from transhume.cli.results import print_run
 
 _SECONDS_BETWEEN_LOOKS = 0.5
-_ENDED = frozenset({"finished", "failed", "given up"})
+_ENDED = frozenset({"finished", "failed", "given up", "stopped", "rolled back", "finalized"})
 
 
 @click.command("status")

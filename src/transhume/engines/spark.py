@@ -97,7 +97,7 @@ class SparkEngine:
         self._settings, self._variables = settings, dict(variables or {})
         self._one_call = threading.Lock()
         self._session: SparkSession | None = None
-        self._is_guest = False
+        self._is_guest = self._has_begun = False
         self._sail = SailServer(self._work, knows_s3=store is not None) if master == SAIL else None
         self._reaches_tasks: bool | None = None
         self.dialect = dialect_of(master)
@@ -332,8 +332,10 @@ class SparkEngine:
 
         for module in (spark_functions, spark_tasks, object_store):
             cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call,unused-ignore]
-        # What a process that was killed left there, and tasks that ended after it.
-        shutil.rmtree(self._work / _PARTS, ignore_errors=True)
+        if not self._has_begun:
+            # What a process that was killed left there, and tasks that ended after it.
+            shutil.rmtree(self._work / _PARTS, ignore_errors=True)
+            self._has_begun = True
         if (host := None if self._is_remote else self._host()) is not None:
             session = self._asked(lambda: SparkSession(host).newSession())
             for name, value in self._settings.items():

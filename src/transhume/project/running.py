@@ -10,6 +10,7 @@ from transhume.errors import (
     CheckFailed,
     Finding,
     Interrupted,
+    Refused,
     SystemRefused,
     SystemUnavailable,
     TranshumeError,
@@ -84,11 +85,13 @@ def run(
             behind = str(journal.entries[0].event.fields.get("backup", "")) if resumed else backup
             held = replacing(place, systems, behind)
             if resumed:
+                _require_standing(journal, identity.run, systems.target.standing())
                 tell(Event("run_resumed", {"run": identity.run, "holder": identity.holder}))
             else:
                 fields = {"run": identity.run, "holder": identity.holder, "binding": binding.to_dict()}
                 kept = keep_tables(folder, plan, held.tables)
-                tell(Event("run_started", {**fields, "tables_sha256": kept, "backup": backup}))
+                standing = list(systems.target.standing())
+                tell(Event("run_started", {**fields, "tables_sha256": kept, "backup": backup, "standing": standing}))
                 if plan.phase:
                     told = [{"condition": each.name, "evidence": each.evidence} for each in gate]
                     tell(Event("gate_passed", {"phase": plan.phase, "conditions": told}))
@@ -127,6 +130,18 @@ def _go(context: RunContext, tell: Listener) -> None:
             # Rows may be staged: that is no "nothing was written".
             problem.exit_code = Interrupted.exit_code
         raise
+
+
+def _require_standing(journal: Journal, run: str, standing: Sequence[str]) -> None:
+    """Raise Refused where a run that stood when this one began was taken back since: its rows count as unchanged."""
+    stood = journal.entries[0].event.fields.get("standing", ())
+    gone = [each for each in stood if each not in standing]
+    if gone and run not in standing:
+        message = (
+            f"run '{gone[0]}' was taken back since run '{run}' began, which counts rows of it as unchanged or skipped; "
+            "nothing was published. Begin a new run with --fresh"
+        )
+        raise Refused(message)
 
 
 def _bound(systems: Systems, subset: Subset | None, replay: Replay | None) -> Binding:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from transhume.batches import Event, FrozenLookup, Segment, extract_schema
-from transhume.errors import SystemRefused
+from transhume.errors import Refused, SystemRefused
 from transhume.journal import Entry
 from transhume.schema import LINE, LINE_CLASS, ODD, Table
 from transhume.stages.context import WorkContext
@@ -68,6 +68,13 @@ def tables_fed(context: WorkContext) -> Event:
 
 
 def _extract_anew(context: WorkContext) -> Iterator[Event]:
+    if context.journal.last("mapping_started") is not None:
+        message = (
+            f"files of the extract of run '{context.folder.root.name}' are gone or damaged, and rows of it are staged "
+            "already: an extract made anew would be of another instant. Nothing was published; restore the files below "
+            f"'{context.folder.work}', or begin a new run with --fresh"
+        )
+        raise Refused(message)
     folder = context.folder.work / "extract"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)

@@ -35,7 +35,7 @@ from transhume.schema import TEXT, LogicalType
 from transhume.stages.context import WorkContext
 from transhume.stages.files import write_private_parquet
 from transhume.stages.lookups import lookup_relation
-from transhume.stages.transform import fates_path
+from transhume.stages.transform import fates_path, whole_fates_path
 
 _FOLDER = Path("relations")
 _SHARE_ROWS = 1_000_000
@@ -108,7 +108,11 @@ def parent_keys(context: WorkContext, mapping: TableMapping) -> Iterator[Event]:
     need = Need("parents", mapping.name)
     if not is_referenced(context.plan, mapping) or str(need) in context.relations:
         return
-    paths = [str(fates_path(context, mapping, segment.index)) for segment in context.segments[mapping.from_]]
+    own = [fates_path(context, mapping, segment.index) for segment in context.segments[mapping.from_]]
+    # Of a part the fates of all rows: a parent outside of it is no orphan's, whatever process asks.
+    whole = [whole_fates_path(path) for path in own]
+    is_part = bool(whole) and (context.folder.work / whole[0]).exists()
+    paths = [str(path) for path in (whole if is_part else own)]
     relation = _parents(context, mapping, paths, ())
     yield Event("relation_built", {"need": str(need), "rows": relation.row_count})
 

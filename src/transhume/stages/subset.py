@@ -8,6 +8,7 @@ import hashlib
 import heapq
 import math
 import shutil
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from transhume.dialects import DIALECTS
 from transhume.errors import UsageError
 from transhume.plan.model import NamesLookup, TableMapping
 from transhume.schema import FATE, REASONS, ROW, WARNINGS, physical_names
-from transhume.stages.context import RunContext, happened
+from transhume.stages.context import RunContext
 from transhume.stages.files import sha256_of, write_private_parquet
 from transhume.stages.keys import group_keys, parent_keys
 from transhume.stages.links import linked_columns
@@ -114,8 +115,11 @@ def within(context: RunContext, mapping: TableMapping, result: pa.Table) -> pa.T
 
 def _recalled(context: RunContext) -> bool:
     """Take what an earlier process chose, if every file of it is as it was written."""
+    begun = max((each.number for each in context.journal.entries if each.event.kind == "extract_started"), default=0)
+    since = [each.event for each in context.journal.entries[begun:] if each.event.kind == "subset_chosen"]
+    events = {event.fields["mapping"]: event for event in since}
     for name in context.plan.tables:
-        event = happened(context.journal, "subset_chosen", mapping=name)
+        event = events.get(name)
         path = context.folder.work / _path(context, name)
         if event is None or sha256_of(path) != event.fields["sha256"]:
             context.chosen.clear()
@@ -130,16 +134,23 @@ def _look(context: RunContext, mapping: TableMapping, subset: Subset) -> set[int
     names = linked_columns(context, table)
     segments = context.segments[mapping.from_]
     count = subset.count(sum(segment.row_count for segment in segments))
-    lowest: list[tuple[bytes, int]] = []
-    for transformed in transform(context, mapping, segments):
-        with transformed.open() as result:
-            write_fates(context, mapping, transformed.segment, result, result[FATE].combine_chunks())
-            _keep_fates(context, mapping, transformed.segment.index)
-            lowest = heapq.nsmallest(count, [*lowest, *_lots(mapping, subset, result)])
-            loaded = result.filter(pc.equal(result[FATE], "loaded"))
-            physical = physical_names(column.name for column in table.table.columns)
-            links = loaded.select([ROW, *(physical[name] for name in names)]).rename_columns([ROW, *names.values()])
-            write_private_parquet(context.folder.work / _links(context, mapping, transformed.segment.index), links)
+
+    def lots() -> Iterator[tuple[bytes, int]]:
+        for transformed in transform(context, mapping, segments):
+            with transformed.open() as result:
+                write_fates(context, mapping, transformed.segment, result, result[FATE].combine_chunks())
+                _keep_fates(context, mapping, transformed.segment.index)
+                loaded = result.filter(pc.equal(result[FATE], "loaded"))
+                physical = physical_names(column.name for column in table.table.columns)
+                links = loaded.select([ROW, *(physical[name] for name in names)])
+                links = links.rename_columns([ROW, *names.values()])
+                write_private_parquet(context.folder.work / _links(context, mapping, transformed.segment.index), links)
+                yield from _lots(mapping, subset, result)
+
+    drawn = lots()
+    lowest = heapq.nsmallest(count, drawn)
+    # Of no row one would have asked for none; what is kept of each segment is needed all the same.
+    deque(drawn, 0)
     return {row for _, row in lowest}
 
 

@@ -16,6 +16,7 @@ from transhume.errors import Refused
 from transhume.plan.model import Plan
 from transhume.schema import Column, Table, parse_type
 from transhume.stages.context import RunFolder
+from transhume.stages.files import write_last
 from transhume.systems.undo import UndoReference
 
 _FILE = "tables.json"
@@ -45,10 +46,7 @@ def keep_tables(folder: RunFolder, plan: Plan, tables: Mapping[str, TargetTable]
                 for each in undo_references(plan, tables)
             ],
         }
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-        partial.chmod(0o600)
-        partial.rename(path)
+        write_last(path, json.dumps(content, ensure_ascii=False, indent=1).encode())
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -366,6 +366,10 @@ class Target(Protocol):
         """
         ...
 
+    def standing(self) -> Sequence[str]:
+        """Return the scope's runs that are published, finalized ones too, and not taken back, oldest first."""
+        ...
+
     def runs(self) -> Sequence[dict[str, object]]:
         """Return the ledger's runs, newest last: run, plan_hash, state, started_at, holder, row counts."""
         ...

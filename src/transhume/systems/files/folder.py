@@ -4,6 +4,7 @@ import fnmatch
 import gzip
 import hashlib
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def opened(file: TableFile) -> Iterator[BinaryIO]:
         try:
             # Parquet is read from the raw file; a packed text is unpacked as it is read.
             yield cast("BinaryIO", gzip.GzipFile(fileobj=raw, mode="rb")) if file.packed else raw
-        except (gzip.BadGzipFile, EOFError, OSError) as problem:
+        except (gzip.BadGzipFile, EOFError, OSError, zlib.error) as problem:
             message = f"'{file.path}' cannot be read to its end ({problem}); nothing of it is used; repair the file"
             raise SystemRefused(message) from None
 

@@ -271,6 +271,13 @@ class Ledger:
             rows = connection.execute(BATCHES.select().where(wanted).order_by(BATCHES.c.batch)).all()
         return {row.batch: _line(row) for row in rows}
 
+    def line(self, batch: BatchId) -> Line | None:
+        """Return the ledger's line of one batch, None where it is not staged."""
+        wanted = (BATCHES.c.run == self.run) & (BATCHES.c.mapping == batch.mapping) & (BATCHES.c.batch == batch.index)
+        with plain_errors("reading the ledger"), self._engine.connect() as connection:
+            row = connection.execute(BATCHES.select().where(wanted)).first()
+        return None if row is None else _line(row)
+
     def table_lines(self, table: str) -> list[Line]:
         """Return the lines of all mappings that go into one table, in order of mapping and batch."""
         wanted = (BATCHES.c.run == self.run) & (BATCHES.c.table_name == table)
@@ -538,6 +545,16 @@ def known_run(engine: sql.Engine, run: str) -> sql.Row[tuple[object, ...]] | Non
         if not sql.inspect(connection).has_table(RUNS.name):
             return None
         return connection.execute(RUNS.select().where(RUNS.c.run == run)).first()
+
+
+def standing_runs(engine: sql.Engine, scope: str) -> list[str]:
+    """Return the runs of one scope that were published and not taken back, oldest first."""
+    wanted = (RUNS.c.scope == scope) & RUNS.c.state.in_(["published", "finalized"])
+    with plain_errors("reading the ledger"), engine.connect() as connection:
+        if not sql.inspect(connection).has_table(RUNS.name):
+            return []
+        query = sql.select(RUNS.c.run).where(wanted).order_by(RUNS.c.published_at, RUNS.c.run)
+        return [str(run) for (run,) in connection.execute(query)]
 
 
 def all_runs(engine: sql.Engine, scope: str) -> list[dict[str, object]]:

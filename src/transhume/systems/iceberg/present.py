@@ -149,11 +149,15 @@ class StagedKeys:
 
 
 def keys_of(batch: pa.RecordBatch, key: Sequence[str]) -> list[bytes]:
-    """Return 16 bytes a row that identify its key: the UUID itself, else a digest of the key columns."""
-    if len(key) == 1 and batch.column(key[0]).type == pa.binary(16) and not batch.column(key[0]).null_count:
-        plain: list[bytes] = batch.column(key[0]).to_pylist()
-        return plain
-    return digests(batch, key)
+    """Return 16 bytes a row that identify its key: the UUID itself, else a digest of the key columns.
+
+    Of each row by itself, whatever others stand beside it.
+    """
+    if len(key) != 1 or batch.column(key[0]).type != pa.binary(16):
+        return digests(batch, key)
+    plain: list[bytes | None] = batch.column(key[0]).to_pylist()
+    of_null = digests(batch, key) if batch.column(key[0]).null_count else repeat(b"")
+    return [each if own is None else own for own, each in zip(plain, of_null, strict=False)]
 
 
 def one_batch(rows: pa.Table) -> pa.RecordBatch:

@@ -80,7 +80,7 @@ class IcebergRun:
         A line whose file is whole is returned as it is. A file without a line is an orphan that nothing points to.
         Raises: SystemRefused if the rows are not of the table's types; SystemUnavailable; LockHeld.
         """
-        line = self._ledger.lines(table.mapping).get(batch.index)
+        line = self._ledger.line(batch)
         if line is not None and self._is_whole(line):
             return line.staged
         if self.state == "published":
@@ -103,7 +103,7 @@ class IcebergRun:
 
     def compare(self, table: TargetTable, batch: BatchId, rows: pa.Table) -> Sequence[Mismatch]:
         """Read the file of one batch back from storage and compare schema and every value, bit by bit."""
-        line = self._line(table, batch)
+        line = self._line(batch)
         rows = in_columns(table, batch, rows)
         elsewhere = {*line.staged.left_out, *line.staged.updated}
         new = [row for row in range(rows.num_rows) if row not in elsewhere] if elsewhere else None
@@ -374,8 +374,8 @@ class IcebergRun:
     def _files(self, table: TargetTable) -> BatchFiles:
         return BatchFiles(self._ledger.run, self._lake.files, table, self._file_schema(table))
 
-    def _line(self, table: TargetTable, batch: BatchId) -> Line:
-        line = self._ledger.lines(table.mapping).get(batch.index)
+    def _line(self, batch: BatchId) -> Line:
+        line = self._ledger.line(batch)
         if line is None:
             message = f"batch {batch} is not staged; nothing can be compared. Run the same command again."
             raise Interrupted(message)

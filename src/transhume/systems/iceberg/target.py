@@ -11,7 +11,15 @@ from transhume.systems.iceberg import journals
 from transhume.systems.iceberg.address import LakeAddress
 from transhume.systems.iceberg.existing import as_table
 from transhume.systems.iceberg.lake import Lake, storage_errors
-from transhume.systems.iceberg.ledger import Ledger, TableState, all_runs, enter_run, known_run, make_tables
+from transhume.systems.iceberg.ledger import (
+    Ledger,
+    TableState,
+    all_runs,
+    enter_run,
+    known_run,
+    make_tables,
+    standing_runs,
+)
 from transhume.systems.iceberg.lock import LakeLock
 from transhume.systems.iceberg.refusals import catalog_refusals, folder_refusals, table_refusals
 from transhume.systems.iceberg.run import IcebergRun
@@ -114,6 +122,11 @@ class IcebergTarget:
         except BaseException:
             lock.release()
             raise
+
+    def standing(self) -> Sequence[str]:
+        """Return the runs of this namespace that stand, oldest first."""
+        lake = self._existing()
+        return [] if lake is None else standing_runs(lake.engine, self._address.scope)
 
     def runs(self) -> Sequence[dict[str, object]]:
         """Return the ledger's runs, newest last."""

@@ -196,13 +196,14 @@ class IcebergUndo:
         """Yield one sentence for each later run that changed rows of this one."""
         for run, name, _, path in self._ledger.later_images():
             rows = found.get(name)
-            if rows is None or not rows.edited:
+            changed = rows.edited | rows.changed_again if rows is not None else set()
+            if rows is None or not changed:
                 continue
             mapping = rows.mappings[0]
             with storage_errors(f"reading before-images of run '{run}'"):
                 images = self._lake.files.batches(path, mapping.key)
                 count = sum(
-                    key in rows.edited
+                    key in changed
                     for batch in images
                     for key in keys_of(canonical(batch, mapping, mapping.key), mapping.key)
                 )
@@ -390,8 +391,13 @@ class IcebergUndo:
         """Delete the run's data files that no snapshot of a table names; the commit that freed them is known."""
         deleted = 0
         states = self._ledger.tables()
+        report = self._ledger.report()
+        by_us = {table.table for table in report_of(json.loads(report)).tables if table.dropped} if report else set()
         for name in self._tables:
             found = self._lake.table(name)
+            if found is None and name in states and states[name].published_snapshot is not None and name not in by_us:
+                # Others dropped it, or it has another name, or another catalog, and its files are read there.
+                continue
             with storage_errors(f"deleting staged files of table '{name}'"):
                 named = set() if found is None else files_of_all_snapshots(found)
                 own = [path for line in self._ledger.table_lines(name) for path in line.paths]

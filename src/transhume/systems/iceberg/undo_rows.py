@@ -46,6 +46,8 @@ class UndoTableRows:
     fates: dict[str, list[str]] = field(default_factory=dict)
     kept: dict[bytes, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     edited: set[bytes] = field(default_factory=set)
+    changed_again: set[bytes] = field(default_factory=set)
+    """Keys of rows that the run changed, and somebody since."""
     vanished: int = 0
     restored: dict[str, set[bytes]] = field(default_factory=dict)
     """Mapping to the keys of rows that the run changed and that get their former content back."""
@@ -136,6 +138,12 @@ def _look_by_key(
         own = [line for line in lost if line.staged.batch.mapping == mapping.mapping]
         if not own:
             continue
+        if not mapping.key:
+            message = (
+                f"others wrote the files of table '{rows.name}' anew, and nothing identifies its rows: which of them "
+                "are the run's cannot be told; nothing was changed. The backup of the tables is the other way back."
+            )
+            raise RollbackStopped(message)
         columns = [column.name for column in mapping.table.columns]
         index = KeyIndex()
         try:
@@ -245,6 +253,8 @@ def _judge_changed(
             if keys[position] in seen:
                 raise RollbackStopped(_copied(rows.name))
             seen.add(keys[position])
+            if not is_same[position]:
+                rows.changed_again.add(keys[position])
             comes_back = is_same[position] or choice.edited == "remove"
             fates[first + position] = RESTORE if comes_back else NOT_RESTORED
             if comes_back:

@@ -60,7 +60,8 @@ _OWN_SESSION = {
         "SET SESSION max_statement_time = 0, SESSION idle_transaction_timeout = 0, "
         "SESSION idle_readonly_transaction_timeout = 0"
     ),
-    "MySQL": "SET SESSION max_execution_time = 0",
+    # Whether a table without snapshots stood still is asked of statistics, which are a day old else.
+    "MySQL": "SET SESSION max_execution_time = 0, SESSION information_schema_stats_expiry = 0",
 }
 
 

@@ -6,13 +6,15 @@ from psycopg import sql
 from transhume.errors import SystemRefused
 from transhume.facts import Answer, cell
 from transhume.systems.postgres.connection import WatchedConnection
+from transhume.systems.postgres.faults import data_fault, speaks_of_values
 from transhume.systems.system import ROWS_ASKED
 
 
 def asked(connection: WatchedConnection, schema: str, query: str, *, counts: bool) -> Answer:
     """Return the first rows of a SELECT, and with `counts` their number. Names without a schema are of `schema`.
 
-    A savepoint keeps the transaction usable where the server refuses. Raises: SystemRefused, in its words.
+    A savepoint keeps the transaction usable where the server refuses.
+    Raises: SystemRefused, in the server's words where these cannot hold a value.
     """
     connection.execute("SAVEPOINT asked")
     connection.execute(sql.SQL("SET LOCAL search_path = {}, pg_catalog").format(sql.Identifier(schema)))
@@ -38,5 +40,7 @@ def _fetched(connection: WatchedConnection, statement: str) -> list[tuple[object
 
 def _refused(connection: WatchedConnection, problem: psycopg.Error) -> SystemRefused:
     said = problem.diag.message_primary or type(problem).__name__
+    if speaks_of_values(problem):
+        said = data_fault(problem)
     connection.execute("ROLLBACK TO SAVEPOINT asked")
     return SystemRefused(said)

@@ -40,8 +40,8 @@ def explain(problem: psycopg.Error, where: str) -> TranshumeError:
         return SystemUnavailable(f"{where}: no right to do this ({_primary(problem)}); ask the owner to grant it")
     if state in _RESOURCES:
         return SystemUnavailable(f"{where}: {_RESOURCES[state]}")
-    if state[:2] in {"22", "23"}:
-        finding = Finding("refused_value", "error", _data_fault(problem), table=problem.diag.table_name)
+    if speaks_of_values(problem):
+        finding = Finding("refused_value", "error", data_fault(problem), table=problem.diag.table_name)
         return SystemRefused(f"{where}: the server refused a value", [finding])
     if isinstance(problem, psycopg.OperationalError):
         return SystemUnavailable(f"{where}: {_primary(problem)}; run the same command again")
@@ -70,7 +70,13 @@ def _primary(problem: psycopg.Error) -> str:
     return (problem.diag.message_primary or type(problem).__name__).replace('"', "'")
 
 
-def _data_fault(problem: psycopg.Error) -> str:
+def speaks_of_values(problem: psycopg.Error) -> bool:
+    """Say whether the server's words may hold a value: of data, of constraints, and what others' triggers raise."""
+    return (problem.sqlstate or "")[:2] in {"22", "23", "P0"}
+
+
+def data_fault(problem: psycopg.Error) -> str:
+    """Return kind, table and column of such an error, and nothing that the server said."""
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(problem).__name__).lower()
     place = problem.diag.constraint_name or problem.diag.column_name
     if place is None and (found := re.search(r", column ([^:\n]+)", problem.diag.context or "")):

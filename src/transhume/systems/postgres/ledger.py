@@ -347,6 +347,16 @@ def state(connection: WatchedConnection, run: str) -> str:
     return str(row[0])
 
 
+def standing_runs(connection: WatchedConnection, scope: str) -> list[str]:
+    """Return the runs of a scope that were published and not taken back, oldest first."""
+    rows = connection.execute(
+        "SELECT run FROM transhume.runs WHERE scope = %s AND state IN ('published', 'finalized')"
+        " ORDER BY published_at, run",
+        [scope],
+    ).fetchall()
+    return [run for (run,) in rows]
+
+
 def read_runs(connection: WatchedConnection, scope: str) -> list[dict[str, object]]:
     """Return the runs of a scope, oldest first, with row counts per mapping; None for what an older ledger lacks."""
     columns = ("run", "plan_hash", "tool_version", "state", "started_at", "published_at", "holder")

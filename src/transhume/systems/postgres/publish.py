@@ -123,13 +123,14 @@ def _fill_own(
 def _insert_as_ready(connection: WatchedConnection, stage: Stage, permission: Permission) -> int:
     """Insert the batches of a mapping into a table of the run's own as they become ready; return the rows of all."""
     mapping, inserted = stage.table.mapping, 0
-    done: list[str] = []
+    done: dict[str, None] = {}
     is_whole = False
     while not is_whole:
         ready, is_whole = permission.wait_for_rows(mapping, len(done), _STILL_HERE_S)
         for batch in ready:
-            done.append(table_name(BatchId(mapping, batch)))
-            inserted += connection.execute(_insertion(stage, done[-1])).rowcount
+            name = table_name(BatchId(mapping, batch))
+            done[name] = None
+            inserted += connection.execute(_insertion(stage, name)).rowcount
         if not ready:
             connection.execute("SELECT")
     rows = _sealed_rows(connection, stage)

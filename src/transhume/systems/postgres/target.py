@@ -95,6 +95,11 @@ class PostgresTarget:
         """
         return PostgresUndo(self._address, run, tables)
 
+    def standing(self) -> Sequence[str]:
+        """Return the runs of this schema that stand, oldest first; none if there is no ledger."""
+        with self._session.reading(self.identity) as connection:
+            return ledger.standing_runs(connection, self._address.schema) if ledger.exists(connection) else []
+
     def runs(self) -> Sequence[dict[str, object]]:
         """Return the ledger's runs of this schema, oldest first; none if there is no ledger."""
         with self._session.reading(self.identity) as connection:

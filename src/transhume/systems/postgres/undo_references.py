@@ -135,10 +135,23 @@ class References:
                     f"run '{each.run}' builds on this one: {each.rows} rows of it in '{each.table}' refer to rows in "
                     f"'{each.parent}'; roll it back first: transhume rollback {each.run}"
                 )
-        for run, ordinal, name in self._later_tables():
+        for run, ordinal, name, xid in self._later_tables():
             place = ddl.qualified(schema_name(run), f"before_{ordinal}")
             mine = next((one for one in self._sets.values() if one.name == name and one.stages), None)
-            if mine is None or not self._is_there(place):
+            if mine is None:
+                continue
+            if not self._is_there(place):
+                # Rows of the same key and content that somebody removed, and that run brought again, are its own.
+                written = self._connection.execute(
+                    sql.SQL("SELECT count(*) FROM {} WHERE t.xmin = {}::xid").format(
+                        mine.members("t"), sql.Literal(xid)
+                    )
+                ).fetchone()
+                if xid is not None and written and written[0]:
+                    yield (
+                        f"run '{run}' builds on this one: it wrote {written[0]} of these rows of '{name}' again; roll "
+                        f"it back first: transhume rollback {run}"
+                    )
                 continue
             row = self._connection.execute(
                 sql.SQL("SELECT count(*) FROM {} JOIN {} b ON {}").format(
@@ -151,10 +164,11 @@ class References:
                     f"transhume rollback {run}"
                 )
 
-    def _later_tables(self) -> list[tuple[str, int, str]]:
+    def _later_tables(self) -> list[tuple[str, int, str, str | None]]:
         return self._connection.execute(
             """
-            SELECT r.run, t.ordinal, t.target_table FROM transhume.runs r JOIN transhume.tables t USING (run)
+            SELECT r.run, t.ordinal, t.target_table, (r.publish_xid & 4294967295)::text
+            FROM transhume.runs r JOIN transhume.tables t USING (run)
             JOIN transhume.runs mine ON mine.run = %s
             WHERE r.state = 'published' AND r.scope = mine.scope AND r.published_at > mine.published_at
             ORDER BY r.published_at, t.ordinal
@@ -254,7 +268,7 @@ class References:
         primary = self._connection.execute(_PRIMARY_KEY, [key.child]).fetchone()
         if primary is None or primary[0] is None:
             return ""
-        for run, _, name in self._later_tables():
+        for run, _, name, _ in self._later_tables():
             if name != key.table:
                 continue
             mappings = self._connection.execute(
