@@ -80,6 +80,27 @@ def test_tables_that_the_run_made_go_and_a_false_ledger_stops_the_script(project
     assert {name: rows for name, (rows, _) in left.items()} == {"places": 40}
 
 
+@pytest.mark.parametrize("action", ["CASCADE", "SET NULL"])
+def test_a_key_that_passes_a_removal_on_stops_the_script(project, postgres_url, action):
+    """Rows of others that the server would remove or change along are never touched; without them the script runs."""
+    project.run(limits=SMALL)
+    execute(
+        postgres_url,
+        f'CREATE TABLE ai."No tes" ("the place" uuid REFERENCES ai.places ON DELETE {action})',
+        "INSERT INTO ai.\"No tes\" SELECT place_id FROM ai.places WHERE name LIKE 'place %' LIMIT 3",
+        "INSERT INTO ai.\"No tes\" SELECT place_id FROM ai.places WHERE name LIKE 'theirs %' LIMIT 2",
+    )
+    before = small_project.postgres_content(postgres_url, "ai")
+    (script,) = project.rollback_scripts()
+    with pytest.raises(psycopg.errors.RaiseException, match=r'3 rows of ai."No tes" refer to rows'):
+        _by_hand(postgres_url, script.text)
+    assert small_project.postgres_content(postgres_url, "ai") == before
+    places = "SELECT place_id FROM ai.places WHERE name LIKE 'place %'"
+    execute(postgres_url, f'DELETE FROM ai."No tes" WHERE "the place" IN ({places})')
+    _by_hand(postgres_url, script.text)
+    assert execute(postgres_url, 'SELECT count("the place") FROM ai."No tes"') == [(2,)]
+
+
 def _lake(folder: Path, conflict: str = "") -> Project:
     """The small project into a lake whose places hold 30 rows of others."""
     small_project.write(folder, "iceberg:./lake?namespace=ai")

@@ -37,6 +37,33 @@ _RESTORE = """
 UPDATE {target} t SET {pairs} FROM {images} b, {rows} u
 WHERE {same_key} AND t.ctid = u.place AND t.tableoid = u.part AND u.same AND u.changed AND u.mapping = {mapping};
 """
+_GUARD = """
+DO $check$ DECLARE key record; asked text; found bigint; BEGIN
+  FOR key IN
+    SELECT c.conrelid::regclass AS child, s.own,
+      (SELECT string_agg(format('c.%I = p.%I', a.attname, b.attname), ' AND ')
+       FROM unnest(c.conkey, c.confkey) AS pair (mine, theirs)
+       JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = pair.mine
+       JOIN pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = pair.theirs) AS joined
+    FROM pg_constraint c LEFT JOIN (VALUES {sets}) s (place, own) ON s.place::regclass = c.conrelid
+    WHERE c.contype = 'f' AND c.confrelid = {place}::regclass AND c.confdeltype IN ('c', 'n', 'd')
+  LOOP
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', key.child);
+    asked := format('SELECT count(*) FROM %s c JOIN %s p ON %s JOIN %s u ON u.place = p.ctid AND u.part = p.tableoid '
+      'WHERE u.same AND NOT u.changed', key.child, {place}::regclass, key.joined, {own});
+    IF key.own IS NOT NULL THEN
+      asked := asked || format(' AND NOT EXISTS (SELECT FROM %s x WHERE x.place = c.ctid AND x.part = c.tableoid '
+        'AND x.same AND NOT x.changed)', key.own);
+    END IF;
+    EXECUTE asked INTO found;
+    IF found > 0 THEN
+      RAISE EXCEPTION '% rows of % refer to rows of % that would go, and the server would remove or change them, too; '
+        'nothing was changed', found, key.child, {place};
+    END IF;
+  END LOOP;
+END $check$;
+"""
+"""A key that stops a removal does so by itself. One that passes it on (CASCADE, SET NULL, SET DEFAULT) says nothing."""
 _REMOVE = """
 DO $check$ DECLARE wanted bigint; gone bigint; stay bigint; BEGIN
   SELECT count(*) FILTER (WHERE same AND NOT changed), count(*) FILTER (WHERE NOT same) INTO wanted, stay FROM {rows};
@@ -96,6 +123,19 @@ def undo_script(connection: WatchedConnection, run: str, schema: str, stages: Se
         parts.append(text(_SET, rows=rows[name]))
         for stage in by_table[name]:
             parts += [text(each, **given) for each, given in _found(connection, run, stage, places[name], rows[name])]
+    sets = sql.SQL(", ").join(
+        sql.SQL("({}, {})").format(sql.Literal(places[name].as_string(connection)), sql.Literal(rows[name].as_string()))
+        for name in order
+    )
+    for name in order:
+        parts.append(
+            text(
+                _GUARD,
+                sets=sets,
+                place=sql.Literal(places[name].as_string(connection)),
+                own=sql.Literal(rows[name].as_string()),
+            )
+        )
     for name in order:
         parts.append(
             text(
