@@ -164,6 +164,29 @@ def test_a_name_may_hold_what_begins_a_text(numbers: Bench, name: str) -> None:
     assert numbers.engine.query(select).column_names == [name.replace("``", "`")]
 
 
+@pytest.mark.parametrize("garbled", [1, 2])
+def test_an_answer_that_came_garbled_is_asked_for_once_more(numbers: Bench, garbled: int) -> None:
+    """The second time counts, whatever it gives; there is no third."""
+    from pyspark.errors import PySparkException  # noqa: PLC0415 - of a test that is collected
+
+    asked: list[int] = []
+
+    def call() -> int:
+        asked.append(1)
+        if len(asked) <= garbled:
+            raise PySparkException(message='details = "Exception deserializing response!"')
+        return 7
+
+    engine = numbers.engine
+    assert isinstance(engine, SparkEngine)
+    if garbled == 1:
+        assert engine._asked(call) == 7
+    else:
+        with pytest.raises(EngineFailed):
+            engine._asked(call)
+    assert len(asked) == 2
+
+
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     """Files of tasks that nobody took are gone once the next engine of the run has begun."""
     left = tmp_path / ".spark" / "abc" / "0.arrow"

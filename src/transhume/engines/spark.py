@@ -58,6 +58,8 @@ _LOST_STATES = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
 _LOST_SESSION = "INVALID_HANDLE"
 """What a server says that was started again, and knows no session of before."""
 _OTHER_CLIENT = "unsupported PySpark version"
+_GARBLED = "Exception deserializing response"
+"""What the client says of an answer that it cannot read: met once in some ten thousand calls of Sail."""
 _CANCELLED = re.compile(r"\[(?:OPERATION_CANCELED|SPARK_JOB_CANCELLED)\]|\bJob \d+ cancelled\b")
 _CANCELLED_KINDS = ("OPERATION_CANCELED", "JOB_CANCELLED")
 _CANCELLED_ON_SAIL = "operation not found"
@@ -409,8 +411,11 @@ class SparkEngine:
             session.sql(f"DECLARE OR REPLACE VARIABLE `{quoted}` BINARY")
             session.sql(f"SET VAR `{quoted}` = :content", args={"content": content})
 
-    def _asked(self, call: Callable[[], _Answer]) -> _Answer:
-        """Return what a call of Spark's gives. Raises: as `to_arrow`; messages hold no value."""
+    def _asked(self, call: Callable[[], _Answer], *, again: bool = False) -> _Answer:
+        """Return what a call of Spark's gives. Raises: as `to_arrow`; messages hold no value.
+
+        A call only reads, or has tasks write under names of their own: one whose answer came garbled is made `again`.
+        """
         from pyspark.errors import AnalysisException, ParseException, PySparkException
 
         try:
@@ -418,6 +423,8 @@ class SparkEngine:
         except PySparkException as error:
             if self._is_lost(error):
                 raise EngineCrashed(self._obituary(error)) from error
+            if _GARBLED in str(error) and not again:
+                return self._asked(call, again=True)
             kind = error.getCondition() or type(error).__name__
             if isinstance(error, AnalysisException | ParseException) and self._sail is None:
                 # Of the statement alone. Sail calls a value that it cannot take so, too, and shows it.
