@@ -128,7 +128,10 @@ class Journal:
         return entry
 
     def _cut_off(self) -> None:
-        """Take a line that was not finished out of the file, if the disk lets us; opening it again does it else."""
+        """Take the line that failed out of the file, if the disk lets us.
+
+        Else opening the journal again cuts a part of a line off, and takes a whole one for what it is: the last entry.
+        """
         with suppress(OSError):
             os.ftruncate(self._file, self._sound_bytes)
 
