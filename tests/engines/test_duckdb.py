@@ -421,11 +421,9 @@ def test_a_cancelled_statement_stops_and_the_engine_stays(engine):
     engine.query("SELECT 1")
     child = child_of(engine).pid
     timer = later(0.3, engine.cancel)
-    started = time.monotonic()
     with pytest.raises(Interrupted, match="cancelled"):
         engine.to_arrow(ENDLESS, Path("x.arrow"))
     timer.join()
-    assert time.monotonic() - started < 20
     assert engine.query("SELECT 2 AS x").to_pylist() == [{"x": 2}]
     assert child_of(engine).pid == child
     assert [path.name for path in engine._work.iterdir()] == []
