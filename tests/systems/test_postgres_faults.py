@@ -259,6 +259,16 @@ def test_a_cancelled_statement_stops_and_nothing_is_there(place: PostgresPlace) 
     assert place.execute("SELECT count(*) FROM public.one") == [(0,)]
 
 
+def test_a_server_without_room_for_locks_is_told_with_its_setting(place: PostgresPlace) -> None:
+    """A transaction that needs more locks than the server has room for names the setting that gives more."""
+    session = Session(parse_url(place.url), "test")
+    locks = "DO 'BEGIN FOR i IN 1..10000000 LOOP PERFORM pg_advisory_xact_lock(i); END LOOP; END'"
+    with pytest.raises(SystemUnavailable, match=r"nothing was written: .*raise its max_locks_per_transaction"):
+        session.transact(lambda connection: connection.execute(locks), where="nothing was written")
+    assert session.transact(lambda connection: connection.execute("SELECT 1").fetchone(), where="") == (1,)
+    session.close()
+
+
 def test_a_hanging_connection_ends_by_the_watch(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,6 +161,29 @@ def test_the_worker_does_its_part(tmp_path, monkeypatch, workers, loads):
     _, batches = _batches(path, rows_max=70, bytes_max=3000)
     assert max(batch.num_rows for batch in batches) <= 70
     assert max(batch.nbytes for batch in batches) <= 2 * 3000
+
+
+def test_the_worker_takes_sound_ranges_whole(tmp_path, monkeypatch, workers: Workers):
+    """Ranges of sound values come in one piece; a range with an odd value, and the last, as they are fetched."""
+    pieces: list[list[int]] = []
+    load = ranges._Worker.load
+
+    def loaded(self: ranges._Worker, slot: int) -> Iterator[fetch.Part]:
+        found = list(load(self, slot))
+        pieces.append([len(part[0]) for part in found])
+        return iter(found)
+
+    monkeypatch.setattr(ranges._Worker, "load", loaded)
+    _by_worker(monkeypatch)
+    path = _make(
+        tmp_path,
+        "CREATE TABLE t (a INT, b TEXT, c REAL, e BLOB)",
+        NUMBERS.format(950) + "INSERT INTO t SELECT i * 7, 'text ' || i, i / 7.0, x'00FF' FROM n",
+        "UPDATE t SET a = 'odd' WHERE rowid = 250",
+    )
+    found, expected = _both(path, monkeypatch)
+    assert found.equals(expected)
+    assert pieces == [[100], [100], [64, 36], *[[100]] * 6, [50]]
 
 
 def test_where_ranges_begin_depends_on_the_table_alone(tmp_path, monkeypatch, workers, loads):

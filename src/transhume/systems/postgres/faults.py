@@ -15,6 +15,11 @@ _RESOURCES = {
     "53300": "the server has too many connections; run the same command again",
     "25006": "the server takes no writes (a replica?); name the primary server",
 }
+_TOO_MANY_LOCKS = (
+    "the server has no room for another lock, and publishing holds one for each batch; raise its "
+    "max_locks_per_transaction (times max_connections it must exceed the batches), restart it, then run the same "
+    "command again"
+)
 RETRIED = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 """Faults that the same transaction may survive when it is tried again as a whole."""
 
@@ -39,7 +44,8 @@ def explain(problem: psycopg.Error, where: str) -> TranshumeError:
     if state == _RIGHTS:
         return SystemUnavailable(f"{where}: no right to do this ({_primary(problem)}); ask the owner to grant it")
     if state in _RESOURCES:
-        return SystemUnavailable(f"{where}: {_RESOURCES[state]}")
+        cure = _TOO_MANY_LOCKS if "shared memory" in _primary(problem) else _RESOURCES[state]
+        return SystemUnavailable(f"{where}: {cure}")
     if speaks_of_values(problem):
         finding = Finding("refused_value", "error", data_fault(problem), table=problem.diag.table_name)
         return SystemRefused(f"{where}: the server refused a value", [finding])

@@ -37,12 +37,13 @@ _WAL = 2
 _COPIES_MAX = 3
 _CLOCK_TICK_NS = 20_000_000
 """File systems stamp times by the kernel's tick; a change within one tick of another may not show."""
-_SETTINGS = (
+SETTINGS = (
     "PRAGMA query_only=ON",
     "PRAGMA trusted_schema=OFF",
     "PRAGMA cell_size_check=ON",
     "PRAGMA mmap_size=0",
 )
+"""What every connection to a source is told first."""
 
 _State = tuple[tuple[int, int, int] | None, ...]
 
@@ -182,7 +183,7 @@ def _opened(path: Path, parameters: str, busy_s: float | None = None) -> Access:
     connection = None
     try:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_s, check_same_thread=False)
-        for setting in _SETTINGS:
+        for setting in SETTINGS:
             connection.execute(setting)
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except sqlite3.Error as problem:

@@ -67,11 +67,15 @@ def rowid(connection: sqlite3.Connection, table: str) -> str | None:
     return next((name for name in _ROWID_NAMES if not connection.execute(query, [table, name]).fetchone()), None)
 
 
-def between(query: exp.Select, name: str) -> exp.Select:
-    """Return the query for the rowids from the first parameter to the second, both included, in their order."""
+def between(query: exp.Select, name: str, *, numbered: bool = False) -> exp.Select:
+    """Return the query for the rowids from the first parameter to the second, both included, in their order.
+
+    `numbered`: in any order, and with the rowid behind the columns.
+    """
     own = exp.column(name, table=_quoted("t"))
     low, high = exp.GTE(this=own, expression=exp.Placeholder()), exp.LTE(this=own, expression=exp.Placeholder())
-    return query.where(low, high).order_by(own)
+    found = query.where(low, high)
+    return found.select(own) if numbered else found.order_by(own)
 
 
 def start(table: Table, name: str) -> exp.Select:

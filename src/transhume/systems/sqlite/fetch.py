@@ -30,7 +30,8 @@ _Rows = list[tuple[Any, ...]]
 class Reading:
     """One SELECT whose result is fetched: the statement, name and converter of each column, bounds of a part.
 
-    `converters` name entries of `columns.CONVERTERS`.
+    `converters` name entries of `columns.CONVERTERS`. `numbered` is the same SELECT in any order, with the rowid behind
+    the columns; of a range only.
     """
 
     statement: str
@@ -38,6 +39,7 @@ class Reading:
     converters: tuple[str, ...]
     rows_max: int = FETCH_ROWS_MAX
     bytes_max: int = FETCH_BYTES_MAX
+    numbered: str = ""
 
 
 def prepare(connection: sqlite3.Connection) -> None:

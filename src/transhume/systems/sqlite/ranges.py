@@ -225,7 +225,7 @@ class _Worker:
         """Give the worker a range; if it is lost by now, the range stays this process's own."""
         slot = self._free.pop()
         try:
-            self._send(f"{slot} {wanted.low} {wanted.high}")
+            self._send(f"{slot} {wanted.low} {wanted.high} {wanted.row_count or 0}")
         except OSError:
             self._lose()
         else:

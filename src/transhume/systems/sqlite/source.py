@@ -10,11 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from transhume.batches import extract_schema, row_numbers
+from transhume.batches import extract_schema
 from transhume.errors import SystemRefused, UsageError
 from transhume.facts import Answer, Catalog, cell
 from transhume.schema import Table
-from transhume.systems.sqlite import catalog, fetch, ranges
+from transhume.systems.sqlite import catalog, cutting, fetch, ranges
 from transhume.systems.sqlite.access import Access, explain, open_file, sign_of
 from transhume.systems.sqlite.columns import converter_name
 from transhume.systems.sqlite.fetch import Part, Reading
@@ -124,21 +124,9 @@ class SqliteSnapshot:
             rows_max=min(rows_max, fetch.FETCH_ROWS_MAX),
             bytes_max=min(bytes_max, fetch.FETCH_BYTES_MAX),
         )
-        first_row = held_rows = held_bytes = 0
-        held: list[Part] = []
         try:
             with contextlib.closing(self._parts(table, reading)) as found:
-                for part in found:
-                    part_rows, part_bytes = len(part[0]), fetch.size(part)
-                    if held and (held_rows + part_rows > rows_max or held_bytes + part_bytes > bytes_max):
-                        yield _batch(schema, held, first_row, held_rows)
-                        first_row += held_rows
-                        held, held_rows, held_bytes = [], 0, 0
-                    held.append(part)
-                    held_rows += part_rows
-                    held_bytes += part_bytes
-            if held:
-                yield _batch(schema, held, first_row, held_rows)
+                yield from cutting.batches(found, schema, rows_max, bytes_max)
         except sqlite3.Error as problem:
             self._access.confirm()
             raise explain(problem, self._access.path) from None
@@ -166,12 +154,9 @@ class SqliteSnapshot:
             statement = catalog.ordered(table, query, rowid, without_rowid=without_rowid).sql(dialect="sqlite")
             yield from fetch.parts(connection, replace(reading, statement=statement))
             return
-        statement = catalog.between(query, rowid).sql(dialect="sqlite")
-        starts = catalog.start(table, rowid).sql(dialect="sqlite")
-        yield from ranges.parts(self._access, replace(reading, statement=statement), starts)
-
-
-def _batch(schema: pa.Schema, held: list[Part], first_row: int, row_count: int) -> pa.RecordBatch:
-    joined = [pa.concat_arrays([part[index] for part in held]) for index in range(len(held[0]))]
-    numbers = row_numbers(first_row, row_count)
-    return pa.RecordBatch.from_arrays([numbers, *joined], schema=schema)
+        ranged = replace(
+            reading,
+            statement=catalog.between(query, rowid).sql(dialect="sqlite"),
+            numbered=catalog.between(query, rowid, numbered=True).sql(dialect="sqlite"),
+        )
+        yield from ranges.parts(self._access, ranged, catalog.start(table, rowid).sql(dialect="sqlite"))

@@ -1,24 +1,29 @@
 """The second process that reads ranges of rowids: `python -m transhume.systems.sqlite.worker`, started by `ranges`.
 
-Its first line of input says what is read; every other one names a slot (an open file) and a range. It fills the slot
-with an Arrow stream, then answers with the slot and the number of rows. It ends with its input, with the process that
+Its first line of input says what is read; every other one names a slot (an open file), a range and how many rows that
+must have, 0 where nobody knows. It fills the slot with an Arrow stream, then answers with the slot and the number of
+rows. It ends with its input, with the process that
 started it, or at the first problem: then the other process reads the rest, and meets the problem itself.
 """
 
+import contextlib
 import gc
 import json
 import os
 import signal
 import sqlite3
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import adbc_driver_sqlite.dbapi as driver
 import pyarrow as pa
 
 from transhume.errors import SystemProblem
 from transhume.systems.sqlite.access import open_again
-from transhume.systems.sqlite.fetch import Reading, parts, prepare, size
+from transhume.systems.sqlite.arrow_ranges import ArrowRanges, suits
+from transhume.systems.sqlite.fetch import Part, Reading, parts, prepare, size
 
 _SLOT_BYTES_MAX = 64 * 2**20
 """A range that needs more holds long values: reading them is bound by the disk, and a second process is no help."""
@@ -39,26 +44,41 @@ def main() -> int:
         try:
             prepare(access.connection)
             reading = Reading(**order["reading"])
-            for line in sys.stdin.buffer:
-                slot, low, high = map(int, line.split())
-                row_count = _fill(order, slot, access.connection, reading, (low, high))
-                os.write(sys.stdout.fileno(), f"{slot} {row_count}\n".encode())
+            with contextlib.ExitStack() as stack:
+                whole = stack.enter_context(_arrow_ranges(order, reading)) if suits(reading) else None
+                for line in sys.stdin.buffer:
+                    slot, *wanted = map(int, line.split())
+                    row_count = _fill(order, slot, _parts(access.connection, reading, whole, *wanted))
+                    os.write(sys.stdout.fileno(), f"{slot} {row_count}\n".encode())
         finally:
             access.close()
-    except (SystemProblem, sqlite3.Error, pa.ArrowException, OSError, _Ended):
+    except (SystemProblem, sqlite3.Error, driver.Error, pa.ArrowException, OSError, _Ended):
         return 1
     return 0
 
 
-def _fill(
-    order: dict[str, Any], slot: int, connection: sqlite3.Connection, reading: Reading, values: tuple[int, int]
-) -> int:
+def _arrow_ranges(order: dict[str, Any], reading: Reading) -> contextlib.closing[ArrowRanges]:
+    return contextlib.closing(ArrowRanges(Path(order["path"]), order["parameters"], tuple(order["file"]), reading))
+
+
+def _parts(
+    connection: sqlite3.Connection, reading: Reading, whole: ArrowRanges | None, low: int, high: int, row_count: int
+) -> Iterator[Part]:
+    """Yield the rows of a range: all at once where the driver can be trusted with them, else as they are fetched."""
+    found = None if whole is None else whole.read(low, high, row_count)
+    if found is None:
+        yield from parts(connection, reading, (low, high))
+    else:
+        yield found
+
+
+def _fill(order: dict[str, Any], slot: int, found: Iterator[Part]) -> int:
     row_count = held = 0
     with os.fdopen(order["slots"][slot], "wb", buffering=2**20, closefd=False) as file:
         file.seek(0)
         file.truncate()
         stream = None
-        for part in parts(connection, reading, values):
+        for part in found:
             # Between two parts, because one range may take long.
             if os.getppid() != order["parent"]:
                 raise _Ended
