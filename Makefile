@@ -15,7 +15,7 @@ demo: $(READY)  ## the example's migration, SQLite to an Iceberg lake, counts ag
 	$(BIN)/transhume demo demo
 
 test: $(READY) programs  ## everything that must hold, on real servers
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: $(READY)  ## style, types, import direction
 	$(BIN)/ruff check .

@@ -10,6 +10,8 @@ import pytest
 
 from tests import servers
 from tests.reliability import figures
+from tests.stages import forked
+from transhume.engines import duckdb
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,6 +48,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 _FOLDER = pytest.StashKey[Path]()
 _BEGAN = pytest.StashKey[float]()
 _PAGE = Path(__file__).parent.parent / "docs" / "reliability.md"
+
+
+@pytest.fixture(autouse=True)
+def _warm_engines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare each engine of a test the start of an interpreter, half a second; tests of engines start it as users do."""
+    if not {"engines", "spark"} & {*request.path.parts}:
+        monkeypatch.setattr(duckdb, "subprocess", forked.warm_engines())
 
 
 @pytest.fixture(scope="session")

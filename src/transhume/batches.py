@@ -1,6 +1,5 @@
 """What moves, and what is told about it: segments, batches, staged lines, events. Arrow types live here."""
 
-from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -56,9 +55,8 @@ def arrow_type(logical: LogicalType) -> pa.DataType:
 
 
 def row_numbers(first: int, count: int) -> pa.Array:
-    """Return `count` whole numbers from `first` on, int64, six times as fast as Arrow takes them from Python."""
-    numbers = pa.py_buffer(array("q", range(first, first + count)))
-    return pa.Array.from_buffers(pa.int64(), count, [None, numbers])
+    """Return `count` whole numbers from `first` on, int64."""
+    return pa.arange(first, first + count)
 
 
 def extract_schema(table: Table) -> pa.Schema:

@@ -20,7 +20,7 @@ from transhume.stages.context import Limits
 
 pytestmark = pytest.mark.always
 SHARES = 20
-ALWAYS = 7
+ALWAYS = 11
 """The share of all kills that is not left to sweeps."""
 LIMITS = Limits(segment_rows_max=small_project.SEGMENT_ROWS)
 

@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from multiprocessing import reduction
 from pathlib import Path
 from tempfile import mkdtemp
 from types import SimpleNamespace
@@ -91,10 +92,73 @@ def _live(call: Callable[..., None], arguments: tuple[Any, ...], environment: di
     os._exit(code)
 
 
+def warm_engines() -> SimpleNamespace:
+    """Return what an engine is to take for `subprocess`, for its process to be forked from the warm one."""
+    return _processes(_WarmEngine)
+
+
 def _fork_engines() -> None:
-    engine.subprocess = SimpleNamespace(  # type: ignore[attr-defined]
-        Popen=_ForkedEngine, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired
-    )
+    engine.subprocess = _processes(_ForkedEngine)  # type: ignore[attr-defined]
+
+
+def _processes(popen: type) -> SimpleNamespace:
+    return SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired)
+
+
+class _WarmEngine:
+    """Looks like the Popen of an engine; its process is a fork of the warm one that goes on with the engine's `main`.
+
+    The caller may have threads, so that it cannot be forked itself.
+    """
+
+    def __init__(
+        self, command: list[str], *, cwd: Path, env: dict[str, str], stderr: Any, pass_fds: list[int], **_: Any
+    ) -> None:
+        (channel,) = pass_fds
+        arguments = (command, cwd, env, _Descriptor(stderr.fileno()), _Descriptor(channel))
+        self._process = _CONTEXT.Process(target=_become_warm_engine, args=arguments, daemon=True)
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid: int = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """What Popen says."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait as Popen does."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("engine", timeout or 0)
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """Look as Popen does."""
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        """Kill as Popen does."""
+        self._process.kill()
+
+
+class _Descriptor:
+    """An open file on its way into a process that is being made."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __reduce__(self) -> tuple[Callable[[Any], int], tuple[Any]]:
+        return _number, (reduction.DupFd(self._number),)
+
+
+def _number(duplicate: Any) -> int:
+    return int(duplicate.detach())
+
+
+def _become_warm_engine(command: list[str], cwd: Path, env: dict[str, str], stderr: int, channel: int) -> None:
+    gc.freeze()
+    _become_engine([*command[:-3], str(channel), *command[-2:]], cwd, env, stderr, [channel])
 
 
 class _ForkedEngine:
