@@ -19,8 +19,8 @@ from transhume import Project
 from transhume.stages.context import Limits
 
 pytestmark = pytest.mark.always
-SHARES = 20
-ALWAYS = 11
+SHARES = 40
+ALWAYS = 7
 """The share of all kills that is not left to sweeps."""
 LIMITS = Limits(segment_rows_max=small_project.SEGMENT_ROWS)
 
