@@ -16,7 +16,9 @@ from tests.stages import small_project
 from tests.stages.undone import PLACES_OF_OTHERS, execute, rows
 from transhume import Project
 from transhume.errors import Refused, RollbackStopped, UsageError
+from transhume.project.backing_up import restore_snapshot
 from transhume.stages.context import Limits
+from transhume.systems.postgres.connection import Session, WatchedConnection
 
 SMALL = Limits(segment_rows_max=small_project.SEGMENT_ROWS)
 REQUIRED = "rollback: {backup: required}\n"
@@ -221,6 +223,30 @@ def test_postgres_tables_go_back_to_their_dump(beside_others, postgres_url):
     # Idempotent: a second time changes nothing.
     assert beside_others.restore_snapshot(run.run).runs == ()
     assert rows(postgres_url, ALL_PLACES) == before
+
+
+def test_a_restore_whose_commit_is_not_heard_of_is_done(beside_others, postgres_url, monkeypatch):
+    """The server commits and the connection is lost before it says so: the same rows stand, and the result says so."""
+    before = rows(postgres_url, ALL_PLACES)
+    beside_others.backup()
+    beside_others.run(limits=SMALL)
+    expected = beside_others.preview_restore().now
+    commit, commits = Session._commit, []
+
+    def unheard(session: Session, connection: WatchedConnection) -> None:
+        commit(session, connection)
+        commits.append(session._purpose)
+        # The first one makes sure of the ledger.
+        if commits.count(session._purpose) == 2 and session._purpose.startswith("transhume restore"):
+            connection.close()
+            raise psycopg.OperationalError
+
+    monkeypatch.setattr(Session, "_commit", unheard)
+    result = restore_snapshot(beside_others._place, None, "", None, expected)
+    assert [each for each in commits if each.startswith("transhume restore")] == [commits[0]] * 3
+    assert rows(postgres_url, ALL_PLACES) == before
+    assert result.backup
+    assert execute(postgres_url, "SELECT state FROM transhume.runs") == [("rolled_back",)]
 
 
 def test_a_restore_that_does_not_come_out_changes_nothing(beside_others, postgres_url):

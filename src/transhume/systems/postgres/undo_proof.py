@@ -59,11 +59,9 @@ def proved(
     before, columns = _recorded(connection, run, each.name)
     if table.dropped or begun is None:
         text = "the run made the table, only its rows were in it, and it is gone" if table.dropped else "no such table"
-        start = str(begun.everything) if begun else ""
         return replace(
             table,
             fingerprint_before_run=str(before or ""),
-            fingerprint_at_start=start,
             proof="equal" if table.dropped else "",
             proof_text=text,
         )
