@@ -133,8 +133,9 @@ DOUBTFUL = [
     ("f", 0.5),
     ("f", "true"),
     ("g", _Raw(b"\xed\xa0\x80")),
-    ("g", "x" * 4097),
-    ("e", b"x" * 4097),
+    ("g", "x" * 8193),
+    ("e", b"x" * 8193),
+    ("a", "x" * 100_000),
 ]
 
 
@@ -220,6 +221,80 @@ def test_another_file_at_the_path_is_refused(tmp_path):
         reading = _reading(connection)
     with pytest.raises(FileNotFoundError):
         ArrowRanges(tmp_path / "b.db", "mode=ro", identity(tmp_path / "a.db"), reading)
+
+
+COMPUTED = {
+    "rounded": "CREATE TABLE t (a REAL, b REAL AS (round(a, 2)))",
+    "printed": "CREATE TABLE t (a REAL, b TEXT AS (a))",
+    "an expression": "CREATE TABLE t (a REAL, b TEXT DEFAULT (round(1.5)))",
+}
+ADDED = {
+    "a truth as text": "TEXT DEFAULT true",
+    "a real": "REAL DEFAULT 4.144245188391054e-300",
+    "a real as text": "TEXT DEFAULT 0.1",
+    "a text as real": "REAL DEFAULT '4.144245188391054e-300'",
+}
+SAME = {
+    "nothing": "REAL",
+    "NULL": "TEXT DEFAULT NULL",
+    "a number": "INT DEFAULT -7",
+    "a number as real": "REAL DEFAULT 3",
+    "a number as text": "VARCHAR(9) DEFAULT 12",
+    "a text": "TEXT DEFAULT 'it''s'",
+}
+
+
+def _stored(path: Path) -> bool:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        table = catalog.read_tables(connection)["t"]
+        return catalog.is_stored(connection, "t", [each.name for each in table.columns])
+
+
+@pytest.mark.parametrize("name", [*COMPUTED, *ADDED])
+def test_what_versions_of_sqlite_compute_is_left_to_one(tmp_path, name: str):
+    """Columns computed when they are read, and defaults of rows older than their column: round(2.675, 2) differs."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as connection:
+        connection.execute(COMPUTED.get(name, "CREATE TABLE t (a REAL)"))
+        connection.execute("INSERT INTO t (a) VALUES (2.675)")
+        if name in ADDED:
+            connection.execute(f"ALTER TABLE t ADD COLUMN b {ADDED[name]}")
+    assert not _stored(tmp_path / "a.db")
+
+
+@pytest.mark.parametrize("name", list(SAME))
+def test_plain_defaults_of_later_columns_are_the_same(tmp_path, name: str):
+    """Whole numbers, texts in TEXT columns and no default at all arrive as fetched."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t (a REAL, c REAL AS (a) STORED)")
+        connection.execute("INSERT INTO t (a) VALUES (2.675), (0.1)")
+        connection.execute(f"ALTER TABLE t ADD COLUMN b {SAME[name]}")
+        connection.execute("INSERT INTO t (a) VALUES (3)")
+    assert _stored(tmp_path / "a.db")
+    found, expected = _both(tmp_path / "a.db", 3)
+    assert found is not None
+    assert _same(found, expected)
+
+
+def test_a_long_row_does_not_hide_a_row_too_many(tmp_path):
+    """Two rows must be there, three are, and one of them is long: refused, or one would be lost."""
+    _make(tmp_path / "a.db", [{"g": "a"}, {"g": "x" * 9000}, {"g": "c"}])
+    with _opened(tmp_path / "a.db") as (ranges, _):
+        assert ranges.read(1, 3, 2) is None
+        assert ranges.read(1, 1, 1) is not None
+
+
+def test_very_many_columns_are_fetched(tmp_path):
+    """SQLite takes no expression that is a thousand deep."""
+    for count, fits in ((500, True), (501, False)):
+        path = tmp_path / f"{count}.db"
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"CREATE TABLE t ({', '.join(f'a{number} TEXT' for number in range(count))})")
+            connection.execute("INSERT INTO t (a7) VALUES ('x')")
+            connection.commit()
+            assert arrow_ranges.suits(_reading(connection)) is fits
+    found, expected = _both(tmp_path / "500.db", 1)
+    assert found is not None
+    assert _same(found, expected)
 
 
 @pytest.mark.parametrize("kind", ["NUMERIC", "DECIMAL(9, 2)"])

@@ -40,6 +40,14 @@ def test_batches_are_the_same_however_rows_come_in_parts(lengths, cuts, rows_max
     assert all(1 <= each.num_rows <= rows_max for each in whole)
 
 
+def test_names_and_classes_of_odd_values_count():
+    """Each of two odd values weighs its name, class and content: four rows of 89 bytes in 356."""
+    columns = _part([4] * 8)
+    columns[2] = odd_array(8, {"n" * 20: dict.fromkeys(range(8), ("text", b"x" * 37))})
+    assert [each.num_rows for each in batches([columns], SCHEMA, 100, 356)] == [4, 4]
+    assert [each.num_rows for each in batches([columns], SCHEMA, 100, 355)] == [3, 3, 2]
+
+
 def test_a_batch_is_filled_up_to_its_bounds():
     """Three values of 8 bytes a row, and the text's own: five rows of 24 + 4 bytes in 140, four of three in 100."""
     rows = _part([4] * 10)

@@ -62,6 +62,11 @@ NASTY: dict[str, tuple[str, ...]] = {
         "CREATE TABLE t (k TEXT PRIMARY KEY, b INT) WITHOUT ROWID",
         NUMBERS.format(3000) + "INSERT INTO t SELECT i, i FROM n",
     ),
+    "computed when read": (
+        "CREATE TABLE t (net REAL, gross REAL AS (round(net, 2)), told TEXT AS (net))",
+        NUMBERS.format(3000) + "INSERT INTO t (net) SELECT i + 0.675 FROM n",
+        "ALTER TABLE t ADD COLUMN flag TEXT DEFAULT true",
+    ),
     "one full range": ("CREATE TABLE t (b INT)", NUMBERS.format(100) + "INSERT INTO t SELECT i FROM n"),
     "one row": ("CREATE TABLE t (b INT)", "INSERT INTO t VALUES (1)"),
     "no row": ("CREATE TABLE t (b INT)",),

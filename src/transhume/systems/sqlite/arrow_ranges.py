@@ -6,12 +6,16 @@ batch, so the type says which classes there are at most. What may hide in it is 
 comparisons that hold whatever the column's affinity: numbers stand before all texts, and texts before all blobs. A
 range with anything doubtful is refused, and then its rows are fetched one by one (`fetch`), a third as fast.
 
-Only the worker uses this. SQLite's locks belong to a process, and the driver has a SQLite of its own, so closing one
-connection would drop the lock of the other: the process that reads on behalf of a run keeps to one library.
+The driver has a SQLite of its own, of another version than Python's, and versions compute differently (round(2.675, 2),
+a number as text, DEFAULT true). So it may read what stands in the rows themselves only: `catalog.is_stored`.
+
+Only the worker uses this. SQLite's locks belong to a process, so closing a connection of one library drops the lock of
+the other: the process that reads on behalf of a run keeps to one library, and its lock is the one that counts.
 
 Source: https://www.sqlite.org/datatype3.html#sort_order and arrow-adbc, c/driver/sqlite/statement_reader.c
 """
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +31,10 @@ from transhume.systems.sqlite.access import SETTINGS
 from transhume.systems.sqlite.descriptors import FileIdentity, identity
 from transhume.systems.sqlite.fetch import Part, Reading
 
-_VALUE_BYTES_MAX = 4096
-"""A range with a longer value is refused: all of it is in memory at once."""
+_ROW_BYTES_MAX = 8192
+"""Of texts and blobs; a range with a longer row is refused: all of it is in memory at once."""
+_COLUMNS_MAX = 500
+"""SQLite takes no expression that is a thousand deep."""
 _REFUSED_MAX = 8
 """After so many refused ranges no other is tried: the table is of that kind."""
 
@@ -40,12 +46,16 @@ class _Class:
     read_as: pa.DataType
     kept_as: pa.DataType
     doubt: str = ""
-    has_length: bool = False
+
+    @property
+    def has_length(self) -> bool:
+        """Whether its own values are texts or blobs."""
+        return self.kept_as in {pa.string(), pa.binary()}
 
 
 _CLASSES = {
-    Kind.TEXT.value: _Class(pa.string(), pa.string(), "+{} < ''", has_length=True),
-    Kind.BYTES.value: _Class(pa.binary(), pa.binary(), "+{} < x''", has_length=True),
+    Kind.TEXT.value: _Class(pa.string(), pa.string(), "+{} < ''"),
+    Kind.BYTES.value: _Class(pa.binary(), pa.binary(), "+{} < x''"),
     Kind.BIGINT.value: _Class(pa.int64(), pa.int64()),
     Kind.DOUBLE.value: _Class(pa.float64(), pa.float64(), "typeof({}) = 'integer'"),
     Kind.BOOLEAN.value: _Class(pa.int64(), pa.bool_()),
@@ -55,7 +65,8 @@ _CLASSES = {
 
 def suits(reading: Reading) -> bool:
     """Say whether every column is of a kind whose values can be proved to be its own."""
-    return bool(reading.numbered) and all(name in _CLASSES for name in reading.converters)
+    fits = len(reading.converters) <= _COLUMNS_MAX
+    return bool(reading.numbered) and fits and all(name in _CLASSES for name in reading.converters)
 
 
 class ArrowRanges:
@@ -67,6 +78,8 @@ class ArrowRanges:
         Raises: driver.Error; FileNotFoundError where another file stands at `path` now.
         """
         self._classes = [_CLASSES[name] for name in reading.converters]
+        # The filter for long rows must not hide that there are other rows than there should be.
+        self._count = f"SELECT count(*) FROM ({reading.numbered})"  # noqa: S608 - the statement that `fetch` would run
         self._statement = _statement(reading, self._classes)
         self._refused = 0
         # Without autocommit a transaction begins at once and lasts until the end, and with it the lock.
@@ -87,14 +100,12 @@ class ArrowRanges:
         """Return the rows of a range that must have `row_count` of them; None if one of them is doubtful or long."""
         if self._refused >= _REFUSED_MAX or row_count < 1:
             return None
-        try:
-            with self._connection.cursor() as cursor:
+        part = None
+        with contextlib.suppress(driver.Error, pa.ArrowException), self._connection.cursor() as cursor:
+            if cursor.execute(self._count, (low, high)).fetchone() == (row_count,):
                 cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(row_count)})
                 cursor.execute(self._statement, (low, high))
-                batches = list(cursor.fetch_record_batch())
-            part = self._part(batches, row_count)
-        except (driver.Error, pa.ArrowException):
-            part = None
+                part = self._part(list(cursor.fetch_record_batch()), row_count)
         self._refused += part is None
         return part
 
@@ -126,12 +137,15 @@ def _statement(reading: Reading, classes: list[_Class]) -> str:
     names = [f"c{ordinal}" for ordinal in range(len(classes))]
     pairs = list(zip(names, classes, strict=True))
     doubts = [f"({kind.doubt.format(name)})" for name, kind in pairs if kind.doubt]
-    long = [f"octet_length({name}) > {_VALUE_BYTES_MAX}" for name, kind in pairs if kind.has_length]
+    lengths = [f"ifnull(octet_length({name}), 0)" for name, kind in pairs if kind.has_length]
+    # A text or blob where numbers belong may be of any length.
+    out = [f"+{name} >= ''" for name, kind in pairs if not kind.has_length]
+    out += [f"{' + '.join(lengths)} > {_ROW_BYTES_MAX}"] if lengths else []
     # The names are our own, and the statement is the one that `fetch` would run.
     return (
         f"WITH r ({', '.join(names)}, rowid_) AS ({reading.numbered}) "  # noqa: S608
         f"SELECT {', '.join(names)}, {' OR '.join(doubts) or '0'} FROM r "
-        f"WHERE NOT coalesce({' OR '.join(long) or '0'}, 0) ORDER BY rowid_"
+        f"WHERE NOT coalesce({' OR '.join(out)}, 0) ORDER BY rowid_"
     )
 
 

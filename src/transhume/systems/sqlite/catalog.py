@@ -1,5 +1,6 @@
 """The tables of a SQLite file: columns, keys, references, checks. Values are only counted, by storage class."""
 
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,12 +9,16 @@ from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 
 from transhume.schema import Carrier, Column, ForeignKey, LogicalType, Table
-from transhume.systems.sqlite.columns import declared_type, found_type
+from transhume.systems.sqlite.columns import affinity, declared_type, found_type
 
 _CLASSES = ("integer", "real", "text", "blob")
 _COUNTS_MAX = 400
 """Columns counted in one statement; SQLite allows 2000 result columns."""
-_HIDDEN = 1
+_HIDDEN, _COMPUTED = 1, 2
+"""What `pragma_table_xinfo` says of columns of virtual tables that `*` leaves out, and of generated ones not stored."""
+_PLAIN_DEFAULT = re.compile(r"NULL|CURRENT_(DATE|TIME|TIMESTAMP)|[+-]?[0-9]{1,18}", re.IGNORECASE)
+"""A column cannot be added with a CURRENT_ default to a table with rows."""
+_PLAIN_TEXT = re.compile(r"'(?:[^'\0]|'')*'")
 _ROWID_NAMES = ("rowid", "_rowid_", "oid")
 
 
@@ -89,6 +94,26 @@ def is_without_rowid(connection: sqlite3.Connection, name: str) -> bool:
     """Say whether a table is stored by its primary key."""
     row = connection.execute("SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?", [name]).fetchone()
     return bool(row and row[0])
+
+
+def is_stored(connection: sqlite3.Connection, name: str, columns: Sequence[str]) -> bool:
+    """Say whether the rows of a table hold all values of these columns, so that no version of SQLite computes any.
+
+    Generated columns that are not stored are computed by whoever reads them, and so is the default of a column that was
+    added later. Defaults count that all versions take for the same value: whole numbers, plain texts in TEXT columns.
+    """
+    # As blobs, because a connection that reads rows gives texts undecoded.
+    query = "SELECT CAST(name AS BLOB), hidden, CAST(dflt_value AS BLOB), CAST(type AS BLOB) FROM pragma_table_xinfo(?)"
+    facts = {row[0].decode(): row[1:] for row in _rows(connection, query, name)}
+    return all(
+        hidden != _COMPUTED and (default is None or _is_plain(default.decode(), declared.decode()))
+        for hidden, default, declared in map(facts.__getitem__, columns)
+    )
+
+
+def _is_plain(default: str, declared: str) -> bool:
+    is_text = affinity(declared) == "TEXT" and _PLAIN_TEXT.fullmatch(default) is not None
+    return is_text or _PLAIN_DEFAULT.fullmatch(default) is not None
 
 
 def _quoted(name: str) -> exp.Identifier:

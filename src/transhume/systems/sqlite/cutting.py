@@ -60,7 +60,8 @@ def _content(array: pa.Array) -> int:
     if array.null_count == len(array):
         return 0
     if pa.types.is_list(array.type):
-        return _content(array.flatten().field("value"))
+        entries = array.flatten()
+        return sum(_content(entries.field(index)) for index in range(entries.type.num_fields))
     if pa.types.is_string(array.type) or pa.types.is_binary(array.type):
         return int(pc.sum(pc.binary_length(array)).as_py() or 0)
     return 0

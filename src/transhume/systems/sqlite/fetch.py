@@ -31,7 +31,7 @@ class Reading:
     """One SELECT whose result is fetched: the statement, name and converter of each column, bounds of a part.
 
     `converters` name entries of `columns.CONVERTERS`. `numbered` is the same SELECT in any order, with the rowid behind
-    the columns; of a range only.
+    the columns: of a range, where any version of SQLite gives the same values.
     """
 
     statement: str

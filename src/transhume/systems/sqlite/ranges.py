@@ -1,7 +1,7 @@
 """One large table read by two processes: this one and a worker read ranges of rowids, and the parts come in order.
 
-Python's own lock lets one thread convert values at a time, so a second core needs a second process. Both connections
-see one instant, because a worker is used in two cases only (`Access.again`):
+Python's own lock lets one thread convert values at a time, so a second core needs a second process. All connections of
+both see one instant, because a worker is used in two cases only (`Access.again`):
 
 - rollback journal: this process holds SQLite's SHARED lock from before the worker opens the file until after its last
   range is read. A commit needs the EXCLUSIVE lock, which nobody gets while a SHARED one stands, so the pages that the

@@ -157,6 +157,8 @@ class SqliteSnapshot:
         ranged = replace(
             reading,
             statement=catalog.between(query, rowid).sql(dialect="sqlite"),
-            numbered=catalog.between(query, rowid, numbered=True).sql(dialect="sqlite"),
         )
+        if catalog.is_stored(connection, table.name, reading.columns):
+            numbered = catalog.between(query, rowid, numbered=True).sql(dialect="sqlite")
+            ranged = replace(ranged, numbered=numbered)
         yield from ranges.parts(self._access, ranged, catalog.start(table, rowid).sql(dialect="sqlite"))

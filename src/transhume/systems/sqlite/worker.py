@@ -45,7 +45,9 @@ def main() -> int:
             prepare(access.connection)
             reading = Reading(**order["reading"])
             with contextlib.ExitStack() as stack:
-                whole = stack.enter_context(_arrow_ranges(order, reading)) if suits(reading) else None
+                whole = _arrow_ranges(order, reading)
+                if whole is not None:
+                    stack.callback(whole.close)
                 for line in sys.stdin.buffer:
                     slot, *wanted = map(int, line.split())
                     row_count = _fill(order, slot, _parts(access.connection, reading, whole, *wanted))
@@ -57,8 +59,14 @@ def main() -> int:
     return 0
 
 
-def _arrow_ranges(order: dict[str, Any], reading: Reading) -> contextlib.closing[ArrowRanges]:
-    return contextlib.closing(ArrowRanges(Path(order["path"]), order["parameters"], tuple(order["file"]), reading))
+def _arrow_ranges(order: dict[str, Any], reading: Reading) -> ArrowRanges | None:
+    """Return who reads ranges whole, None where that is not for these columns, or cannot begin."""
+    if not suits(reading):
+        return None
+    try:
+        return ArrowRanges(Path(order["path"]), order["parameters"], tuple(order["file"]), reading)
+    except (driver.Error, OSError):
+        return None
 
 
 def _parts(
