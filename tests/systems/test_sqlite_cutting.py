@@ -41,7 +41,7 @@ def test_batches_are_the_same_however_rows_come_in_parts(lengths, cuts, rows_max
 
 
 def test_names_and_classes_of_odd_values_count():
-    """Each of two odd values weighs its name, class and content: four rows of 89 bytes in 356."""
+    """Each odd value weighs its name, class and content: four rows of 89 bytes in 356."""
     columns = _part([4] * 8)
     columns[2] = odd_array(8, {"n" * 20: dict.fromkeys(range(8), ("text", b"x" * 37))})
     assert [each.num_rows for each in batches([columns], SCHEMA, 100, 356)] == [4, 4]
