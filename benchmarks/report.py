@@ -33,12 +33,21 @@ def sentence(verdict: Verdict) -> str:
     return f"{target.text}: {told}, at most {_number(target.most)} {target.unit} wanted"
 
 
+def _in_parts(results: Results) -> Iterator[str]:
+    """Say so where `make bench` was not measured as a whole."""
+    wanted = {(job.comparison, size, job.name) for job in JOBS for size in job.sizes}
+    measured = {(run.comparison, run.size, run.job) for run in results.runs if run.figures is not None}
+    if left := len(wanted - measured):
+        yield f"It was run in parts: {left} of {len(wanted)} pairs of job and size were not measured."
+
+
 def _document(results: Results) -> str:
     lines = [
         "# Beside limits and peers",
         "",
         "Made by `benchmarks/run.py`; `benchmarks/README.md` says how to read and extend it. Quote ratios, not",
         "seconds: those of such a machine differ by a third from hour to hour.",
+        *_in_parts(results),
         "",
         *_circumstances(results),
         "",
