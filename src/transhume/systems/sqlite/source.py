@@ -154,10 +154,7 @@ class SqliteSnapshot:
             statement = catalog.ordered(table, query, rowid, without_rowid=without_rowid).sql(dialect="sqlite")
             yield from fetch.parts(connection, replace(reading, statement=statement))
             return
-        ranged = replace(
-            reading,
-            statement=catalog.between(query, rowid).sql(dialect="sqlite"),
-        )
+        ranged = replace(reading, statement=catalog.between(query, rowid).sql(dialect="sqlite"))
         if catalog.is_stored(connection, table.name, reading.columns):
             numbered = catalog.between(query, rowid, numbered=True).sql(dialect="sqlite")
             ranged = replace(ranged, numbered=numbered)

@@ -2,8 +2,8 @@
 
 Its first line of input says what is read; every other one names a slot (an open file), a range and how many rows that
 must have, 0 where nobody knows. It fills the slot with an Arrow stream, then answers with the slot and the number of
-rows. It ends with its input, with the process that
-started it, or at the first problem: then the other process reads the rest, and meets the problem itself.
+rows. It ends with its input, with the process that started it, or at the first problem: then the other process reads
+the rest, and meets the problem itself.
 """
 
 import contextlib
