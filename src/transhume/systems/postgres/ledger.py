@@ -347,6 +347,14 @@ def state(connection: WatchedConnection, run: str) -> str:
     return str(row[0])
 
 
+def publish_xid(connection: WatchedConnection, run: str) -> str | None:
+    """Return the number of the publishing transaction as rows show it (32 bits), None where it was not kept."""
+    row = connection.execute(
+        "SELECT (publish_xid & 4294967295)::text FROM transhume.runs WHERE run = %s", [run]
+    ).fetchone()
+    return row[0] if row else None
+
+
 def standing_runs(connection: WatchedConnection, scope: str) -> list[str]:
     """Return the runs of a scope that were published and not taken back, oldest first."""
     rows = connection.execute(

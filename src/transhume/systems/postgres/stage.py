@@ -1,26 +1,20 @@
 """Staged rows: one logged table per batch, entered in the ledger in its transaction, read back bit by bit."""
 
 import hashlib
-import itertools
-from collections.abc import Generator, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from psycopg import errors, sql
-from psycopg.pq import ExecStatus
-from psycopg.waiting import Wait
+from psycopg import sql
 
 from transhume.batches import BatchId, StagedBatch, TargetTable, row_numbers
 from transhume.facts import Catalog
 from transhume.systems.postgres import ddl, ledger, unwire, wire
 from transhume.systems.postgres.connection import WatchedConnection
+from transhume.systems.postgres.received import Multiset, Received
 from transhume.systems.system import Mismatch
 
 MISMATCHES_MAX = 20
-_MESSAGES = 512
-"""Messages taken before it is looked whether there are bytes enough: what may be held beyond what was asked for."""
-_DIGESTED_BYTES = 2**20
 _SCHEMA_PREFIX = "transhume_stage_"
 RUN_BYTES_MAX = ddl.NAME_BYTES_MAX - len(_SCHEMA_PREFIX)
 
@@ -57,6 +51,8 @@ class Stage:
         self.columns = tuple(column.name for column in table.table.columns)
         self._sent: dict[int, tuple[pa.Table, str]] = {}
         """By batch, until it is compared: the rows that this process sent, and the digest of their bytes."""
+        self._read_back: dict[str, Multiset] = {}
+        """By stage table: what this process read back of it, and found to be what was sent."""
 
     def place(self, batch: BatchId) -> sql.Identifier:
         """Return the quoted name of a batch's stage table."""
@@ -233,22 +229,32 @@ class Stage:
             rows = rows.filter(kept)
         statement = sql.SQL("COPY {} TO STDOUT (FORMAT binary)").format(self.place(line.batch))
         with connection.cursor() as cursor, cursor.copy(statement):
-            received = _Received(connection)
+            received = Received(connection)
             if sent is rows and not gone:
                 equal = received.digest() == digest
             else:
                 pieces = wire.encode(self.table, self.natives, rows)
                 equal = all(received.take(len(piece)) == piece for piece in pieces)
             if not received.rest() and equal:
+                self._read_back[table_name(line.batch)] = received.rows()
                 return ()
         return self._describe(connection, line.batch, rows)
+
+    def read_back(self, names: Sequence[str]) -> Multiset | None:
+        """Return the rows of these stage tables in any order as COPY sends them, None if not all were read back here.
+
+        None, too, where the target sends them otherwise: jsonb prints anew what is staged as json.
+        """
+        if "jsonb" in self.natives or not all(name in self._read_back for name in names):
+            return None
+        return sum((self._read_back[name] for name in names), Multiset())
 
     def _describe(self, connection: WatchedConnection, batch: BatchId, rows: pa.Table) -> Sequence[Mismatch]:
         """Return what differs, row by row as matched by key: only once the bytes are known to differ."""
         expected = list(wire.split_rows(b"".join(wire.encode(self.table, self.natives, rows))))
         statement = sql.SQL("COPY {} TO STDOUT (FORMAT binary)").format(self.place(batch))
         with connection.cursor() as cursor, cursor.copy(statement):
-            stream = _Received(connection).rest()
+            stream = Received(connection).rest()
         found = list(wire.split_rows(stream))
         key = [self.columns.index(name) for name in self.table.key] or range(len(self.columns))
         by_key = {tuple(row[ordinal] for ordinal in key): row for row in found}
@@ -294,68 +300,3 @@ def stage_of(run: str, schema: str, table: TargetTable, catalog: Catalog, ordina
     references = found.foreign_keys if found else ()
     made.references_itself = any(reference.table == table.table.name for reference in references)
     return made
-
-
-class _Received:
-    """The bytes of a COPY TO under way, taken in any portion; holds no more than was asked for and one row."""
-
-    def __init__(self, connection: WatchedConnection) -> None:
-        self._connection = connection
-        self._left = b""
-        self._ended = False
-
-    def take(self, size: int) -> bytes:
-        """Return the next `size` bytes, fewer at the end."""
-        if len(self._left) < size and not self._ended:
-            pieces, self._ended = self._connection.wait(self._read(size - len(self._left)))
-            self._left = b"".join([self._left, *pieces])
-        taken, self._left = self._left[:size], self._left[size:]
-        return taken
-
-    def digest(self) -> str:
-        """Return the SHA-256 of everything up to the end, which ends the COPY."""
-        digest = hashlib.sha256()
-        while piece := self.take(_DIGESTED_BYTES):
-            digest.update(piece)
-        return digest.hexdigest()
-
-    def rest(self) -> bytes:
-        """Return everything up to the end, which ends the COPY."""
-        return self.take(2**62)
-
-    def _read(self, size: int) -> Generator[Wait, int, tuple[list[Any], bool]]:
-        """Collect at least `size` bytes, by the driver's own protocol of waiting.
-
-        The server sends each row as a message of its own, so this loop is most of what comparing costs the client:
-        it runs the driver's function in the interpreter's C code, a quarter of the cost of one `read` a row.
-        """
-        driver, pieces, total = self._connection.pgconn, list[Any](), 0
-        while total < size:
-            count, got = 0, len(pieces)
-            for count, piece in itertools.starmap(driver.get_copy_data, itertools.repeat((1,), _MESSAGES)):
-                if count <= 0:
-                    break
-                pieces.append(piece)
-            total += sum(map(len, pieces[got:]))
-            if count < 0:
-                yield from _finish(driver)
-                return pieces, True
-            if count == 0:
-                while not (yield Wait.R):
-                    continue
-                driver.consume_input()
-        return pieces, False
-
-
-def _finish(driver: Any) -> Generator[Wait, int, None]:
-    """Read the result that follows the last row; a fault of the server in the middle of a COPY comes here."""
-    while True:
-        while driver.is_busy():
-            while not (yield Wait.R):
-                continue
-            driver.consume_input()
-        result = driver.get_result()
-        if result is None:
-            return
-        if result.status != ExecStatus.COMMAND_OK:
-            raise errors.error_from_result(result)

@@ -25,6 +25,7 @@ from transhume.systems.postgres import (
     stage,
     timing,
     unwire,
+    verification,
 )
 from transhume.systems.postgres.address import Address, parse_url
 from transhume.systems.postgres.asking import asked
@@ -312,7 +313,7 @@ class PostgresRun:
     def verify(self, table: TargetTable) -> Sequence[Mismatch]:
         """Compare what readers see of this run's rows with what was staged; at most 20 differences are described."""
         with self._reader.reading(f"{self._place(table)} not verified") as connection:
-            return publish.verify(connection, self._stages[table.mapping])
+            return verification.verify(connection, self._stages[table.mapping])
 
     def timed(self, query: TimedQuery) -> Timing:
         """Run a query under EXPLAIN ANALYZE in a read-only transaction and return time, rows and plan."""

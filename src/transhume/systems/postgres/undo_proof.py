@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from psycopg import sql
 
 from transhume.errors import RollbackStopped
-from transhume.systems.postgres import ddl, fingerprint, undo_sets
+from transhume.systems.postgres import ddl, fingerprint, ledger
 from transhume.systems.postgres.connection import WatchedConnection
 from transhume.systems.postgres.undo_sets import FATES_THAT_GO, UndoSet, at
 from transhume.systems.undo import Fingerprint, UndoneTable, parse_fingerprint, proof
@@ -94,7 +94,7 @@ def _stood(connection: WatchedConnection, run: str, each: UndoSet) -> Fingerprin
     A row's version is older than the publishing transaction if its transaction's number is.
     Source: https://www.postgresql.org/docs/current/routine-vacuuming.html#VACUUM-FOR-WRAPAROUND
     """
-    xid = undo_sets.publish_xid(connection, run)
+    xid = ledger.publish_xid(connection, run)
     if xid is None:
         return None
     older = sql.SQL("age(t.xmin) > age({}::xid)").format(sql.Literal(xid))

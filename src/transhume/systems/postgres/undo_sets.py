@@ -223,18 +223,10 @@ def same_row(connection: WatchedConnection, run: str, stage: Stage) -> sql.Compo
         " AND attgenerated = '' AND attname <> ALL(%s)",
         [place, list(stage.columns)],
     ).fetchone()
-    xid = publish_xid(connection, run)
+    xid = ledger.publish_xid(connection, run)
     if others == (0,) or xid is None:
         return same
     return sql.SQL("({} AND t.xmin = {}::xid)").format(same, sql.Literal(xid))
-
-
-def publish_xid(connection: WatchedConnection, run: str) -> str | None:
-    """Return the number of the publishing transaction as rows show it (32 bits), None where it was not kept."""
-    row = connection.execute(
-        "SELECT (publish_xid & 4294967295)::text FROM transhume.runs WHERE run = %s", [run]
-    ).fetchone()
-    return row[0] if row else None
 
 
 def _mark_changed(
