@@ -3,13 +3,14 @@
 The process of the run does it batch after batch; an engine whose tasks can write the target does it in its tasks.
 """
 
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import monotonic
 
-from transhume.batches import Event, Segment, StagedBatch, TargetTable
+from transhume.batches import Event, Segment, StagedBatch
 from transhume.plan.model import TableMapping
 from transhume.stages.ahead import ahead
 from transhume.stages.batch import Batch, batch_of, compared, keep
@@ -21,6 +22,11 @@ from transhume.stages.load_in_tasks import load_in_tasks
 from transhume.stages.rejects import rejects_path
 from transhume.stages.subset import within
 from transhume.stages.transform import fates_path, transform
+
+_AT_ONCE = 2
+"""Batches that are staged and read back side by side: while one waits for the disk of the target the other goes on.
+
+One more is made ready meanwhile, so that three are in memory."""
 
 
 def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
@@ -45,26 +51,20 @@ def load_mapping(context: RunContext, mapping: TableMapping) -> Iterator[Event]:
 
 
 def _load_here(context: RunContext, mapping: TableMapping, segments: Sequence[Segment]) -> Iterator[Event]:
-    target = context.tables[mapping.name]
-    with ThreadPoolExecutor(1, "compare") as reader, ThreadPoolExecutor(1, "files") as disk, ExitStack() as stack:
-        before: _UnderWay | None = None
+    with (
+        ThreadPoolExecutor(_AT_ONCE, "stage") as stager,
+        ThreadPoolExecutor(1, "files") as disk,
+        ExitStack() as stack,
+    ):
+        under_way: deque[_UnderWay] = deque()
         for opened in ahead(_batches(context, mapping, segments), 1, "rows"):
             stack.enter_context(opened.file)
-            batch = opened.batch
-            started = monotonic()
-            line = context.target.stage(target, batch.id, batch.rows)
-            staged_s = monotonic() - started
-            # A batch is read back and its files are written while the next one is staged; two are in memory at a time.
-            if before is not None:
-                yield from before.finish()
-            before = _UnderWay(
-                disk.submit(keep, context, batch, line, staged_s),
-                reader.submit(_compare, context, target, batch, line),
-                opened.file,
-            )
-            del opened, batch
-        if before is not None:
-            yield from before.finish()
+            if len(under_way) == _AT_ONCE:
+                yield from under_way.popleft().finish()
+            under_way.append(_UnderWay(stager.submit(_bring, context, opened.batch, disk), opened.file))
+            del opened
+        while under_way:
+            yield from under_way.popleft().finish()
 
 
 def _is_done(context: RunContext, mapping: TableMapping, segment: Segment, ledger: dict[int, StagedBatch]) -> bool:
@@ -103,20 +103,24 @@ def _batches(context: RunContext, mapping: TableMapping, segments: Sequence[Segm
 
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
-    """A staged batch whose files are being written and which is being read back."""
+    """A batch that is being staged, kept in files and read back, and what holds its rows' file meanwhile."""
 
-    kept: Future[Event]
-    compared: Future[Event]
+    brought: Future[tuple[Future[Event], Event]]
     file: ExitStack
 
     def finish(self) -> Iterator[Event]:
-        yield self.kept.result()
-        yield self.compared.result()
+        kept, compared = self.brought.result()
+        yield kept.result()
+        yield compared
         self.file.close()
 
 
-def _compare(context: RunContext, target: TargetTable, batch: Batch, line: StagedBatch) -> Event:
-    """Read one staged batch back and compare every value with what was sent. Raises: CheckFailed."""
+def _bring(context: RunContext, batch: Batch, disk: ThreadPoolExecutor) -> tuple[Future[Event], Event]:
+    """Stage a batch, have its files written, and compare what reads back, value by value. Raises: CheckFailed."""
+    target = context.tables[batch.mapping.name]
+    started = monotonic()
+    line = context.target.stage(target, batch.id, batch.rows)
+    kept = disk.submit(keep, context, batch, line, monotonic() - started)
     started = monotonic()
     mismatches = context.target.compare(target, batch.id, batch.rows)
-    return compared(batch, target, line, mismatches, monotonic() - started)
+    return kept, compared(batch, target, line, mismatches, monotonic() - started)

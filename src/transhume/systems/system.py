@@ -154,6 +154,8 @@ class Timing:
 class TargetRun(Protocol):
     """One run's hold on a target: its lock, its ledger, its stage. Made by `Target.open_run`.
 
+    Several threads may stage and compare at the same time, each another batch; all else is done by one.
+
     Every method that writes checks in its own transaction that this holder still owns the run (fencing).
     Raises everywhere: LockHeld if another holder took the run over; SystemUnavailable if the connection is lost.
     """

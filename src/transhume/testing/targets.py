@@ -221,6 +221,29 @@ class TargetSuite:
             assert list(run.verify(table)) == []
         assert sorted(place.rows("people", ["id"])) == [(key(number),) for number in range(20)]
 
+    def test_batches_staged_side_by_side_are_all_there(self, place: Place) -> None:
+        """Two threads stage and compare a batch each at the same time, beside rows that are there already."""
+        self._publish_people(place, 40)
+        table = people(create=False)
+        with _run(place, [table], identity("run_2")) as run:
+
+            def bring(index: int) -> tuple[StagedBatch, list[Mismatch]]:
+                rows = person_rows(index * 10, 10)
+                line = run.stage(table, BatchId("people", index), rows)
+                return line, list(run.compare(table, line.batch, rows))
+
+            with ThreadPoolExecutor(2) as threads:
+                done = list(threads.map(bring, range(8)))
+            assert [differences for _, differences in done] == [[]] * 8
+            assert [(line.batch.index, line.row_count, len(line.unchanged)) for line, _ in done] == [
+                (index, 0 if index < 4 else 10, 10 if index < 4 else 0) for index in range(8)
+            ]
+            assert run.staged(table) == {line.batch.index: line for line, _ in done}
+            run.seal(table, 8)
+            assert [(one.inserted, one.unchanged) for one in run.publish([table])] == [(40, 40)]
+            assert list(run.verify(table)) == []
+        assert sorted(place.rows("people", ["id"])) == [(key(number),) for number in range(80)]
+
     def test_a_resumed_run_finds_its_batches_and_finishes(self, place: Place) -> None:
         """What one process staged, the next one finds by the ledger, and publishes together with the rest."""
         table = people()

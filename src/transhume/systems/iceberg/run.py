@@ -1,5 +1,6 @@
 """One run's hold on a lake: stage, seal, compare, read back, publish, verify."""
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
@@ -64,6 +65,8 @@ class IcebergRun:
         self._states: Mapping[str, TableState] = ledger.tables()
         self._present: dict[str, PresentRows | None] = {}
         self._file_schemas: dict[str, pa.Schema] = {}
+        # Of batches that are staged side by side: the index of present keys is one, and so is a catalog's write lock.
+        self._one_at_a_time = threading.Lock()
 
     def remember(self, anchor: JournalAnchor) -> None:
         """Write down how far the run's journal has come; see `TargetRun`."""
@@ -87,7 +90,8 @@ class IcebergRun:
             message = f"run '{self._ledger.run}' is published: batch {batch} cannot be added. Begin a new run."
             raise Refused(message)
         rows = in_columns(table, batch, rows)
-        unchanged, differing = self._already_there(table, rows)
+        with self._one_at_a_time:
+            unchanged, differing = self._already_there(table, rows)
         kept = _without(rows, unchanged, differing)
         files = self._files(table)
         path, digest, size_bytes = files.write(self._new_path(table, batch, ""), batch, kept)
@@ -98,7 +102,8 @@ class IcebergRun:
         row_count = kept.num_rows + updates.num_rows
         staged = StagedBatch(batch, row_count, digest, unchanged, **{by_fate[table.on_conflict]: differing})
         line = Line(staged, path, size_bytes + updates_bytes, updates_path, updates_digest if updates_path else "")
-        self._ledger.put_line(table.table.name, line)
+        with self._one_at_a_time:
+            self._ledger.put_line(table.table.name, line)
         return staged
 
     def compare(self, table: TargetTable, batch: BatchId, rows: pa.Table) -> Sequence[Mismatch]:

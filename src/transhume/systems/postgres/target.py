@@ -131,7 +131,7 @@ def _make_ledger(connection: WatchedConnection) -> None:
 
 
 class PostgresRun:
-    """One run's hold on a schema. Staging and comparing may go on at the same time, each in one thread."""
+    """One run's hold on a schema. Batches may be staged and compared in several threads at the same time."""
 
     state: str
     answers_sql = True
@@ -145,6 +145,8 @@ class PostgresRun:
         self._writer = Session(address, f"transhume write {run.run}")
         self._reader = Session(address, f"transhume read {run.run}")
         self._publisher = Session(address, f"transhume publish {run.run}")
+        self._batch_purpose = f"transhume stage {run.run}"
+        self._for_batches: list[Session] = []
         try:
             self._enter(run, tables)
         except BaseException:
@@ -190,16 +192,26 @@ class PostgresRun:
             found = ledger.read_batch(connection, self._hold.run.run, batch)
             return found or self._stages[table.mapping].write(connection, batch, rows)
 
-        return self._writer.transact(work, where=f"batch {batch} not staged")
+        with self._lent() as session:
+            return session.transact(work, where=f"batch {batch} not staged")
 
     def compare(self, table: TargetTable, batch: BatchId, rows: pa.Table) -> Sequence[Mismatch]:
         """Read one staged batch back and compare every value with `rows`, bit by bit."""
-        with self._reader.reading(f"batch {batch} not compared") as connection:
+        with self._lent() as session, session.reading(f"batch {batch} not compared") as connection:
             line = ledger.read_batch(connection, self._hold.run.run, batch)
             if line is None:
                 message = f"batch {batch} is not staged, so it cannot be compared; run the same command again"
                 raise CheckFailed(message)
             return self._stages[table.mapping].compare(connection, line, rows)
+
+    @contextmanager
+    def _lent(self) -> Iterator[Session]:
+        """Give a connection for a batch, of this thread alone while it is given; there are as many as were needed."""
+        session = self._for_batches.pop() if self._for_batches else Session(self._address, self._batch_purpose)
+        try:
+            yield session
+        finally:
+            self._for_batches.append(session)
 
     @contextmanager
     def reach(self) -> Iterator[PostgresReach]:
@@ -339,6 +351,8 @@ class PostgresRun:
         self._writer.close()
         self._reader.close()
         self._publisher.close()
+        for session in self._for_batches:
+            session.close()
         self._lock.close(holds_lock=True)
 
     def _place(self, table: TargetTable) -> str:
