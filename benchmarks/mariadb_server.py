@@ -70,6 +70,20 @@ class MariadbServer:
                 cursor.execute(f"LOAD DATA INFILE '{path}' INTO TABLE `{table}` CHARACTER SET utf8mb4")
                 path.unlink()
                 cursor.execute(f"ANALYZE TABLE `{table}`")
+            _settle(cursor)
+
+
+def _settle(cursor: Any, patience_s: float = 120.0) -> None:
+    """Have the server write out all that was filled in, so that the first job does not pay for it."""
+    deadline = time.monotonic() + patience_s
+    cursor.execute("SET GLOBAL innodb_max_dirty_pages_pct_lwm = 0, GLOBAL innodb_max_dirty_pages_pct = 0")
+    while cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'") and cursor.fetchone()[1] != "0":
+        if time.monotonic() > deadline:
+            message = f"MariaDB still writes out what was filled in, {patience_s:.0f} s later"
+            raise Unavailable(message)
+        time.sleep(0.1)
+    cursor.execute("SET GLOBAL innodb_max_dirty_pages_pct = DEFAULT")
+    cursor.execute("SET GLOBAL innodb_max_dirty_pages_pct_lwm = DEFAULT")
 
 
 def _field(value: object) -> str:
