@@ -2,6 +2,7 @@
 
 import struct
 import threading
+import uuid
 from decimal import Decimal, localcontext
 
 import psycopg
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tests.systems.postgres_places import PostgresPlace
-from transhume.batches import BatchId, TargetTable
+from transhume.batches import BatchId, StagedBatch, TargetTable
 from transhume.errors import CheckFailed
 from transhume.schema import (
     BIGINT,
@@ -26,6 +27,7 @@ from transhume.schema import (
     Table,
 )
 from transhume.systems.postgres import unwire, wire
+from transhume.systems.postgres.stage import Stage
 from transhume.testing.targets import TargetSuite, identity, key, nasty_table, people, person_rows, pets
 
 
@@ -184,6 +186,35 @@ def test_rows_of_many_widths_are_staged_in_order_beside_rows_of_others(place: Po
         run.seal(table, 1)
         run.publish([table])
         assert list(run.verify(table)) == []
+
+
+def test_batches_whose_keys_are_all_new_are_written_once(place: PostgresPlace, monkeypatch) -> None:
+    """Only a batch that meets a key, and the one after it, come by the table in which present rows are looked for."""
+    place.execute("CREATE SCHEMA ai")
+    place.execute("CREATE TABLE people (id uuid PRIMARY KEY, name text NOT NULL, age bigint)")
+    place.execute(
+        "INSERT INTO people VALUES (%s, 'somebody', 1), (%s, 'nobody', 2)",
+        uuid.UUID(bytes=key(15)),
+        uuid.UUID(bytes=key(25)),
+    )
+    looked: list[int] = []
+    beside = Stage._write_beside_present
+
+    def counting(stage: Stage, connection, batch: BatchId, rows: pa.Table) -> StagedBatch:
+        looked.append(batch.index)
+        return beside(stage, connection, batch, rows)
+
+    monkeypatch.setattr(Stage, "_write_beside_present", counting)
+    table = people(create=False)
+    with place.run([table]) as run:
+        lines = []
+        for number in range(5):
+            rows = person_rows(number * 10, 10)
+            lines.append(run.stage(table, BatchId("people", number), rows))
+            assert list(run.compare(table, BatchId("people", number), rows)) == []
+    assert looked == [1, 2, 3]
+    assert [line.row_count for line in lines] == [10, 9, 9, 10, 10]
+    assert [line.left_out for line in lines] == [(), (5,), (5,), (), ()]
 
 
 def test_existing_column_types_are_filled_exactly(place: PostgresPlace) -> None:

@@ -1,5 +1,6 @@
 """Staged rows: one logged table per batch, entered in the ledger in its transaction, read back bit by bit."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 
@@ -51,6 +52,8 @@ class Stage:
         self.columns = tuple(column.name for column in table.table.columns)
         self._sent: dict[int, tuple[pa.Table, str]] = {}
         """By batch, until it is compared: the rows that this process sent, and the digest of their bytes."""
+        self._meets_no_key = True
+        """Whether the target showed no key of the batch before: then the next one is tried the short way."""
         self._read_back: dict[str, Multiset] = {}
         """By stage table: what this process read back of it, and found to be what was sent."""
 
@@ -63,15 +66,34 @@ class Stage:
 
         Effects: within the transaction under way.
         """
-        place = self.place(batch)
-        if self._target_is_occupied(connection):
+        is_occupied = self._target_is_occupied(connection)
+        line = None
+        if not is_occupied or self._meets_no_key:
+            line = self._write_new(connection, batch, rows, is_occupied=is_occupied)
+        if line is None:
             line = self._write_beside_present(connection, batch, rows)
-        else:
-            connection.execute(self._create(sql.SQL("TABLE"), place))
-            line = StagedBatch(batch, rows.num_rows, self._copy_in(connection, place, rows))
+        self._meets_no_key = not (line.left_out or line.updated)
         self._sent[batch.index] = rows, line.sha256
         ledger.write_batch(connection, self.run, line, table_name(batch))
         return line
+
+    def _write_new(
+        self, connection: WatchedConnection, batch: BatchId, rows: pa.Table, *, is_occupied: bool
+    ) -> StagedBatch | None:
+        """Stage all rows as they are; return the line, or None, nothing staged, where the target shows one's key."""
+        place = self.place(batch)
+        connection.execute(self._create(sql.SQL("TABLE"), place))
+        digest = self._copy_in(connection, place, rows)
+        if is_occupied:
+            target = ddl.qualified(self.target_schema, self.table.table.name)
+            same_key = ddl.same_key(self.table.key, "s", "t")
+            met = sql.SQL("SELECT count(*) FROM {} s JOIN {} t ON {}").format(place, target, same_key)
+            with self._join_chosen(connection, rows.num_rows):
+                found = connection.execute(met).fetchone()
+            if found != (0,):
+                connection.execute(sql.SQL("DROP TABLE {}").format(place))
+                return None
+        return StagedBatch(batch, rows.num_rows, digest)
 
     def _create(self, word: sql.SQL, place: sql.Identifier) -> sql.Composed:
         """Return the statement for a table of exactly the target columns' types, jsonb kept as sent.
@@ -127,20 +149,19 @@ class Stage:
             ).format(position=position, **places)
         )
         digest = self._copy_in(connection, places["incoming"], rows)
-        self._choose_join(connection, rows.num_rows)
-        connection.execute(
-            sql.SQL(
-                "CREATE UNLOGGED TABLE {met} AS SELECT s.{position} AS position, {staged} *<> {found} AS differs "
-                "FROM {incoming} s JOIN {target} t ON {same_key}"
-            ).format(
-                position=position,
-                staged=self.record("s"),
-                found=ddl.record(ddl.names(self.columns, "t")),
-                same_key=ddl.same_key(self.table.key, "s", "t"),
-                **places,
+        with self._join_chosen(connection, rows.num_rows):
+            connection.execute(
+                sql.SQL(
+                    "CREATE UNLOGGED TABLE {met} AS SELECT s.{position} AS position, {staged} *<> {found} AS differs "
+                    "FROM {incoming} s JOIN {target} t ON {same_key}"
+                ).format(
+                    position=position,
+                    staged=self.record("s"),
+                    found=ddl.record(ddl.names(self.columns, "t")),
+                    same_key=ddl.same_key(self.table.key, "s", "t"),
+                    **places,
+                )
             )
-        )
-        connection.execute("SET LOCAL enable_hashjoin = on")
         updates = self.table.on_conflict == "update"
         # Made of the SELECT, which appends only: INSERT puts a short row where a page before has room, and the rows
         # are read back in the order in which they were sent.
@@ -191,7 +212,8 @@ class Stage:
             name += "_"
         return name
 
-    def _choose_join(self, connection: WatchedConnection, rows: int) -> None:
+    @contextlib.contextmanager
+    def _join_chosen(self, connection: WatchedConnection, rows: int) -> Iterator[None]:
         """Look keys up one by one where the target is much larger than the batch; the planner knows neither well.
 
         The batch has no statistics yet, and a join by hash reads the whole target again for each batch.
@@ -202,6 +224,8 @@ class Stage:
         connection.execute("SET LOCAL enable_mergejoin = off; SET LOCAL work_mem = '64MB'")
         if large:
             connection.execute("SET LOCAL enable_hashjoin = off")
+        yield
+        connection.execute("SET LOCAL enable_hashjoin = on")
 
     def record(self, alias: str) -> sql.Composed:
         """Return the staged row as a record in the target's types."""
