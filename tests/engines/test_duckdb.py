@@ -9,6 +9,7 @@ import textwrap
 import threading
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -19,7 +20,7 @@ import pytest
 
 from transhume.batches import arrow_type
 from transhume.engines import duckdb_child
-from transhume.engines.duckdb import DuckDBEngine
+from transhume.engines.duckdb import DuckDBEngine, DuckDBProcess
 from transhume.errors import EngineCrashed, EngineFailed, Interrupted
 from transhume.schema import parse_type
 
@@ -468,6 +469,40 @@ def test_closing_ends_the_process_and_may_be_done_twice(engine):
     engine.close()
     engine.close()
     assert not child.is_running()
+
+
+def test_a_process_that_was_started_before_is_the_engines_own(tmp_path):
+    """It writes nothing while it waits, works in the engine's folder and ends with it; the next one is a new one."""
+    with closing(DuckDBProcess(400 * MEGABYTE, 1)) as waiting:
+        engine = DuckDBEngine(tmp_path / "work", 400 * MEGABYTE, 1, {"key": b"k"}, waiting)
+        assert not (tmp_path / "work").exists()
+        assert engine.to_parquet("SELECT getvariable('key') AS key", Path("key.parquet")) == 1
+        assert child_of(engine).pid == waiting.pid
+        assert pq.read_table(tmp_path / "work" / "key.parquet").to_pylist() == [{"key": b"k"}]
+        engine.close()
+        assert not psutil.pid_exists(waiting.pid)
+        engine.query("SELECT 1")
+        assert child_of(engine).pid != waiting.pid
+        engine.close()
+
+
+def test_a_process_that_nobody_took_is_ended_at_once():
+    """A refusal does not wait until its libraries are loaded."""
+    waiting = DuckDBProcess(400 * MEGABYTE, 1)
+    assert waiting.close() == -signal.SIGKILL
+    assert waiting.close() == -signal.SIGKILL
+    assert not psutil.pid_exists(waiting.pid)
+
+
+def test_a_waiting_process_that_died_says_so_at_the_first_statement(tmp_path):
+    """Nothing of the batch is done, and the next statement has a process of its own."""
+    waiting = DuckDBProcess(400 * MEGABYTE, 1)
+    psutil.Process(waiting.pid).kill()
+    engine = DuckDBEngine(tmp_path / "work", 400 * MEGABYTE, 1, waiting=waiting)
+    with pytest.raises(EngineCrashed, match=r"was killed by signal 9.*it did not start"):
+        engine.query("SELECT 1")
+    assert engine.query("SELECT 1 AS one").to_pylist() == [{"one": 1}]
+    engine.close()
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])

@@ -4,6 +4,7 @@ import os
 from types import SimpleNamespace
 
 import click
+import psutil
 import pytest
 from click.testing import CliRunner
 from tests.stages import small_project
@@ -11,9 +12,12 @@ from tests.stages import small_project
 from transhume import Project
 from transhume.capacity import MEMORY_BYTES_MIN, Capacity
 from transhume.cli.capacity import uses_capacity
+from transhume.engines.duckdb import DuckDBProcess
+from transhume.errors import PlanError
 from transhume.project.scratch_place import ScratchPlace
 from transhume.project.workplace import Workplace, open_engine
 from transhume.stages.context import Limits, RunFolder
+from transhume.systems import open_source
 
 _CAPACITY = Capacity(3, 300 * 2**20)
 
@@ -38,6 +42,40 @@ def test_it_reaches_whoever_uses_it(folder, monkeypatch):
     assert ScratchPlace(place, "1", SimpleNamespace(url="iceberg:./x", name="x")).capacity == _CAPACITY
 
 
+def test_a_run_has_its_engine_started_once_and_before_the_systems_are_opened(folder, monkeypatch):
+    """The process that waits while both sides are looked at is the one that computes; it is gone when the run is."""
+    told = []
+
+    class Told(DuckDBProcess):
+        def __init__(self, *limits):
+            super().__init__(*limits)
+            told.append(self)
+
+    def opened(*arguments):
+        assert len(told) == 1
+        return open_source(*arguments)
+
+    monkeypatch.setattr("transhume.project.workplace.DuckDBProcess", Told)
+    monkeypatch.setattr("transhume.engines.duckdb.DuckDBProcess", Told)
+    monkeypatch.setattr("transhume.project.workplace.open_source", opened)
+    Project(folder).run()
+    assert [psutil.pid_exists(process.pid) for process in told] == [False]
+
+
+def test_a_refused_run_leaves_no_engine(folder, monkeypatch):
+    """What the catalogs say ends the process that waited for the run."""
+    told = []
+    monkeypatch.setattr(
+        "transhume.project.workplace.DuckDBProcess", lambda *limits: told.append(DuckDBProcess(*limits)) or told[-1]
+    )
+    plan = folder / "transhume.yaml"
+    plan.write_text(plan.read_text().replace("from: plant\n", "from: plantz\n", 1))
+    with pytest.raises(PlanError):
+        Project(folder).run()
+    assert [psutil.pid_exists(process.pid) for process in told] == [False]
+    assert not (folder / ".transhume" / "runs").exists()
+
+
 class _Recorded:
     """Stands for the engine, and keeps memory and threads of each that is made."""
 
@@ -46,7 +84,7 @@ class _Recorded:
     def __init__(self, started):
         self._started = started
 
-    def __call__(self, _, memory_bytes, threads, __):
+    def __call__(self, _, memory_bytes, threads, *__):
         self._started.append((memory_bytes, threads))
 
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +26,73 @@ _OUT_OF_MEMORY = frozenset({"OutOfMemoryException", "MemoryError", "ArrowMemoryE
 _BROKEN = frozenset({"FatalException", "InternalException", "StreamLost"})
 
 
+class DuckDBProcess:
+    """The child process, which may be started before anybody knows in which folder it will work.
+
+    Until it is told it has loaded its libraries, knows of no file, and waits.
+    """
+
+    def __init__(self, memory_limit_bytes: int, threads: int) -> None:
+        """Start the process and do not wait for it.
+
+        Raises: OSError where there can be no further process.
+        """
+        self.channel, theirs = socket.socketpair()
+        arguments = [str(theirs.fileno()), str(memory_limit_bytes), str(threads)]
+        self.has_answered = False
+        self.last_words = ""
+        """Of a process that ended without an answer: the last line that it complained in."""
+        self._has_place = False
+        self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed once the process has answered
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module, numbers as arguments
+                # -P keeps the current folder off the module path
+                [sys.executable, "-P", "-m", "transhume.engines.duckdb_child", *arguments],
+                cwd=os.sep,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._complaints,
+                pass_fds=[theirs.fileno()],
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its number among the system's processes."""
+        return self._process.pid
+
+    def work_in(self, folder: Path) -> None:
+        """Tell the process its folder, for good. That it is gone by now shows when it is to answer."""
+        self._has_place = True
+        with suppress(OSError):
+            send(self.channel, {"do": "work", "in": str(folder)})
+
+    def answers(self) -> bool:
+        """Wait until the process is ready for statements; return False if it has ended instead."""
+        if not self.has_answered and receive(self.channel) is not None:
+            self.has_answered = True
+            self._complaints.close()
+        return self.has_answered
+
+    def close(self) -> int:
+        """End the process, if it has not ended, and return its status. It may be closed twice."""
+        self.channel.close()
+        if not self._has_place:
+            # It holds nothing, and would hear of it only when its libraries are loaded.
+            self._process.kill()
+        try:
+            status = self._process.wait(CLOSE_WAIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        if not self._complaints.closed:
+            self._complaints.seek(0)
+            lines = self._complaints.read().decode(errors="replace").strip().splitlines()
+            self.last_words = lines[-1] if lines else "no reason given"
+            self._complaints.close()
+        return status
+
+
 class DuckDBEngine:
     """Runs SELECTs in a child process that can touch nothing outside `work`.
 
@@ -36,9 +104,16 @@ class DuckDBEngine:
     dialect = "duckdb"
 
     def __init__(
-        self, work: Path, memory_limit_bytes: int, threads: int, variables: Mapping[str, bytes] | None = None
+        self,
+        work: Path,
+        memory_limit_bytes: int,
+        threads: int,
+        variables: Mapping[str, bytes] | None = None,
+        waiting: DuckDBProcess | None = None,
     ) -> None:
         """Prepare the engine; its process starts with `start` or the first statement.
+
+        `waiting` is a process with the same limits that was started before, and is this engine's from here on.
 
         `variables` are known to every statement as `getvariable(name)`; they go to the process through its socket,
         so that no statement, file or process list holds them.
@@ -52,16 +127,15 @@ class DuckDBEngine:
         self._variables = dict(variables or {})
         self._one_call = threading.Lock()
         self._one_send = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._channel: socket.socket | None = None
-        self._complaints: IO[bytes] | None = None
+        self._waiting = waiting
+        self._process: DuckDBProcess | None = None
         self._number = 0
         self._running = 0
 
     def start(self) -> None:
         """Start the process without waiting for it, so that it is there when the first statement comes."""
         with self._one_call:
-            if self._channel is None:
+            if self._process is None:
                 self._start()
 
     def to_arrow(self, select: str, output: Path) -> int:
@@ -112,25 +186,19 @@ class DuckDBEngine:
 
     def cancel(self) -> None:
         """Stop the statement under way, which then raises Interrupted; the engine stays usable."""
-        channel, number = self._channel, self._running
-        if channel is None or not number:
+        process, number = self._process, self._running
+        if process is None or not number:
             return
-        with self._one_send:
-            try:
-                send(channel, {"do": "cancel", "id": number})
-            except OSError:
-                return
+        with self._one_send, suppress(OSError):
+            send(process.channel, {"do": "cancel", "id": number})
 
     def close(self) -> None:
         """End the engine's process; another call would start a new one."""
-        channel, process, complaints = self._channel, self._process, self._complaints
-        self._channel = self._process = self._complaints = None
-        if complaints is not None:
-            complaints.close()
-        if channel is not None:
-            channel.close()
-        if process is not None:
-            _end(process)
+        process, waiting = self._process, self._waiting
+        self._process = self._waiting = None
+        for each in (process, waiting):
+            if each is not None:
+                each.close()
 
     def _to_file(self, order: dict[str, Any], select: str, output: Path) -> int:
         target = self._inside(output)
@@ -198,38 +266,21 @@ class DuckDBEngine:
 
     def _ready(self) -> socket.socket:
         """Return the channel of a process that answers."""
-        channel = self._channel or self._start()
-        complaints, self._complaints = self._complaints, None
-        if complaints is None:
-            return channel
-        with complaints:
-            if receive(channel) is None:
-                end = self._obituary()
-                complaints.seek(0)
-                lines = complaints.read().decode(errors="replace").strip().splitlines()
-                message = f"{end}; it did not start: {lines[-1] if lines else 'no reason given'}"
+        process = self._process or self._start()
+        if not process.has_answered:
+            if not process.answers():
+                message = f"{self._obituary()}; it did not start: {process.last_words}"
                 raise EngineCrashed(message)
-        self._tell_variables(channel)
-        return channel
+            self._tell_variables(process.channel)
+        return process.channel
 
-    def _start(self) -> socket.socket:
+    def _start(self) -> DuckDBProcess:
         self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ours, theirs = socket.socketpair()
-        arguments = [str(theirs.fileno()), str(self._memory_limit_bytes), str(self._threads)]
-        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed once the process has answered
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module, numbers as arguments
-                # -P keeps the work folder, which is the current one, off the module path
-                [sys.executable, "-P", "-m", "transhume.engines.duckdb_child", *arguments],
-                cwd=self._work,
-                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=complaints,
-                pass_fds=[theirs.fileno()],
-            )
-        self._channel, self._complaints = ours, complaints
-        return ours
+        process, self._waiting = self._waiting, None
+        process = process or DuckDBProcess(self._memory_limit_bytes, self._threads)
+        process.work_in(self._work)
+        self._process = process
+        return process
 
     def _tell_variables(self, channel: socket.socket) -> None:
         for name, value in self._variables.items():
@@ -242,22 +293,10 @@ class DuckDBEngine:
 
     def _obituary(self) -> str:
         """Bury the child that died and say how it ended."""
-        process = self._process
-        if self._channel is not None:
-            self._channel.close()
-        self._channel = self._process = None
-        status = None if process is None else _end(process)
+        process, self._process = self._process, None
+        status = None if process is None else process.close()
         manner = "was killed by signal " + str(-status) if status is not None and status < 0 else f"ended with {status}"
         return f"the engine's process {manner}; its batch is not done. Run the same command again"
-
-
-def _end(process: "subprocess.Popen[bytes]") -> int:
-    """Wait for a process whose socket is closed, and kill it if it does not go."""
-    try:
-        return process.wait(CLOSE_WAIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
 
 
 def _sync_folder(folder: Path) -> None:

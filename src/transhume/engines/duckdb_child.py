@@ -1,7 +1,7 @@
 """The process in which DuckDB runs, locked into the work folder; of transhume it imports the messages only.
 
-Started by `engines/duckdb.py` as `python -m transhume.engines.duckdb_child FD MEMORY THREADS` in the work folder.
-The process ends when its parent does: the socket closes, or the parent's process id changes.
+Started by `engines/duckdb.py` as `python -m transhume.engines.duckdb_child FD MEMORY THREADS`; the first message says
+where it works. The process ends when its parent does: the socket closes, or the parent's process id changes.
 """
 
 import io
@@ -411,8 +411,12 @@ def main() -> None:
     """Serve statements until the parent is gone."""
     parent = os.getppid()
     channel = socket.socket(fileno=int(sys.argv[1]))
-    work = Path.cwd()
     _become_expendable()
+    place = receive(channel)
+    if place is None:
+        return
+    work = Path(place[0]["in"])
+    os.chdir(work)
     _remove_old_spills(work)
     worker = Worker(connect(work, int(sys.argv[2]), int(sys.argv[3])))
     requests: queue.SimpleQueue[Message] = queue.SimpleQueue()

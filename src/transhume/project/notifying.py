@@ -6,6 +6,7 @@ A notice that cannot be sent changes nothing of a run; that it was not sent is t
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from transhume.batches import Event
 from transhume.errors import (
@@ -19,8 +20,10 @@ from transhume.errors import (
 from transhume.plan.model import Notice, Plan
 from transhume.project.results import RunResult
 from transhume.project.running import FailedAfterPublishing
-from transhume.project.undoing import RollbackResult
 from transhume.project.workplace import Listener, Workplace
+
+if TYPE_CHECKING:
+    from transhume.project.undoing import RollbackResult
 
 
 @contextmanager
@@ -53,7 +56,7 @@ def told_of_a_run(place: Workplace, listener: Listener | None) -> Iterator[list[
 
 
 @contextmanager
-def told_of_a_rollback(place: Workplace, listener: Listener | None) -> Iterator[list[RollbackResult]]:
+def told_of_a_rollback(place: Workplace, listener: Listener | None) -> "Iterator[list[RollbackResult]]":
     """Send what came of a rollback: its result is put into the list; an error that ends it goes on its way."""
     done: list[RollbackResult] = []
     try:

@@ -60,7 +60,7 @@ def run(
 ) -> RunResult:
     """Begin a run or go on with an unfinished one; see `Project.run`."""
     plan = plan_of_phase(place, place.plan(), phase_of_rejects(place, repaired, phase) if repaired else phase)
-    with place.lock(), place.systems(plan) as systems:
+    with place.lock(), place.waiting_engine(plan) as waiting, place.systems(plan) as systems:
         systems.require_sound(lookups=fresh or not has_extract(place.runs))
         if place.needs_approval:
             require_approval(place, systems)
@@ -98,7 +98,7 @@ def run(
             with (
                 # A replay reads no row of the source.
                 nullcontext() if binding.replay else frozen(place, plan, tell),
-                place.held_run(held, journal, folder, identity, limits, subset, replay) as context,
+                place.held_run(held, journal, folder, identity, limits, subset, replay, waiting) as context,
             ):
                 _go(context, tell)
         finally:

@@ -4,7 +4,7 @@ Every call of the front door opens what it needs here, in one `with`, and gives 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,10 +16,8 @@ from transhume.capacity import Capacity, capacity_of_machine
 from transhume.checks.plan_against_catalogs import catalog_findings
 from transhume.compiler import table_order
 from transhume.dialects import DIALECTS
-from transhume.dialects.spark import SESSION as SPARK_SESSION
-from transhume.engines.duckdb import DuckDBEngine
+from transhume.engines.duckdb import DuckDBEngine, DuckDBProcess
 from transhume.engines.engine import Engine
-from transhume.engines.spark import SparkEngine, dialect_of
 from transhume.errors import Finding, LockHeld, PlanError, Refused, UsageError
 from transhume.facts import Catalog
 from transhume.journal import Journal
@@ -251,6 +249,18 @@ class Workplace:
             )
 
     @contextmanager
+    def waiting_engine(self, plan: Plan) -> Iterator[DuckDBProcess | None]:
+        """Start the engine's process for `held_run` while systems are opened and looked at: both take a processor.
+
+        None where the plan's engine is no process of ours. It is gone at the end, whoever used it.
+        """
+        if plan.engine.at != DUCKDB_ENGINE:
+            yield None
+            return
+        with closing(DuckDBProcess(self.capacity.engine_memory_bytes, self.capacity.jobs)) as process:
+            yield process
+
+    @contextmanager
     def held_run(
         self,
         systems: Systems,
@@ -260,13 +270,17 @@ class Workplace:
         limits: Limits | None = None,
         subset: Subset | None = None,
         replay: Replay | None = None,
+        waiting: DuckDBProcess | None = None,
     ) -> Iterator[RunContext]:
-        """Take the target's lock for a run and give it an engine in its folder. Raises: LockHeld, Refused."""
+        """Take the target's lock for a run and give it an engine in its folder; `waiting` is a process for it.
+
+        Raises: LockHeld, Refused.
+        """
         with ExitStack() as stack:
             target = systems.target.open_run(identity, list(systems.tables.values()))
             stack.callback(target.close)
             journal.require(systems.target.anchor(identity.run))
-            engine = open_engine(folder, self.capacity, systems.plan, systems.plan.engine)
+            engine = open_engine(folder, self.capacity, systems.plan, systems.plan.engine, waiting)
             stack.callback(engine.close)
             engine.start()
             yield RunContext(
@@ -342,20 +356,36 @@ class Workplace:
 
 
 def open_engine(
-    folder: RunFolder, capacity: Capacity, plan: Plan | None = None, place: EnginePlace | None = None
+    folder: RunFolder,
+    capacity: Capacity,
+    plan: Plan | None = None,
+    place: EnginePlace | None = None,
+    waiting: DuckDBProcess | None = None,
 ) -> Engine:
     """Prepare an engine in the work folder of a run that knows the keys of the plan's rules.
 
     What only looks at rows takes DuckDB, which starts at once and gives the same; a run takes the plan's engine.
+    `waiting` is DuckDB's process where it was started before.
     Raises: PlanError for a key that is not set or too short.
     """
-    place = place or EnginePlace()
-    is_duckdb = place.at == DUCKDB_ENGINE
-    dialect = DIALECTS[DuckDBEngine.dialect if is_duckdb else dialect_of(place.at)]
-    variables: dict[str, bytes] = {}
-    for key_name, key in (mask_keys(plan) if plan is not None else {}).items():
-        variables |= dialect.secret_variables(key_name, key)
-    if is_duckdb:
-        return DuckDBEngine(folder.work, capacity.engine_memory_bytes, capacity.jobs, variables)
+    keys = mask_keys(plan) if plan is not None else {}
+    if place is not None and place.at != DUCKDB_ENGINE:
+        return _open_spark(folder, place, keys)
+    variables = _variables(keys, DuckDBEngine.dialect)
+    return DuckDBEngine(folder.work, capacity.engine_memory_bytes, capacity.jobs, variables, waiting)
+
+
+def _open_spark(folder: RunFolder, place: EnginePlace, keys: Mapping[str, bytes]) -> Engine:
+    # Few runs have it, and none of the others waits for it.
+    from transhume.dialects.spark import SESSION  # noqa: PLC0415
+    from transhume.engines.spark import SparkEngine, dialect_of  # noqa: PLC0415
+
     store = None if place.files is None else (place.files, folder.root.name)
-    return SparkEngine(folder.work, place.at, SPARK_SESSION, variables, store)
+    return SparkEngine(folder.work, place.at, SESSION, _variables(keys, dialect_of(place.at)), store)
+
+
+def _variables(keys: Mapping[str, bytes], dialect: str) -> dict[str, bytes]:
+    variables: dict[str, bytes] = {}
+    for name, key in keys.items():
+        variables |= DIALECTS[dialect].secret_variables(name, key)
+    return variables
