@@ -54,6 +54,30 @@ def test_help_names_every_command_and_loads_none():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_run_loads_no_room_that_it_does_not_go_to(lake_project):
+    """A run waits for the modules of a run: for none of estimates, papers, rollbacks, proofs or other engines."""
+    others = ("estimating", "documents", "closing", "deciding", "drilling", "undoing", "proving", "profiling")
+    code = (
+        "import sys; from transhume import Project; Project(sys.argv[1]).run();"
+        f"print([n for n in sys.modules if n in {[f'transhume.project.{each}' for each in others]}"
+        " or n.startswith(('transhume.estimate', 'transhume.stages.proof', 'transhume.engines.spark'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, lake_project], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_front_door_has_what_it_names():
+    """Every name of `transhume.project` is imported on first use, and no other name is there."""
+    from transhume import project  # noqa: PLC0415 - what a first use imports is looked at
+
+    assert {name: getattr(project, name).__name__ for name in project.__all__ if name != "Listener"} == {
+        name: name for name in project.__all__ if name != "Listener"
+    }
+    assert callable(project.Listener)
+    with pytest.raises(AttributeError, match="has no attribute 'Projekt'"):
+        project.Projekt  # noqa: B018 - the look is what is tested
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name):
     """Each command has a help page with its options."""

@@ -28,8 +28,6 @@ from transhume.stages.context import RunContext
 from transhume.stages.files import sha256_of, write_private_parquet
 from transhume.stages.keys import group_keys, parent_keys
 from transhume.stages.links import linked_columns
-from transhume.stages.proof.prove import gather_evidence
-from transhume.stages.proof.sample import choose as sampled
 from transhume.stages.transform import OUTSIDE, fates_path, transform, whole_fates_path, write_fates
 
 _FOLDER = Path("subset")
@@ -173,6 +171,10 @@ def _lots(mapping: TableMapping, subset: Subset, result: pa.Table) -> Iterator[t
 
 def _cover(context: RunContext, chosen: dict[str, set[int]], seed: int) -> Iterator[Event]:
     """Choose a row for every way that a row can go; say which ways are covered, and which of the plan's no row goes."""
+    # Only a rehearsal's part covers, and no run waits for what proves rows.
+    from transhume.stages.proof.prove import gather_evidence  # noqa: PLC0415
+    from transhume.stages.proof.sample import choose as sampled  # noqa: PLC0415
+
     evidence = gather_evidence(context)
     names = {name: each.names for name, each in context.plan.lookups.items() if isinstance(each, NamesLookup)}
     for name, mapping in context.plan.tables.items():
