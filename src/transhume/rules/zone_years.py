@@ -10,7 +10,7 @@ import importlib.resources
 import re
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from transhume.schema import BIGINT, LogicalType
@@ -49,46 +49,29 @@ def zone_years(zone: str, years: Iterable[int] = range(1, _YEAR_MAX + 1)) -> dic
     Raises: ValueError for an unknown zone, or a year outside 1-9999 or with more than CHANGES_MAX changes.
     """
     wanted = list(years)
+    columns: dict[str, list[int | None]] = {name: [] for name in zone_columns()}
     if wanted and not 1 <= min(wanted) <= max(wanted) <= _YEAR_MAX:
         message = f"the years {min(wanted)} to {max(wanted)} are not within 1-{_YEAR_MAX}"
         raise ValueError(message)
     table = _read(zone)
-    # A later year is that of whole cycles before, moved: working out each of 10,000 takes 40 ms.
-    last = table.first_ruled_year + _CYCLE_YEARS
-    cycles = {year: max(0, -(-(year - last) // _CYCLE_YEARS)) for year in wanted}
-    changes = table.changes(min(max(wanted, default=1), last))
+    changes = table.changes(max(wanted, default=1))
     ends = [change.end for change in changes]
-    rows = {year: _row(zone, table, changes, ends, year) for year in {y - cycles[y] * _CYCLE_YEARS for y in wanted}}
-    names = list(zone_columns())
-    found = (_moved(rows[year - cycles[year] * _CYCLE_YEARS], year, cycles[year], len(names)) for year in wanted)
-    return dict(zip(names, map(list, zip(*found, strict=True)) if wanted else ([] for _ in names), strict=True))
-
-
-def _row(
-    zone: str, table: "_Zone", changes: Sequence["_Change"], ends: Sequence[int], year: int
-) -> tuple[int, list[tuple[int, int, int]]]:
-    """Return the offset at a local year's start; begin, end and offset of each change in it. All in microseconds."""
-    start, next_start = _day(year, 1, 1) * _DAY, (_day(year, 12, 31) + 1) * _DAY
-    place = bisect_right(ends, start)
-    offset = changes[place - 1].after if place else table.first_offset
-    found = []
-    while place < len(changes) and changes[place].begin < next_start:
-        change = changes[place]
-        found.append((change.begin * _SECOND, change.end * _SECOND, change.after * _SECOND))
-        place += 1
-    if len(found) > CHANGES_MAX:
-        message = f"'{zone}' changes its offset more than {CHANGES_MAX} times in {year}"
-        raise ValueError(message)
-    return offset * _SECOND, found
-
-
-def _moved(row: tuple[int, list[tuple[int, int, int]]], year: int, cycles: int, width: int) -> list[int | None]:
-    offset, changes = row
-    moved = cycles * _CYCLE * _SECOND
-    values: list[int | None] = [year, offset]
-    for begin, end, after in changes:
-        values += (begin + moved, end + moved, after)
-    return values + [None] * (width - len(values))
+    for year in wanted:
+        start, next_start = _day(year, 1, 1) * _DAY, (_day(year, 12, 31) + 1) * _DAY
+        place = bisect_right(ends, start)
+        offset = changes[place - 1].after if place else table.first_offset
+        row: list[int | None] = [year, offset * _SECOND]
+        while place < len(changes) and changes[place].begin < next_start:
+            change = changes[place]
+            row += [change.begin * _SECOND, change.end * _SECOND, change.after * _SECOND]
+            place += 1
+        if len(row) > len(columns):
+            message = f"'{zone}' changes its offset more than {CHANGES_MAX} times in {year}"
+            raise ValueError(message)
+        row += [None] * (len(columns) - len(row))
+        for values, value in zip(columns.values(), row, strict=True):
+            values.append(value)
+    return columns
 
 
 @functools.cache
@@ -122,11 +105,6 @@ class _Zone:
     rule: "_Rule"
     rule_from: int
     """The instant after which `rule` makes the changes."""
-
-    @property
-    def first_ruled_year(self) -> int:
-        """A year at whose end, at the latest, no change is made by anything but the rule."""
-        return max(1, 1970 + self.rule_from // _YEAR + 2)
 
     def changes(self, year_max: int) -> list[_Change]:
         """Return every change until the end of a year, and a little beyond."""
