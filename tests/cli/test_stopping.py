@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.stages import forked, small_project
 
@@ -12,6 +14,7 @@ from transhume.batches import Event
 from transhume.cli import main
 from transhume.journal import Journal
 from transhume.stages.context import Limits
+from transhume.systems.postgres.connection import Session
 
 
 def _command(folder: Path, number: int, times: int, kind: str, nth: int) -> None:
@@ -68,6 +71,34 @@ def test_the_second_signal_stops_at_once(tmp_path):
     assert _kinds(folder)[-1] == "batch_staged"
     finished = small_project.run(folder)
     assert small_project.buckets(finished) == small_project.expected_buckets()
+
+
+def _blocked_command(folder: Path) -> None:
+    """Run the command where the server would let a wait for a lock last for an hour."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert Session.transact.__kwdefaults__ is not None
+    Session.transact.__kwdefaults__["lock_timeout_s"] = 3600.0
+    main(["-p", str(folder), "run"])
+
+
+def test_the_second_signal_stops_a_run_whose_batch_waits_for_others(tmp_path, postgres_url):
+    """Another session's lock holds up the thread that stages: two Ctrl-C end the run, the same command ends it well."""
+    folder = tmp_path / "p"
+    small_project.write(folder, f"{postgres_url}&schema=ai")
+    forked.run(_command, folder, signal.SIGINT, 1, "extract_finished", 1)
+    with psycopg.connect(postgres_url) as other, psycopg.connect(postgres_url, autocommit=True) as look:
+        other.execute("LOCK TABLE transhume.batches IN SHARE MODE")
+        started = forked.Started(_blocked_command, (folder,), {})
+        blocked = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        while look.execute(blocked).fetchone() != (True,):
+            time.sleep(0.02)
+        for _ in range(2):
+            os.kill(started.pid, signal.SIGINT)
+            time.sleep(0.5)  # two that wait for the process are one
+        stopped = started.ended()
+    assert stopped.returncode == 5, stopped.stderr
+    assert stopped.stderr.splitlines()[-1] == "stopped; nothing is half visible, the same command goes on"
+    assert small_project.buckets(small_project.run(folder)) == small_project.expected_buckets()
 
 
 def test_a_signal_after_publishing_leaves_the_run_published(tmp_path):

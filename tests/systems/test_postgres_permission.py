@@ -11,7 +11,7 @@ import pytest
 
 from tests.systems.postgres_places import PostgresPlace
 from transhume.batches import BatchId, TargetTable
-from transhume.errors import CheckFailed
+from transhume.errors import CheckFailed, SystemUnavailable
 from transhume.systems.permission import Permission
 from transhume.systems.postgres.connection import Session
 from transhume.systems.postgres.target import PostgresRun
@@ -119,6 +119,26 @@ def test_a_statement_under_way_ends_when_it_is_refused(place: PostgresPlace, mon
                 publishing.result(120)
             other.rollback()
             assert [one.inserted for one in run.publish([table])] == [5]
+
+
+def test_a_batch_that_waits_for_others_ends_when_the_run_gives_up(
+    place: PostgresPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that stages is cut off and tries no more; nothing of its batch is there, the next process goes on."""
+    table = people()
+    # The server alone would end the wait after an hour.
+    monkeypatch.setitem(Session.transact.__kwdefaults__, "lock_timeout_s", 3600.0)
+    with place.run([table]) as run, psycopg.connect(place.url) as other, ThreadPoolExecutor(1) as thread:
+        other.execute("LOCK TABLE transhume.batches IN SHARE MODE")
+        staging = thread.submit(run.stage, table, BatchId("people", 0), person_rows(0, 5))
+        _until(lambda: place.execute(_BLOCKED) == [(1,)])
+        run.give_up()
+        with pytest.raises(SystemUnavailable):
+            staging.result(120)
+        other.rollback()
+    with place.run([table]) as run:
+        assert run.staged(table) == {}
+        assert run.stage(table, BatchId("people", 0), person_rows(0, 5)).row_count == 5
 
 
 def test_each_table_is_prepared_once_it_is_whole(place: PostgresPlace) -> None:

@@ -1,6 +1,6 @@
 """The library's front door: a project folder, and what can be done with it. Commands are thin over this.
 
-A call imports the room that it goes to, so that none waits for the others: all of them are a fifth of a second.
+A call imports the room that it goes to, so that none waits for the others: all of them take a tenth of a second.
 """
 
 from __future__ import annotations

@@ -57,14 +57,20 @@ def _load_here(context: RunContext, mapping: TableMapping, segments: Sequence[Se
         ExitStack() as stack,
     ):
         under_way: deque[_UnderWay] = deque()
-        for opened in ahead(_batches(context, mapping, segments), 1, "rows"):
-            stack.enter_context(opened.file)
-            if len(under_way) == _AT_ONCE:
+        try:
+            for opened in ahead(_batches(context, mapping, segments), 1, "rows"):
+                stack.enter_context(opened.file)
+                under_way.append(_UnderWay(stager.submit(_bring, context, opened.batch, disk), opened.file))
+                del opened
+                # Before the next one is taken: so one is made ready meanwhile, and no more.
+                if len(under_way) == _AT_ONCE:
+                    yield from under_way.popleft().finish()
+            while under_way:
                 yield from under_way.popleft().finish()
-            under_way.append(_UnderWay(stager.submit(_bring, context, opened.batch, disk), opened.file))
-            del opened
-        while under_way:
-            yield from under_way.popleft().finish()
+        except KeyboardInterrupt:
+            # The threads do not hear of it, and may wait for others' locks.
+            context.target.give_up()
+            raise
 
 
 def _is_done(context: RunContext, mapping: TableMapping, segment: Segment, ledger: dict[int, StagedBatch]) -> bool:

@@ -189,6 +189,10 @@ class TargetRun(Protocol):
         """
         ...
 
+    def give_up(self) -> None:
+        """End what other threads stage and compare, which then raises; nothing but `close` may come after it."""
+        ...
+
     def seal(self, table: TargetTable, batches: int) -> None:
         """Say that all `batches` batches of this table are staged (Iceberg: the one branch commit)."""
         ...

@@ -117,6 +117,9 @@ class IcebergRun:
         mismatches += files.compare(line.updates_path, batch, rows, line.staged.updated)
         return mismatches[:MISMATCHES_MAX]
 
+    def give_up(self) -> None:
+        """Do nothing: storage and catalog have time limits of their own, and nobody's lock is waited for."""
+
     @contextmanager
     def reach(self) -> Iterator[LakeReach]:
         """Give a file beside the tables, for tasks to find; it is removed afterwards."""

@@ -104,8 +104,10 @@ class WatchedConnection(psycopg.Connection[Any]):
 class Session:
     """One connection that comes back when it is lost, and runs whole transactions; one thread at a time uses it."""
 
-    def __init__(self, address: Address, purpose: str) -> None:
+    def __init__(self, address: Address, purpose: str, is_given_up: Callable[[], bool] | None = None) -> None:
+        """`is_given_up` is asked while a statement is waited for; see `WatchedConnection`."""
         self.address = address
+        self._is_given_up = is_given_up
         self._purpose = purpose
         self._connection: WatchedConnection | None = None
         self._in_use = threading.RLock()
@@ -131,7 +133,7 @@ class Session:
                     transaction = _transaction_id(connection)
                     self._commit(connection)
                 except psycopg.Error as problem:
-                    last = attempt == RETRIES_MAX - 1
+                    last = attempt == RETRIES_MAX - 1 or (self._is_given_up is not None and self._is_given_up())
                     self._after(problem, connection, transaction, where=where, last=last)
                 except BaseException:
                     self._roll_back(connection)
@@ -166,6 +168,7 @@ class Session:
         while True:
             try:
                 self._connection = connect(self.address, self._purpose)
+                self._connection.is_given_up = self._is_given_up
             except SystemUnavailable as problem:
                 if time.monotonic() + pause_s > deadline:
                     if self._connection is None:

@@ -147,6 +147,7 @@ class PostgresRun:
         self._publisher = Session(address, f"transhume publish {run.run}")
         self._batch_purpose = f"transhume stage {run.run}"
         self._for_batches: list[Session] = []
+        self._is_given_up = False
         try:
             self._enter(run, tables)
         except BaseException:
@@ -204,10 +205,17 @@ class PostgresRun:
                 raise CheckFailed(message)
             return self._stages[table.mapping].compare(connection, line, rows)
 
+    def give_up(self) -> None:
+        """Cut the connections on which other threads stage and compare, wherever they wait."""
+        self._is_given_up = True
+
     @contextmanager
     def _lent(self) -> Iterator[Session]:
         """Give a connection for a batch, of this thread alone while it is given; there are as many as were needed."""
-        session = self._for_batches.pop() if self._for_batches else Session(self._address, self._batch_purpose)
+        if self._for_batches:
+            session = self._for_batches.pop()
+        else:
+            session = Session(self._address, self._batch_purpose, lambda: self._is_given_up)
         try:
             yield session
         finally:
