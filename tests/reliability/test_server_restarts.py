@@ -220,7 +220,8 @@ def test_a_run_needs_a_handful_of_connections_whatever_the_number_of_tables(serv
 
     result = Project(folder).run(limits=LIMITS, listener=count)
     assert len(result.tables) == 12
-    assert 1 <= max(seen) <= 5
+    # Catalog, lock, ledger, reading, publishing, and one for each of two batches.
+    assert 1 <= max(seen) <= 7
 
 
 @pytest.mark.parametrize("point", ["publish_started", pytest.param("batch_staged", marks=pytest.mark.sweep)])
