@@ -67,6 +67,11 @@ def test_rows_that_differ_are_not_the_same(connection: WatchedConnection, other:
     assert _rows(connection, "VALUES (1, 0::float8), (2, 0), (2, 0), (3, NULL)") != _rows(connection, other)
 
 
+def _make_people(place: PostgresPlace) -> None:
+    place.execute("CREATE SCHEMA ai")
+    place.execute("CREATE TABLE people (id uuid PRIMARY KEY, name text NOT NULL, age bigint)")
+
+
 def _published(run: PostgresRun, table: TargetTable, batches: list[pa.Table]) -> None:
     for number, rows in enumerate(batches):
         run.stage(table, BatchId(table.mapping, number), rows)
@@ -109,8 +114,7 @@ def test_what_was_read_back_is_enough_where_readers_see_the_same(place: Postgres
 
 def test_rows_beside_those_of_others_are_told_by_their_transaction(place: PostgresPlace, compared: list[str]) -> None:
     """Rows that stood there before the run and rows that came after it are not its rows."""
-    place.execute("CREATE SCHEMA ai")
-    place.execute("CREATE TABLE people (id uuid PRIMARY KEY, name text NOT NULL, age bigint)")
+    _make_people(place)
     place.execute("INSERT INTO people SELECT lpad(g::text, 32, '0')::uuid, 'other', g FROM generate_series(900, 905) g")
     table = people(create=False)
     with place.run([table]) as run:
@@ -142,8 +146,7 @@ def test_a_row_that_changed_since_is_named(
 
 def test_a_value_that_a_trigger_changed_on_its_way_is_named(place: PostgresPlace, compared: list[str]) -> None:
     """The transaction is the run's own, the bytes are not those that were staged."""
-    place.execute("CREATE SCHEMA ai")
-    place.execute("CREATE TABLE people (id uuid PRIMARY KEY, name text NOT NULL, age bigint)")
+    _make_people(place)
     place.execute(
         "CREATE FUNCTION ai.bend() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN IF NEW.name = 'person 4' THEN NEW.name := 'Person 4'; END IF; RETURN NEW; END $$"
@@ -160,8 +163,7 @@ def test_a_value_that_a_trigger_changed_on_its_way_is_named(place: PostgresPlace
 
 def test_rows_of_a_large_table_of_others_are_looked_up(place: PostgresPlace, compared: list[str]) -> None:
     """A target many times what was staged is not read whole for it."""
-    place.execute("CREATE SCHEMA ai")
-    place.execute("CREATE TABLE people (id uuid PRIMARY KEY, name text NOT NULL, age bigint)")
+    _make_people(place)
     place.execute("INSERT INTO people SELECT gen_random_uuid(), 'other', g FROM generate_series(1, 3000) g")
     table = people(create=False)
     with place.run([table]) as run:
