@@ -3,6 +3,8 @@
 import struct
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal, localcontext
 
 import psycopg
@@ -28,6 +30,7 @@ from transhume.schema import (
 )
 from transhume.systems.postgres import unwire, wire
 from transhume.systems.postgres.stage import Stage
+from transhume.systems.postgres.stage import table_name as stage_table
 from transhume.testing.targets import TargetSuite, identity, key, nasty_table, people, person_rows, pets
 
 
@@ -186,6 +189,20 @@ def test_rows_of_many_widths_are_staged_in_order_beside_rows_of_others(place: Po
         run.seal(table, 1)
         run.publish([table])
         assert list(run.verify(table)) == []
+
+
+def test_batches_of_a_mapping_with_the_longest_name_are_staged_side_by_side(place: PostgresPlace) -> None:
+    """Two open transactions make a stage table each, whose array types the server would name alike."""
+    table = replace(people(), mapping="m" * 63)
+    both = threading.Barrier(2)
+    with place.run([table]) as run, ThreadPoolExecutor(2) as threads:
+
+        def bring(index: int) -> int:
+            both.wait(60)
+            return run.stage(table, BatchId(table.mapping, index), person_rows(index * 2000, 2000)).row_count
+
+        assert list(threads.map(bring, (0, 1))) == [2000, 2000]
+        assert len({len(stage_table(BatchId(table.mapping, index))) for index in range(10)} | {62}) == 1
 
 
 def test_batches_whose_keys_are_all_new_are_written_once(place: PostgresPlace, monkeypatch) -> None:

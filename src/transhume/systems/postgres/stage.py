@@ -28,7 +28,9 @@ def schema_name(run: str) -> str:
 def table_name(batch: BatchId) -> str:
     """Return the name of a batch's stage table."""
     tail = f"_{batch.index:06d}"
-    return ddl.fitted(batch.mapping, ddl.NAME_BYTES_MAX - len(tail)) + tail
+    # One byte less than a name may have: the server names the type of its arrays with one more in front, cut at the
+    # end, and then batches that are staged side by side would want the same one.
+    return ddl.fitted(batch.mapping, ddl.NAME_BYTES_MAX - 1 - len(tail)) + tail
 
 
 class Stage:

@@ -212,9 +212,9 @@ class PostgresRun:
     @contextmanager
     def _lent(self) -> Iterator[Session]:
         """Give a connection for a batch, of this thread alone while it is given; there are as many as were needed."""
-        if self._for_batches:
+        try:
             session = self._for_batches.pop()
-        else:
+        except IndexError:
             session = Session(self._address, self._batch_purpose, lambda: self._is_given_up)
         try:
             yield session
