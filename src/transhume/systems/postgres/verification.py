@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from transhume.systems.postgres import ddl, ledger
+from transhume.systems.postgres import ddl, fingerprint, ledger
 from transhume.systems.postgres.connection import WatchedConnection
 from transhume.systems.postgres.received import Multiset, Received
 from transhume.systems.postgres.stage import MISMATCHES_MAX, Stage, schema_name
@@ -66,14 +66,13 @@ def _reads_as_staged(connection: WatchedConnection, stage: Stage, names: Sequenc
 
 def _is_mostly_of_others(connection: WatchedConnection, stage: Stage, names: Sequence[str]) -> bool:
     """Say whether reading the whole target costs much more than looking up what was staged."""
-    target = ddl.qualified(stage.target_schema, stage.table.table.name).as_string(connection)
+    target = ddl.qualified(stage.target_schema, stage.table.table.name)
     places = [ddl.qualified(schema_name(stage.run), name).as_string(connection) for name in names]
-    sizes = connection.execute(
-        "SELECT pg_relation_size(%s::regclass), sum(pg_relation_size(name::regclass)) FROM unnest(%s::text[]) name",
-        [target, places],
+    staged = connection.execute(
+        "SELECT sum(pg_relation_size(name::regclass)) FROM unnest(%s::text[]) name", [places]
     ).fetchone()
-    assert sizes is not None
-    return bool(sizes[0] > _READ_SIZE_MAX * sizes[1])
+    assert staged is not None
+    return fingerprint.size_bytes(connection, target) > _READ_SIZE_MAX * int(staged[0])
 
 
 def _verify_multiset(connection: WatchedConnection, stage: Stage, names: list[str]) -> list[Mismatch]:
