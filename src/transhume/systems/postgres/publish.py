@@ -1,4 +1,4 @@
-"""Staged rows become visible: one transaction over all tables, and the proof afterwards. No batch is staged here."""
+"""Staged rows become visible: one transaction over all tables. No batch is staged here, and nothing verified."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -22,8 +22,9 @@ _DIGESTED_BYTES = 2**20
 class Multiset:
     """Rows in any order: how many they are, and the sum of their hashes; a row that stands twice counts twice.
 
-    A hash is Python's own of the bytes of a row, 64 bits of SipHash under a key that each process draws anew. So two of
-    the same process may be compared, and rows that differ come to the same sum with a chance of one in 2**64.
+    A hash is Python's own of the bytes of a row, 64 bits of SipHash under a key that each process draws anew, unless
+    PYTHONHASHSEED says otherwise. So two of the same process may be compared, and rows that differ come to the same
+    sum with a chance of one in 2**64.
     Source: https://docs.python.org/3/library/sys.html#sys.hash_info
     """
 

@@ -132,9 +132,10 @@ class Stage:
     def _write_beside_present(self, connection: WatchedConnection, batch: BatchId, rows: pa.Table) -> StagedBatch:
         """Stage rows whose key the target does not show, or shows with content that the run replaces; return the line.
 
-        The rows arrive in a table that no log is kept of and that is gone at the commit: a second run over
-        a million unchanged rows then writes none of them. Whole records are compared as stored (`*<>`), because
-        IS DISTINCT FROM takes -0.0 for 0.0 and 1.10 for 1.1, and fails on json.
+        The rows arrive in a table that no log is kept of and that is gone at the commit: of a million unchanged rows a
+        second run then writes none, but for its first batches, which are tried the short way.
+        Whole records are compared as stored (`*<>`), because IS DISTINCT FROM takes -0.0 for 0.0 and 1.10 for 1.1, and
+        fails on json.
         """
         places = {
             "stage": self.place(batch),
